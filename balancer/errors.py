@@ -1,0 +1,33 @@
+"""Every error a user may see: one line that says what, where and what to do."""
+
+
+class BalancerError(Exception):
+    """Base class; the command line prints its message on one line and exits with status 2."""
+
+
+class ConfigError(BalancerError, ValueError):
+    """A setting, a config file or a command-line value is unknown, mistyped or out of range."""
+
+
+class PluginError(BalancerError):
+    """A plugin or model cannot be found, imported or validated, or broke its own declaration."""
+
+
+class CompositionError(BalancerError):
+    """Plugins that cannot work together, or that ask for what the host does not offer."""
+
+
+class KnobError(BalancerError, ValueError):
+    """A plugin wrote a value that the knob does not take."""
+
+
+class DataError(BalancerError):
+    """Training data that cannot be used: fonts, charsets, images."""
+
+
+class CheckpointError(BalancerError):
+    """A checkpoint that cannot be written, is damaged, or does not fit the run."""
+
+
+class TrainingError(BalancerError):
+    """Training cannot go on, for example because a loss is not finite."""

@@ -1,0 +1,1 @@
+"""The built-in plugins, one file each; found by entry points, switched on only by name."""
