@@ -1,1 +1,61 @@
-"""Balancer: keeps the discriminator and the generator of a GAN in balance, by plugins."""
+"""Balancer: keeps the discriminator and the generator of a GAN in balance, by plugins.
+
+The public names below are imported on first use, so that `import balancer` stays cheap and torch-free.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from balancer.compose import CompositionView
+    from balancer.engine import Balancer
+    from balancer.hookspecs import RunInfo, StepContext, hookimpl
+    from balancer.knobs import KnobSpec
+    from balancer.model import DOutput, GanModel, HeadSpec, ModelFamily, ModelSpec
+    from balancer.plugin import Plugin, PluginConfig
+    from balancer.settings import Settings
+    from balancer.signals import MovingAverage, SignalSpec
+
+__all__ = [
+    "Balancer",
+    "CompositionView",
+    "DOutput",
+    "GanModel",
+    "HeadSpec",
+    "KnobSpec",
+    "ModelFamily",
+    "ModelSpec",
+    "MovingAverage",
+    "Plugin",
+    "PluginConfig",
+    "RunInfo",
+    "Settings",
+    "SignalSpec",
+    "StepContext",
+    "hookimpl",
+]
+
+_HOME = {
+    "Balancer": "engine",
+    "CompositionView": "compose",
+    "DOutput": "model",
+    "GanModel": "model",
+    "HeadSpec": "model",
+    "KnobSpec": "knobs",
+    "ModelFamily": "model",
+    "ModelSpec": "model",
+    "MovingAverage": "signals",
+    "Plugin": "plugin",
+    "PluginConfig": "plugin",
+    "RunInfo": "hookspecs",
+    "Settings": "settings",
+    "SignalSpec": "signals",
+    "StepContext": "hookspecs",
+    "hookimpl": "hookspecs",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOME:
+        raise AttributeError(f"module 'balancer' has no attribute {name!r}")
+    return getattr(import_module(f"balancer.{_HOME[name]}"), name)

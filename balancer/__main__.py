@@ -1,0 +1,5 @@
+"""`python -m balancer`, which torchrun needs."""
+
+from balancer.cli import main
+
+main()

@@ -1,0 +1,312 @@
+"""The command line. Nothing here imports torch until a command needs it."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Sequence
+from importlib import metadata
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import click
+import typer
+from typer.core import TyperGroup
+
+from balancer.errors import BalancerError
+from balancer.registry import COMMANDS, entries, find
+
+if TYPE_CHECKING:
+    from balancer.config import RunConfig
+
+
+class _ModelCommands(click.Group):
+    """The sub-application of a model, imported when one of its commands is asked for, not to list its name."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__(name, help=f"Commands of the model {name}.")
+
+    def _loaded(self) -> click.Group:
+        group = typer.main.get_command(find(COMMANDS, str(self.name), "model command").load("commands of"))  # type: ignore[arg-type]
+        assert isinstance(group, click.Group)
+        return group
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return self._loaded().list_commands(ctx)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        return self._loaded().get_command(ctx, cmd_name)
+
+
+class _Root(TyperGroup):
+    """Our own commands, and one group for each model that brings some."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return [*super().list_commands(ctx), *sorted({entry.name for entry in entries(COMMANDS)})]
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        own = super().get_command(ctx, cmd_name)
+        if own is None and any(entry.name == cmd_name for entry in entries(COMMANDS)):
+            return _ModelCommands(cmd_name)
+        return own
+
+
+app = typer.Typer(
+    cls=_Root,
+    name="balancer",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    help="Keeps the discriminator and the generator of a GAN in balance while it trains.",
+)
+plugins_app = typer.Typer(no_args_is_help=True, help="List, show and check plugins.")
+app.add_typer(plugins_app, name="plugins")
+
+PluginsOption = Annotated[
+    str | None, typer.Option("--plugins", help='Plugins by name, separated by commas; "" for the plain baseline.')
+]
+ConfigOption = Annotated[
+    str | None, typer.Option("--config", help="A TOML file, or the name of a recipe (see `balancer plugins list`).")
+]
+ModelOption = Annotated[str | None, typer.Option("--model", help="The model to train [default: zi2zi].")]
+SetOption = Annotated[
+    list[str] | None, typer.Option("--set", help="A setting, as train.KEY=VALUE, model.KEY=VALUE or PLUGIN.KEY=VALUE.")
+]
+JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+
+
+@app.callback(invoke_without_command=True)
+def _root(
+    ctx: typer.Context, version: Annotated[bool, typer.Option("--version", help="Print the version.")] = False
+) -> None:
+    if version:
+        print(metadata.version("balancer"))
+        raise typer.Exit()
+
+
+@app.command()
+def train(
+    plugins: PluginsOption = None,
+    config: ConfigOption = None,
+    model: ModelOption = None,
+    settings: SetOption = None,
+    out: Annotated[Path | None, typer.Option("--out", help="Run directory [default: runs/MODEL-PLUGINS].")] = None,
+    steps: Annotated[int | None, typer.Option("--steps", help="Length of the run in steps.")] = None,
+    epochs: Annotated[int | None, typer.Option("--epochs", help="Length of the run in epochs.")] = None,
+    seed: Annotated[int | None, typer.Option("--seed", help="Seed of everything random.")] = None,
+    device: Annotated[str | None, typer.Option("--device", help="auto, cpu or cuda.")] = None,
+    resume: Annotated[Path | None, typer.Option("--resume", help="Go on with this run.")] = None,
+    allow_change: Annotated[
+        list[str] | None, typer.Option("--allow-change", help="With --resume: a setting that may differ, by name.")
+    ] = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what the run would be, and stop.")] = False,
+    quiet: Annotated[bool, typer.Option("--quiet", help="No progress.")] = False,
+) -> None:
+    """Train a model with plugins that keep it in balance."""
+    from balancer.config import parse_set
+    from balancer.errors import ConfigError
+
+    overrides = parse_set(settings or [])
+    flags = {"steps": steps, "epochs": epochs, "seed": seed, "device": device}
+    overrides.setdefault("train", {}).update({key: value for key, value in flags.items() if value is not None})
+    if steps is not None and epochs is not None:
+        raise ConfigError("--steps and --epochs contradict each other: give one")
+    if epochs is not None:
+        # An epoch count on the command line is meant, whatever a config file says about steps.
+        overrides["train"]["steps"] = None
+    if resume is not None and (config or model or out):
+        raise ConfigError("--resume takes its config, model and directory from the run: leave --config, --model, --out out")
+    if allow_change and resume is None:
+        raise ConfigError("--allow-change goes with --resume")
+    if resume is not None:
+        from balancer.run import config_for_resume
+
+        made = config_for_resume(resume, overrides, _names(plugins), allow_change or [])
+    else:
+        made = _config(config, overrides, _names(plugins), model)
+    if dry_run:
+        _print_dry_run(made)
+        return
+    from balancer.run import train as run_training
+
+    outcome = run_training(made, out=out, resume=resume, quiet=quiet)
+    if _first_rank():
+        if outcome.finished:
+            print(f"done: {outcome.steps} steps; see it with: tensorboard --logdir {outcome.folder}")
+        else:
+            print(f"stopped at step {outcome.steps}; go on with: balancer train --resume {outcome.folder}")
+
+
+@plugins_app.command("list")
+def list_plugins(as_json: JsonOption = False) -> None:
+    """Installed plugins and recipes; nothing is imported."""
+    from balancer.registry import PLUGINS, recipes
+
+    found = entries(PLUGINS)
+    rows = [{"name": e.name, "distribution": e.distribution, "version": e.version, "module": e.value} for e in found]
+    if as_json:
+        _print_json({"plugins": rows, "recipes": sorted(recipes())})
+        return
+    for row in rows:
+        print(f"{row['name']:<18} {row['distribution']} {row['version']}")
+    print(f"\nrecipes (for --config): {', '.join(sorted(recipes()))}")
+    print("one plugin in full: balancer plugins show NAME")
+
+
+@plugins_app.command("show")
+def show_plugin(name: Annotated[str, typer.Argument(help="A plugin's name.")], as_json: JsonOption = False) -> None:
+    """A plugin's card, its settings with defaults and sources, what it reads and writes."""
+    from balancer.registry import card, load_plugin
+
+    cls, entry = load_plugin(name)
+    plugin = cls(cls.Config())
+    fields = [
+        {"name": key, "default": field.default, "type": _type_name(field.annotation), "description": field.description}
+        for key, field in cls.Config.model_fields.items()
+    ]
+    text = card(entry)
+    writes = {knob: list(ops) for knob, ops in plugin.writes.items()}
+    if as_json:
+        _print_json(
+            {
+                "name": name,
+                "distribution": entry.distribution,
+                "version": entry.version,
+                "reads": list(plugin.reads),
+                "writes": writes,
+                "settings": fields,
+                "card": text,
+            }
+        )
+        return
+    print(f"{name}, from {entry.distribution} {entry.version} ({entry.value})\n")
+    print(f"reads:  {', '.join(plugin.reads) or 'no signal'}")
+    turned = [f"{knob} ({', '.join(ops)})" for knob, ops in writes.items()]
+    print(f"writes: {', '.join(turned) or 'no knob'}\n")
+    print("settings:" if fields else "settings: none")
+    for row in fields:
+        print(f"  {name}.{row['name']} = {_shown(row['default'])}  [{row['type']}]\n      {row['description'] or ''}")
+    print(f"\n{text or 'It ships no card.'}")
+
+
+@plugins_app.command("check")
+def check_plugins(
+    names: Annotated[str | None, typer.Argument(help="Plugins by name, separated by commas.")] = None,
+    config: ConfigOption = None,
+    model: ModelOption = None,
+    settings: SetOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Check a composition, and say who turns what; builds nothing, exits with 2 where it is refused."""
+    from balancer.config import parse_set
+
+    made = _config(config, parse_set(settings or []), _names(names), model)
+    described = describe_composition(made)
+    if as_json:
+        _print_json(described)
+        return
+    _print_composition(described)
+
+
+def describe_composition(made: RunConfig) -> dict[str, Any]:
+    """A composition as plain data: order, who writes which knob, how that meets, what is read, warnings."""
+    composition = made.composition
+    knobs = {}
+    for knob, spec in composition.knobs.items():
+        writers = composition.writers(knob)
+        if writers:
+            knobs[knob] = {
+                "base": composition.host.base.get(knob, spec.base),
+                "writers": [{"plugin": plugin, "how": op} for plugin, op in writers],
+                "takes effect": spec.takes_effect,
+            }
+    return {
+        "model": made.model_name,
+        "order": [plugin.name for plugin in composition.plugins],
+        "sources": dict(composition.sources),
+        "reads": {plugin.name: list(plugin.reads) for plugin in composition.plugins},
+        "knobs": knobs,
+        "warnings": list(composition.warnings),
+    }
+
+
+def _print_composition(described: dict[str, Any]) -> None:
+    order = described["order"]
+    print(f"model:   {described['model']}")
+    print(f"plugins: {' → '.join(order) if order else 'none (the plain baseline)'}")
+    for plugin in order:
+        reads = ", ".join(described["reads"][plugin]) or "no signal"
+        print(f"  {plugin} ({described['sources'][plugin]}) reads {reads}")
+    meaning = {"set": "sets it", "max": "upper bound", "min": "lower bound", "mul": "factor", "ratio": "ratio to lr_g",
+               "gate": "gate", "period": "period", "add": "adds names"}  # fmt: skip
+    for knob, row in described["knobs"].items():
+        base = "scheduled" if knob.startswith("lr_") else _shown(row["base"])
+        how = ", ".join(f"{w['plugin']} ({meaning[w['how']]})" for w in row["writers"])
+        print(f"  {knob}: base {base}; {how}; {row['takes effect']}")
+    for warning in described["warnings"]:
+        print(f"warning: {warning}")
+    print("these plugins can work together")
+
+
+def _print_dry_run(made: RunConfig) -> None:
+    from balancer.dry_run import dry_run
+
+    estimate = dry_run(made)
+    _print_composition(describe_composition(made))
+    for name, count in estimate["parameters"].items():
+        print(f"{name}: {count:,} parameters")
+    for name, count in estimate["data"].items():
+        print(f"{name}: {count:,}")
+    print(f"length: {estimate['steps']:,} steps, {estimate['steps per epoch']:,} an epoch")
+    memory = estimate["memory bytes"]
+    rows = ", ".join(f"{size / 2**20:,.0f} MiB {name}" for name, size in memory.items())
+    print(f"memory, estimated: {sum(memory.values()) / 2**20:,.0f} MiB ({rows}), besides data and libraries")
+    print(f"time, estimated: {estimate['seconds per step']:.3g} s a step, {estimate['seconds'] / 60:.3g} min in all")
+
+
+def _config(
+    config: str | None, overrides: dict[str, dict[str, Any]], plugins: Sequence[str] | None, model: str | None
+) -> RunConfig:
+    from balancer.config import make_config, read_toml
+    from balancer.registry import find_config
+
+    tables = read_toml(find_config(config)) if config else {}
+    return make_config(tables, overrides, plugins=plugins, model=model)
+
+
+def _names(plugins: str | None) -> list[str] | None:
+    if plugins is None:
+        return None
+    return [name.strip() for name in plugins.split(",") if name.strip()]
+
+
+def _first_rank() -> bool:
+    import os
+
+    return int(os.environ.get("RANK", "0")) == 0
+
+
+def _type_name(annotation: Any) -> str:
+    text = getattr(annotation, "__name__", None) if isinstance(annotation, type) else None
+    return text or str(annotation).replace("typing.", "").replace("NoneType", "None")
+
+
+def _shown(value: Any) -> str:
+    return "not given" if value is None else json.dumps(value, ensure_ascii=False, default=str)
+
+
+def _print_json(value: Any) -> None:
+    print(json.dumps(value, ensure_ascii=False, indent=1, default=str))
+
+
+def main() -> None:
+    """Run the command line; an error that a user may see is one line and exit status 2."""
+    try:
+        app(standalone_mode=True)
+    except BalancerError as error:
+        print(f"balancer: {' '.join(str(error).split())}", file=sys.stderr)
+        for note in getattr(error, "__notes__", ()):
+            print(f"balancer: {note}", file=sys.stderr)
+        sys.exit(2)
+    except KeyboardInterrupt:
+        sys.exit(130)

@@ -1,0 +1,59 @@
+"""`balancer train --dry-run`: what a run would be, with its memory and time estimated from one small real step."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+from balancer.config import RunConfig
+from balancer.run import build, length
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+MEASURED_ITEMS = 2
+
+
+def dry_run(config: RunConfig) -> dict[str, Any]:
+    """Build everything, take two steps on at most two items without writing anything, and scale up.
+
+    Returns parameters of G and D, data counts, bytes of memory (weights, gradients, Adam's two moments,
+    and the activations kept for the backward pass, which grow with the batch), and seconds.
+    """
+    small = config.train.model_copy(update={"batch_size": MEASURED_ITEMS})
+    measured = RunConfig(
+        config.model_name, config.family, config.model, small, config.composition, config.versions
+    )
+    trainer = build(measured, None)
+    full_batch = min(config.train.batch_size, trainer.model.train_size)
+    steps_per_epoch = max(1, trainer.model.train_size // full_batch)
+    total = length(config, steps_per_epoch)
+    scale = full_batch / trainer.batch_size / trainer.accelerator.num_processes
+    trainer.step(trainer.next_batch())
+    kept = 0
+
+    def count(tensor: Tensor) -> Tensor:
+        nonlocal kept
+        kept += tensor.numel() * tensor.element_size()
+        return tensor
+
+    began = time.perf_counter()
+    with torch.autograd.graph.saved_tensors_hooks(count, lambda tensor: tensor):
+        trainer.step(trainer.next_batch())
+    seconds = (time.perf_counter() - began) * scale
+    parameters = {
+        "generator": sum(p.numel() for p in trainer.G.parameters()),
+        "discriminator": sum(p.numel() for p in trainer.D.parameters()),
+    }
+    weights = sum(p.numel() * p.element_size() for net in (trainer.G, trainer.D) for p in net.parameters())
+    return {
+        "parameters": parameters,
+        "data": trainer.model.counts(),
+        "steps": total,
+        "steps per epoch": steps_per_epoch,
+        "memory bytes": {"weights, gradients and Adam": 4 * weights, "activations, at most": round(kept * scale)},
+        "seconds per step": seconds,
+        "seconds": seconds * total,
+    }

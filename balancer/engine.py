@@ -1,0 +1,554 @@
+"""Balancer: one composition at work. It runs the moments of a step, for our loop and for anybody else's."""
+
+from __future__ import annotations
+
+import math
+import sys
+from collections.abc import Callable, Collection, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+from balancer.adversarial import LOSSES, AdversarialName
+from balancer.compose import Composition, compose, foreign_host
+from balancer.errors import CheckpointError, ConfigError, TrainingError
+from balancer.hookspecs import RunInfo, StepContext, plugin_manager
+from balancer.knobs import Decision, KnobBoard, KnobHandle, Op, Value
+from balancer.model import HeadSpec
+from balancer.plugin import Plugin
+from balancer.signals import SignalBoard, SignalReader, Transfer
+
+if TYPE_CHECKING:
+    from torch import Tensor
+    from torch.optim import Optimizer
+
+    from balancer.telemetry import Telemetry
+
+STATE_VERSION: Final = 1
+
+
+class Balancer:
+    """Plugins, knobs and signals of one run.
+
+    A host (a training loop) calls, in this order and once per step: `start_step`, then its D update
+    unless `d_update` is False, `after_d_step`, then reads weights such as `lambda_adv`, and its G
+    update. What it does not call explicitly (`before_g_backward`, `end_step`, …) happens by itself
+    at the last moment that is right.
+
+    Args:
+        plugins: names of installed plugins, plugin classes, or a composition already checked.
+        settings: each plugin's settings by plugin name.
+        optimizers: `{"d": …, "g": …}`; needed for `lr_d` and `lr_g` only.
+        base: values that knobs have when no plugin writes them, such as `{"lambda_adv": 1.0}`.
+        supplies: signals that the host passes, such as `{"d_adv"}`.
+        obeys: knobs that the host reads, such as `{"lambda_adv", "d_update", "lr_d"}`.
+        heads: heads of D that the host freezes on request, with the terms that fall away meanwhile.
+        adversarial: the adversarial loss whose logits `after_d_step` receives.
+        log_dir: where TensorBoard events, `decisions.jsonl` and the signals of every step go.
+        log_every: steps between two points in TensorBoard.
+        seed: seed of the plugins' own random generators.
+        steps_per_epoch: told to plugins, where the host knows it.
+        reduce: averages a tensor over ranks; by default `torch.distributed` does where it is running.
+
+    Raises:
+        PluginError, ConfigError, CompositionError: see `balancer.compose.compose`.
+    """
+
+    def __init__(
+        self,
+        plugins: Sequence[str | type[Plugin]] | Composition = (),
+        *,
+        settings: Mapping[str, Mapping[str, Any]] | None = None,
+        optimizers: Mapping[str, Optimizer] | None = None,
+        base: Mapping[str, float] | None = None,
+        supplies: Collection[str] = (),
+        obeys: Collection[str] = (),
+        heads: Mapping[str, HeadSpec] | None = None,
+        adversarial: AdversarialName = "bce",
+        log_dir: str | Path | None = None,
+        log_every: int = 10,
+        seed: int = 0,
+        steps_per_epoch: int | None = None,
+        reduce: Callable[[Tensor], Tensor] | None = None,
+        on_decision: Callable[[Decision], None] | None = None,
+    ) -> None:
+        if not isinstance(plugins, Composition):
+            host = foreign_host(supplies, obeys, base or {}, heads or {}, adversarial, optimizers or {})
+            plugins = compose(plugins, settings, host=host)
+        self.composition: Final = plugins
+        self.loss: Final = LOSSES[plugins.host.adversarial]
+        self.board: Final = KnobBoard(
+            plugins.knobs, plugins.host.base, [plugin.name for plugin in plugins.plugins], self._decide
+        )
+        self.signals: Final = SignalBoard()
+        self.step = 0
+        self.epoch = -1
+        self.d_updates = 0
+        self.g_updates = 0
+        self._seed: Final = seed
+        self._steps_per_epoch: Final = steps_per_epoch
+        self._reduce: Final = reduce
+        self._on_decision: Final = on_decision
+        self._telemetry: Telemetry | None = None
+        self._resumed = False
+        self._started = False
+        self._ended = False
+        # Which part of a step is under way: "" between steps, then "d", "g" (D is done), "weights" (read).
+        self._stage = ""
+        self._epoch_open = False
+        self._acting: tuple[Plugin, str] | None = None
+        self._g_terms: tuple[str, ...] = ()
+        # What the last finished step measured and did, by TensorBoard tag.
+        self.last_row: dict[str, float] = {}
+        self.d_update = True
+        self.real_label, self.fake_label = 1.0, 0.0
+        self.d_frozen: tuple[str, ...] = ()
+        self._manager: Final = plugin_manager()
+        self._bind()
+        self._optimizers: Final = dict(optimizers or {})
+        if optimizers and "g" not in optimizers and any(op == "ratio" for _, op in plugins.writers("lr_d")):
+            raise ConfigError("lr_d as a ratio to lr_g needs both: pass optimizers={'d': …, 'g': …}")
+        for role, optimizer in self._optimizers.items():
+            _apply_rate(self, role, optimizer)
+        if log_dir is not None and _is_first_rank():
+            from balancer.telemetry import Telemetry
+
+            self._telemetry = Telemetry(Path(log_dir), log_every)
+
+    # A step, in order.
+
+    def start_step(self, *, epoch: int | None = None) -> None:
+        """Begin a step: fires `on_run_start`, `on_epoch` where due, and `on_step_start`; then D's knobs hold."""
+        self.end_step()
+        self.start_run()
+        if epoch is not None and epoch != self.epoch:
+            self.end_epoch()
+            self.epoch = epoch
+            self._call("on_epoch", run=self._run_info(), epoch=epoch)
+        self._epoch_open = True
+        self._stage = "d"
+        self._g_terms = ()
+        self._call("on_step_start", ctx=self.context())
+        if "d_update" in self.board.specs:
+            self.d_update = bool(self.board.value("d_update"))
+        if "real_label" in self.board.specs:
+            self.real_label = self.board.number("real_label")
+        if "fake_label" in self.board.specs:
+            self.fake_label = self.board.number("fake_label")
+        if "d_frozen" in self.board.specs:
+            frozen = self.board.value("d_frozen")
+            assert isinstance(frozen, tuple)
+            self.d_frozen = frozen
+
+    def transform_d_input(self, images: Tensor, condition: Tensor | None = None) -> tuple[Tensor, Tensor | None]:
+        """What D is to see instead of these images; call it in D's and in G's pass."""
+        ctx = self.context()
+        # pluggy lists implementations last-called first.
+        for impl in reversed(self._manager.hook.transform_d_input.get_hookimpls()):
+            offered = {"ctx": ctx, "images": images, "condition": condition}
+            images, condition = impl.function(*(offered[name] for name in impl.argnames))
+        return images, condition
+
+    def d_loss_terms(self, **tensors: Any) -> dict[str, Tensor]:
+        """Further terms that plugins add to D's loss; `tensors` fill the step context's fields."""
+        return self._terms("d_loss_terms", tensors)
+
+    def measure_d(
+        self,
+        *,
+        real_logits: Tensor | None = None,
+        fake_logits: Tensor | None = None,
+        **scalars: Tensor | float,
+    ) -> None:
+        """Take D's signals of this step: from its logits, and by name (`d_adv`, `d_loss`, …).
+
+        Tensors are packed into one transfer off the device; whoever reads a signal first waits for it.
+        """
+        if real_logits is not None and fake_logits is not None:
+            scalars = {**self._from_logits(real_logits, fake_logits), **scalars}
+        self._measure(scalars)
+
+    def before_d_backward(self) -> None:
+        """Fire `before_d_backward`; optional, and never on a skipped D step."""
+        self._call("before_d_backward", ctx=self.context())
+
+    def require_finite(self) -> None:
+        """Stop before an optimizer step if a value measured in this step is NaN or infinite.
+
+        Raises:
+            TrainingError: names the term, the step and what plugins contribute to the knobs.
+        """
+        bad = {name: value for name, value in self.signals.settle().items() if not math.isfinite(value)}
+        if bad:
+            rows = [
+                f"{plugin} {op} {knob} {value}"
+                for knob in self.board.specs
+                for plugin, op, value in self.board.contributions(knob)
+            ]
+            raise TrainingError(
+                f"step {self.step}: {', '.join(f'{name} is {value}' for name, value in bad.items())}; "
+                f"stopped before the optimizer step; plugin contributions: {'; '.join(rows) or 'none'}"
+            )
+
+    def after_d_step(
+        self,
+        *,
+        real_logits: Tensor | None = None,
+        fake_logits: Tensor | None = None,
+        **scalars: Tensor | float,
+    ) -> None:
+        """D was updated or skipped: take its signals, unless `measure_d` did, and fire `after_d_step`."""
+        if scalars or real_logits is not None:
+            self.measure_d(real_logits=real_logits, fake_logits=fake_logits, **scalars)
+        if self.d_update:
+            self._require_supplied()
+            self.d_updates += 1
+        self._stage = "g"
+        self._call("after_d_step", ctx=self.context())
+
+    def g_loss_terms(self, **tensors: Any) -> dict[str, Tensor]:
+        """Further terms that plugins add to G's loss; `tensors` fill the step context's fields."""
+        return self._terms("g_loss_terms", tensors)
+
+    def before_g_backward(self, **terms: Tensor | float) -> None:
+        """Take G's unweighted terms (`adv`, `l1`, …) and fire `before_g_backward`; G's weights hold after it.
+
+        A host that does not call it gets it at its first look at a weight, before its terms are known.
+        """
+        self._measure(terms)
+        self._g_terms = tuple(terms)
+        self._stage = "weights"
+        self._call("before_g_backward", ctx=self.context())
+
+    def weight(self, term: str) -> float:
+        """The weight of a term of G's loss: its knob `lambda_<term>`, or 0 while its head of D is frozen.
+
+        A term that is no knob (one that a plugin added) weighs 1.
+        """
+        if self._stage == "g":
+            self.before_g_backward()
+        if any(term in self.composition.host.heads[head].g_terms for head in self.d_frozen):
+            return 0.0
+        knob = f"lambda_{term}"
+        return self.board.number(knob) if knob in self.board.specs else 1.0
+
+    def __getattr__(self, name: str) -> float:
+        if name.startswith("lambda_") and name in self.board.specs:
+            return self.weight(name.removeprefix("lambda_"))
+        raise AttributeError(f"no attribute {name!r}; a weight lambda_… must be listed in obeys")
+
+    def frozen_d_terms(self) -> set[str]:
+        """Terms of D's loss that weigh nothing in this step, because their head is frozen."""
+        return {term for head in self.d_frozen for term in self.composition.host.heads[head].d_terms}
+
+    def after_g_step(self) -> None:
+        """G was updated; fires `after_g_step`. A host that does not call it gets it at the end of the step."""
+        self.g_updates += 1
+        self._stage = "end"
+        self._call("after_g_step", ctx=self.context())
+
+    def end_step(self, **terms: Tensor | float) -> None:
+        """Close the step: take G's terms not yet passed, fire `on_step_end`, log. `start_step` does it otherwise."""
+        if not self._stage:
+            return
+        if terms:
+            self._measure(terms)
+            self._g_terms = tuple(terms)
+        if self._stage != "end":
+            self.after_g_step()
+        self._call("on_step_end", ctx=self.context())
+        self.last_row = self._row()
+        if self._telemetry is not None:
+            self._telemetry.step(self.step, self.last_row)
+        self._stage = ""
+        self.step += 1
+        self.board.step = self.signals.step = self.step
+
+    # A run.
+
+    def start_run(self) -> None:
+        """Fire `on_run_start`, once; `start_step` does it otherwise."""
+        if not self._started:
+            self._started = True
+            self._note_schedules()
+            self._call("on_run_start", run=self._run_info())
+
+    def end_epoch(self) -> None:
+        """Fire `on_epoch_end`, once per epoch; a step of another epoch does it otherwise."""
+        self.end_step()
+        if self._epoch_open:
+            self._epoch_open = False
+            self._call("on_epoch_end", run=self._run_info(), epoch=self.epoch)
+
+    def end_run(self, error: BaseException | None = None) -> None:
+        """Fire `on_run_end`, once, and close the logs; a step that an error broke off is not logged."""
+        if self._ended:
+            return
+        self._ended = True
+        if error is None:
+            self.end_step()
+        try:
+            if self._started:
+                self._call("on_run_end", run=self._run_info(), error=error)
+        finally:
+            if self._telemetry is not None:
+                self._telemetry.close()
+
+    def __enter__(self) -> Balancer:
+        return self
+
+    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
+        self.end_run(error)
+
+    @property
+    def telemetry(self) -> Telemetry | None:
+        """The logs of this run on the first rank, else None."""
+        return self._telemetry
+
+    def state_dict(self) -> dict[str, Any]:
+        """Counters, contributions, newest signals and every plugin's state, between two steps."""
+        self.end_step()
+        plugins = {}
+        for plugin in self.composition.plugins:
+            rng = plugin._rng.get_state() if plugin._rng is not None else None
+            plugins[plugin.name] = {"version": plugin.state_version, "state": plugin.state_dict(), "rng": rng}
+        return {
+            "version": STATE_VERSION,
+            "step": self.step,
+            "epoch": self.epoch,
+            "epoch_open": self._epoch_open,
+            "d_updates": self.d_updates,
+            "g_updates": self.g_updates,
+            "knobs": self.board.state_dict(),
+            "signals": self.signals.state_dict(),
+            "plugins": plugins,
+        }
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Continue where `state_dict` was taken; logs beyond that step are cut.
+
+        Plugins that were not composed then start fresh; those no longer composed leave no trace.
+
+        Raises:
+            CheckpointError: a state of another version.
+        """
+        if state["version"] != STATE_VERSION:
+            raise CheckpointError(f"balancer state has version {state['version']}; this release reads {STATE_VERSION}")
+        self._resumed = True
+        self.step, self.epoch = state["step"], state["epoch"]
+        self._epoch_open = state["epoch_open"]
+        self.d_updates, self.g_updates = state["d_updates"], state["g_updates"]
+        self.board.step = self.signals.step = self.step
+        self.signals.load_state_dict(state["signals"])
+        operations = self.composition.operations
+        self.board.load_state_dict(
+            state["knobs"],
+            lambda plugin, knob, op: op in operations.get(plugin, {}).get(knob, {}).values(),
+        )
+        for plugin in self.composition.plugins:
+            saved = state["plugins"].get(plugin.name)
+            if saved is None:
+                continue
+            plugin.load_state_dict(saved["state"], saved["version"])
+            if saved["rng"] is not None:
+                plugin.rng.set_state(saved["rng"])
+        if self._telemetry is not None:
+            self._telemetry.cut(self.step)
+
+    def _row(self) -> dict[str, float]:
+        """Everything known of the present step, by TensorBoard tag: losses, signals, knobs, shares, rates."""
+        fresh = self.signals.fresh()
+        row: dict[str, float] = {}
+        for name, value in fresh.items():
+            kind = "loss" if _is_loss(name, self._g_terms) else "signal"
+            row[f"{kind}/{name}"] = value
+        weighted = {term: self.weight(term) * fresh[term] for term in self._g_terms if term in fresh}
+        if weighted:
+            g_loss = math.fsum(weighted.values())
+            row["loss/g_loss"] = g_loss
+            total = math.fsum(abs(value) for value in weighted.values())
+            for term, value in weighted.items():
+                row[f"share/{term}"] = abs(value) / total if total else 0.0
+            if "adv" in weighted:
+                row["signal/adv_effective"] = weighted["adv"]
+        for knob, spec in self.board.specs.items():
+            if "add" in spec.ops:
+                row[f"knob/{knob}"] = float(len(self.d_frozen))
+            elif knob == "d_update":
+                row["knob/d_update"] = float(self.d_update)
+            elif not knob.startswith("lr_"):
+                row[f"knob/{knob}"] = self.board.number(knob)
+        for role, optimizer in self._optimizers.items():
+            row[f"lr/{role}"] = self.rate(role, float(optimizer.param_groups[0]["lr"]))
+        return row
+
+    def rate(self, role: str, scheduled: float) -> float:
+        """The learning rate in force for a role, "d" or "g", whose schedule says `scheduled`."""
+        knob = f"lr_{role}"
+        if knob not in self.board.specs or not self.board.contributions(knob):
+            return scheduled
+        self._note_schedules()
+        self.board.base[knob] = scheduled
+        return self.board.number(knob)
+
+    def context(self, **tensors: Any) -> StepContext:
+        """The step as plugins see it now."""
+        return StepContext(self.step, self.epoch, self.d_updates, self.g_updates, not self.d_update, **tensors)
+
+    # Behind the moments.
+
+    def _run_info(self) -> RunInfo:
+        return RunInfo(
+            self._seed,
+            max(self.epoch, 0),
+            self.step,
+            self.d_updates,
+            self.g_updates,
+            self._resumed,
+            self._steps_per_epoch,
+        )
+
+    def _note_schedules(self) -> None:
+        """Tell the board what the learning-rate schedules say now."""
+        for role, optimizer in self._optimizers.items():
+            if f"lr_{role}" in self.board.specs:
+                self.board.base[f"lr_{role}"] = float(optimizer.param_groups[0]["lr"])
+        if "lr_g" in self.board.specs:
+            self.board.lr_g = self.board.number("lr_g")
+        elif "g" in self._optimizers:
+            self.board.lr_g = float(self._optimizers["g"].param_groups[0]["lr"])
+
+    def _bind(self) -> None:
+        """Give each plugin its handles and register it; pluggy calls the last registered first."""
+        for plugin in reversed(self.composition.plugins):
+            operations = self.composition.operations[plugin.name]
+            plugin.knobs = {k: KnobHandle(self.board, plugin.name, k, ops) for k, ops in operations.items()}
+            plugin.signals = SignalReader(self.signals, plugin.name, frozenset(plugin.reads))
+            plugin._seed = self._seed
+            plugin._publish = lambda name, value: self.signals.put({name: value})
+            self._manager.register(plugin, name=plugin.name)
+            for caller in self._manager.get_hookcallers(plugin) or ():
+                for impl in caller.get_hookimpls():
+                    if impl.plugin is plugin:
+                        impl.function = self._attributed(plugin, caller.name, impl.function)
+
+    def _attributed(self, plugin: Plugin, hook: str, function: Callable[..., Any]) -> Callable[..., Any]:
+        def call(*args: Any) -> Any:
+            self._acting = plugin, hook
+            try:
+                return function(*args)
+            except Exception as error:
+                error.add_note(f"raised in plugin {plugin.name}, hook {hook}, step {self.step}")
+                raise
+            finally:
+                self._acting = None
+
+        return call
+
+    def _call(self, hook: str, **arguments: Any) -> list[Any]:
+        results: list[Any] = getattr(self._manager.hook, hook)(**arguments)
+        return results
+
+    def _terms(self, hook: str, tensors: Mapping[str, Any]) -> dict[str, Tensor]:
+        merged: dict[str, Tensor] = {}
+        for terms in self._call(hook, ctx=self.context(**tensors)):
+            for name in terms:
+                if name in merged or name in self.composition.signals:
+                    raise ConfigError(f"step {self.step}: two {hook} are called {name}: rename one")
+            merged.update(terms)
+        return merged
+
+    def _decide(
+        self, plugin: str, knob: str, op: Op, old: Value | None, new: Value | None, effective: Value, note: str
+    ) -> None:
+        assert self._acting is not None, "plugins write in hooks only"
+        acting, moment = self._acting
+        decision = Decision(
+            self.step, self.epoch, moment, plugin, knob, op, old, new, effective, acting.signals.snapshot(), note
+        )
+        if self._on_decision is not None:
+            self._on_decision(decision)
+        if self._telemetry is not None:
+            self._telemetry.decision(decision)
+
+    def _from_logits(self, real: Tensor, fake: Tensor) -> dict[str, Tensor]:
+        import torch
+
+        with torch.no_grad():
+            real, fake, threshold = real.detach().float(), fake.detach().float(), self.loss.threshold
+            acc_real = (real > threshold).float().mean()
+            acc_fake = (fake <= threshold).float().mean()
+            return {
+                "d_adv": self.loss.d_adv(real, fake),
+                "d_acc": 0.5 * (acc_real + acc_fake),
+                "d_acc_real": acc_real,
+                "d_acc_fake": acc_fake,
+                "d_logit_real": real.mean(),
+                "d_logit_fake": fake.mean(),
+            }
+
+    def _measure(self, scalars: Mapping[str, Tensor | float]) -> None:
+        numbers = {name: float(value) for name, value in scalars.items() if isinstance(value, int | float)}
+        tensors = {name: value for name, value in scalars.items() if not isinstance(value, int | float)}
+        if tensors:
+            self.signals.begin(Transfer(tensors, self._reduce or _distributed_mean()))
+        self.signals.put(numbers)
+
+    def _require_supplied(self) -> None:
+        for plugin in self.composition.plugins:
+            for name in plugin.reads:
+                spec = self.composition.signals[name]
+                if spec.phase == "d":
+                    reading = self.signals.read(name)
+                    if reading is None or not reading.fresh:
+                        raise ConfigError(
+                            f"step {self.step}: plugin {plugin.name} reads {name}, which the host said it supplies "
+                            f"but did not pass: {spec.ask}"
+                        )
+
+
+def _is_loss(name: str, g_terms: Collection[str]) -> bool:
+    return name in g_terms or (name.startswith("d_") and name not in ("d_adv",) and not name.startswith(("d_acc", "d_logit")))
+
+
+def _apply_rate(balancer: Balancer, role: str, optimizer: Optimizer) -> None:
+    """Put the factor on right before the optimizer's step and take it off right after.
+
+    Many schedulers compute the next rate from the current one, so it must read as scheduled in between.
+    """
+    scheduled: list[Any] = []
+
+    def put_on(optimizer: Any, args: Any, kwargs: Any) -> None:
+        rates = [group["lr"] for group in optimizer.param_groups]
+        first = float(rates[0])
+        effective = balancer.rate(role, first)
+        scheduled[:] = rates
+        if effective != first:
+            for group in optimizer.param_groups:
+                group["lr"] = effective if float(group["lr"]) == first else group["lr"] * (effective / first)
+
+    def take_off(optimizer: Any, args: Any, kwargs: Any) -> None:
+        for group, rate in zip(optimizer.param_groups, scheduled, strict=True):
+            group["lr"] = rate
+
+    optimizer.register_step_pre_hook(put_on)
+    optimizer.register_step_post_hook(take_off)
+
+
+def _is_first_rank() -> bool:
+    torch = sys.modules.get("torch")
+    if torch is None or not torch.distributed.is_available() or not torch.distributed.is_initialized():
+        return True
+    return bool(torch.distributed.get_rank() == 0)
+
+
+def _distributed_mean() -> Callable[[Tensor], Tensor] | None:
+    import torch.distributed as dist
+
+    if not dist.is_available() or not dist.is_initialized() or dist.get_world_size() == 1:
+        return None
+
+    def mean(vector: Tensor) -> Tensor:
+        dist.all_reduce(vector)
+        return vector / dist.get_world_size()
+
+    return mean

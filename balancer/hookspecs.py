@@ -1,0 +1,126 @@
+"""The moments of a GAN step at which plugins act, as pluggy hook specifications, and what a moment carries."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final
+
+import pluggy
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+PROJECT: Final = "balancer"
+
+hookspec: Final = pluggy.HookspecMarker(PROJECT)
+hookimpl: Final = pluggy.HookimplMarker(PROJECT)
+
+
+@dataclass(frozen=True, slots=True)
+class RunInfo:
+    """Where a run stands; counters are those of steps and updates already done."""
+
+    seed: int
+    epoch: int
+    step: int
+    d_updates: int
+    g_updates: int
+    resumed: bool
+    steps_per_epoch: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class StepContext:
+    """One step as a plugin may see it; counters are those of updates already done.
+
+    Tensors are there at the moments that say so, else None: `real`, `fake`, `condition` are D's inputs
+    before `transform_d_input`, the logits those of D's own loss, all still in the graph;
+    `discriminate(images, condition)` runs D once more and returns its adversarial logits.
+    """
+
+    step: int
+    epoch: int
+    d_updates: int
+    g_updates: int
+    d_skipped: bool
+    real: Tensor | None = None
+    fake: Tensor | None = None
+    condition: Tensor | None = None
+    real_logits: Tensor | None = None
+    fake_logits: Tensor | None = None
+    discriminate: Callable[[Tensor, Tensor | None], Tensor] | None = None
+
+
+class Moments:
+    """Every hook; a plugin implements those it needs, marked with `@hookimpl`."""
+
+    @hookspec
+    def on_run_start(self, run: RunInfo) -> None:
+        """Everything is built and, on resume, restored; no step has been taken since."""
+
+    @hookspec
+    def on_epoch(self, run: RunInfo, epoch: int) -> None:
+        """Before the first step of an epoch (0-based); not again after a mid-epoch resume."""
+
+    @hookspec
+    def on_step_start(self, ctx: StepContext) -> None:
+        """The batch is on the device, G has not run; D's knobs take effect right after this."""
+
+    @hookspec
+    def transform_d_input(
+        self, ctx: StepContext, images: Tensor, condition: Tensor | None
+    ) -> tuple[Tensor, Tensor | None]:
+        """D is about to see images, real or fake, in D's or in G's pass; returns both, transformed alike and differentiably; a chain in composition order."""  # noqa: E501
+
+    @hookspec
+    def d_loss_terms(self, ctx: StepContext) -> dict[str, Tensor] | None:  # type: ignore[empty-body]
+        """D's outputs exist; returns further named scalar terms that are added to D's loss."""
+
+    @hookspec
+    def before_d_backward(self, ctx: StepContext) -> None:
+        """D's terms exist; last moment for `lr_d`."""
+
+    @hookspec
+    def after_d_step(self, ctx: StepContext) -> None:
+        """D was updated, or was skipped (`ctx.d_skipped`); D's signals of this step are measured either way."""
+
+    @hookspec
+    def g_loss_terms(self, ctx: StepContext) -> dict[str, Tensor] | None:  # type: ignore[empty-body]
+        """G's terms exist; returns further named scalar terms that are added to G's loss."""
+
+    @hookspec
+    def before_g_backward(self, ctx: StepContext) -> None:
+        """Last moment for G's knobs: `lambda_adv` is read right after this."""
+
+    @hookspec
+    def after_g_step(self, ctx: StepContext) -> None:
+        """G was updated."""
+
+    @hookspec
+    def on_step_end(self, ctx: StepContext) -> None:
+        """Before anything of this step is logged or saved."""
+
+    @hookspec
+    def on_epoch_end(self, run: RunInfo, epoch: int) -> None:
+        """After the last step of an epoch."""
+
+    @hookspec
+    def on_run_end(self, run: RunInfo, error: BaseException | None) -> None:
+        """Always the last call, also after an error."""
+
+
+HOOK_NAMES: Final = tuple(name for name in vars(Moments) if not name.startswith("_"))
+
+
+def plugin_manager() -> pluggy.PluginManager:
+    """A pluggy manager that knows the moments and nothing else."""
+    manager = pluggy.PluginManager(PROJECT)
+    manager.add_hookspecs(Moments)
+    return manager
+
+
+def hook_options(function: Any) -> dict[str, Any] | None:
+    """What `@hookimpl` noted on a function, or None if it is not marked."""
+    options = getattr(function, f"{PROJECT}_impl", None)
+    return options if isinstance(options, dict) else None

@@ -1,0 +1,168 @@
+"""From a validated config to a trained run directory, and back from a run directory to where it stopped."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+from balancer.config import RunConfig, flat, make_config, read_toml, refuse_changes
+from balancer.errors import ConfigError
+from balancer.files import write_atomically
+
+if TYPE_CHECKING:
+    from balancer.loop import Trainer
+
+CONFIG: Final = "config.toml"
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How a run ended: whether it reached its length, and where it stands."""
+
+    folder: Path
+    steps: int
+    finished: bool
+
+
+def config_for_resume(
+    folder: Path,
+    overrides: Mapping[str, Mapping[str, Any]],
+    plugins: Sequence[str] | None,
+    allowed: Sequence[str],
+) -> RunConfig:
+    """The config with which a run goes on: its own, with changes only where they are allowed by name.
+
+    Raises:
+        ConfigError: no run there, or a change that is not allowed.
+    """
+    path = folder / CONFIG
+    if not path.is_file():
+        raise ConfigError(f"--resume {folder}: no run there ({CONFIG} is missing)")
+    old = read_toml(path)
+    # Settings of a plugin that is left out go with it.
+    kept = set(old["run"]["plugins"]) if plugins is None else set(plugins)
+    tables = {name: table for name, table in old.items() if name in ("run", "train", "model") or name in kept}
+    config = make_config(tables, overrides, plugins=plugins)
+    refuse_changes(old, config.resolved(), allowed)
+    return config
+
+
+def train(config: RunConfig, *, out: Path | None, resume: Path | None, quiet: bool) -> Outcome:
+    """Train, in a new run directory or in the one that is resumed.
+
+    Raises:
+        ConfigError: no length, or the directory exists already or cannot be made.
+        DataError, CheckpointError, TrainingError: see the model and `balancer.loop.Trainer.run`.
+    """
+    from balancer.progress import Progress
+
+    first = int(os.environ.get("RANK", "0")) == 0
+    folder = resume or out or default_folder(config)
+    if resume is None and first:
+        refuse_used(folder)
+    trainer = build(config, folder)
+    total = length(config, trainer.steps_per_epoch)
+    done, notes = 0, list(config.composition.warnings)
+    if resume is not None:
+        done, skipped = restore(trainer, folder)
+        notes += skipped
+        if done >= total:
+            raise ConfigError(f"--resume {folder}: it has done {done} steps already; ask for more with --steps")
+    if trainer.accelerator.is_main_process:
+        write_config(config, folder, done)
+    trainer.accelerator.wait_for_everyone()
+    progress = Progress(total, done, quiet=quiet or not trainer.accelerator.is_main_process)
+    for note in notes:
+        progress.say(f"warning: {note}")
+    if trainer.balance.telemetry is not None and not done:
+        trainer.balance.telemetry.hparams(flat(config.resolved()))
+    finished = trainer.run(total, progress)
+    return Outcome(folder, trainer.balance.step, finished)
+
+
+def build(config: RunConfig, folder: Path | None) -> Trainer:
+    """Model, data and trainer, seeded; writes nothing but the run directory's logs.
+
+    Raises:
+        DataError: the model's data cannot be used.
+        ConfigError: ranks do not share a batch evenly, or the device is not there.
+    """
+    import torch
+
+    from balancer.loop import Trainer, make_accelerator
+
+    settings = config.train
+    if settings.device == "cuda" and not torch.cuda.is_available():
+        raise ConfigError("train.device = cuda, but torch sees no CUDA device here: use --device cpu")
+    if settings.threads is not None:
+        torch.set_num_threads(settings.threads)
+    torch.manual_seed(settings.seed)
+    model = config.family.build(config.model)
+    accelerator = make_accelerator(settings)
+    ranks = accelerator.num_processes
+    size = min(settings.batch_size, model.train_size)
+    if size % ranks:
+        raise ConfigError(f"train.batch_size: {size} items do not divide evenly among {ranks} ranks")
+    # Weights are the same on every rank; dropout is not.
+    torch.manual_seed(settings.seed + accelerator.process_index)
+    return Trainer(model, config.composition, settings, accelerator, folder)
+
+
+def restore(trainer: Trainer, folder: Path) -> tuple[int, list[str]]:
+    """Load the newest good checkpoint; the steps it has done, and what had to be passed over."""
+    from balancer import checkpoint
+    from balancer.loop import CHECKPOINTS
+
+    loaded = checkpoint.load_latest(folder / CHECKPOINTS)
+    trainer.load_state_dict(loaded.state)
+    return loaded.step, loaded.skipped
+
+
+def length(config: RunConfig, steps_per_epoch: int) -> int:
+    """The run's length in steps.
+
+    Raises:
+        ConfigError: neither steps nor epochs is given.
+    """
+    if config.train.steps is not None:
+        return config.train.steps
+    if config.train.epochs is not None:
+        return config.train.epochs * steps_per_epoch
+    raise ConfigError("how long? give --steps N or --epochs N")
+
+
+def refuse_used(folder: Path) -> None:
+    """Refuse a run directory that exists with something in it.
+
+    Raises:
+        ConfigError: says how to go on instead.
+    """
+    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        raise ConfigError(f"run directory {folder} exists: choose another --out, or go on with --resume {folder}")
+
+
+def default_folder(config: RunConfig) -> Path:
+    """`runs/MODEL-PLUGINS`, with a number where that exists."""
+    names = "-".join(plugin.name for plugin in config.composition.plugins) or "baseline"
+    base = Path("runs") / f"{config.model_name}-{names}"
+    folder, count = base, 1
+    while folder.exists():
+        count += 1
+        folder = base.with_name(f"{base.name}-{count}")
+    return folder
+
+
+def write_config(config: RunConfig, folder: Path, done: int) -> None:
+    """Keep the resolved config; one that it replaces stays beside it, named by the step it held until."""
+    path = folder / CONFIG
+    new = config.toml()
+    if path.is_file():
+        old = path.read_bytes()
+        if old == new:
+            return
+        write_atomically(folder / f"config.until_{done:08d}.toml", old)
+    write_atomically(path, new)
+

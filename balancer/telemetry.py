@@ -1,0 +1,238 @@
+"""What a run writes about itself: TensorBoard, decisions.jsonl, and the signals of every step. Never stops training."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import json
+import math
+import os
+import warnings
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+import numpy as np
+
+from balancer.files import write_atomically
+from balancer.health import HEALTHY_D_ADV
+from balancer.knobs import Decision
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+    from PIL.Image import Image
+
+DECISIONS: Final = "decisions.jsonl"
+SIGNALS: Final = "signals.bin"
+COLUMNS: Final = "signals.json"
+SHEETS: Final = "sheets"
+
+LAYOUT: Final = {
+    "Balance": {
+        "D's adversarial loss and its healthy band": [
+            "Margin",
+            ["signal/d_adv", "band/d_adv_low", "band/d_adv_high"],
+        ],
+        "G's loss by term (shares)": ["Multiline", ["share/.*"]],
+        "Adversarial weight": ["Multiline", ["knob/lambda_adv", "signal/adv_effective"]],
+    }
+}
+
+
+class Telemetry:
+    """The logs of one run directory.
+
+    Every step goes to `signals.bin`, rows of little-endian float64 whose columns `signals.json` names;
+    row k is step k. TensorBoard gets every `log_every`-th step. A log that cannot be written (full
+    disk) is given up with one warning.
+    """
+
+    def __init__(self, folder: Path, log_every: int) -> None:
+        self.folder: Final = folder
+        self._log_every: Final = log_every
+        self._columns: list[str] = []
+        self._dead: set[str] = set()
+        self._unknown: set[str] = set()
+        folder.mkdir(parents=True, exist_ok=True)
+        self._rows: Any = None
+        self._decisions: Any = None
+        self._writer: Any = None
+
+    def step(self, step: int, row: Mapping[str, float]) -> None:
+        """Keep one step's row, by TensorBoard tag; draw it where its turn has come."""
+        self._guard("signals", lambda: self._append(step, row))
+        if step % self._log_every == 0:
+            self.scalars(step, row)
+
+    def scalars(self, step: int, row: Mapping[str, float]) -> None:
+        """Draw points in TensorBoard."""
+
+        def draw() -> None:
+            writer = self._tensorboard()
+            for tag, value in row.items():
+                writer.add_scalar(tag, value, step)
+            if "signal/d_adv" in row:
+                writer.add_scalar("band/d_adv_low", HEALTHY_D_ADV[0], step)
+                writer.add_scalar("band/d_adv_high", HEALTHY_D_ADV[1], step)
+
+        self._guard("TensorBoard", draw)
+
+    def sheet(self, done: int, sheet: Image) -> None:
+        """Keep a picture of held-out samples after `done` steps, as a file and in TensorBoard."""
+
+        def keep() -> None:
+            (self.folder / SHEETS).mkdir(exist_ok=True)
+            sheet.save(self.folder / SHEETS / f"step_{done:08d}.png")
+            pixels = np.asarray(sheet.convert("RGB"))
+            self._tensorboard().add_image("held_out/source_output_target", pixels, done - 1, dataformats="HWC")
+
+        self._guard("sheet", keep)
+
+    def hparams(self, settings: Mapping[str, Any]) -> None:
+        """Show the run's settings, flat, in TensorBoard's hparams page."""
+
+        def write() -> None:
+            from torch.utils.tensorboard.summary import hparams
+
+            plain = {k: v if isinstance(v, bool | int | float | str) else str(v) for k, v in settings.items()}
+            for summary in hparams(plain, {"signal/d_adv": None, "loss/g_loss": None}):  # type: ignore[no-untyped-call]
+                self._tensorboard().file_writer.add_summary(summary)
+
+        self._guard("TensorBoard", write)
+
+    def decision(self, decision: Decision) -> None:
+        """Append one decision."""
+
+        def write() -> None:
+            if self._decisions is None:
+                self._decisions = (self.folder / DECISIONS).open("a", encoding="utf-8")
+            self._decisions.write(json.dumps(dataclasses.asdict(decision), ensure_ascii=False) + "\n")
+
+        self._guard(DECISIONS, write)
+
+    def flush(self) -> None:
+        """Bring everything to the disk, so that a kill afterwards loses nothing up to here."""
+        for name, file in (("signals", self._rows), (DECISIONS, self._decisions)):
+            if file is not None:
+                self._guard(name, lambda file=file: (file.flush(), os.fsync(file.fileno())))
+        if self._writer is not None:
+            self._guard("TensorBoard", self._writer.flush)
+
+    def cut(self, step: int) -> None:
+        """Forget everything of `step` and later, so that a resumed run shows no step twice."""
+        self.close()
+        self._rows = self._decisions = self._writer = None
+        _cut_rows(self.folder, step)
+        _cut_decisions(self.folder / DECISIONS, step)
+        for path in self.folder.glob("events.out.tfevents.*"):
+            _cut_events(path, step)
+
+    def close(self) -> None:
+        """Flush and close the files."""
+        self.flush()
+        for file in (self._rows, self._decisions, self._writer):
+            if file is not None:
+                with contextlib.suppress(OSError):
+                    file.close()
+
+    def _tensorboard(self) -> Any:
+        if self._writer is None:
+            from torch.utils.tensorboard import SummaryWriter
+
+            new = not any(self.folder.glob("events.out.tfevents.*"))
+            self._writer = SummaryWriter(str(self.folder))  # type: ignore[no-untyped-call]
+            if new:
+                self._writer.add_custom_scalars(LAYOUT)
+        return self._writer
+
+    def _append(self, step: int, row: Mapping[str, float]) -> None:
+        named = {"step": float(step), **{column(tag): value for tag, value in row.items()}}
+        if self._rows is None:
+            self._open(list(named))
+        late = set(named) - set(self._columns) - self._unknown
+        if late:
+            self._unknown |= late
+            warnings.warn(f"not kept in {SIGNALS}, since step 0 had no such value: {', '.join(sorted(late))}", stacklevel=2)
+        values = [named.get(name, math.nan) for name in self._columns]
+        self._rows.write(np.asarray(values, dtype="<f8").tobytes())
+
+    def _open(self, names: list[str]) -> None:
+        header = self.folder / COLUMNS
+        if header.is_file():
+            self._columns = json.loads(header.read_text(encoding="utf-8"))["columns"]
+        else:
+            self._columns = names
+            write_atomically(header, json.dumps({"dtype": "<f8", "columns": names}, indent=1).encode())
+        self._rows = (self.folder / SIGNALS).open("ab")
+
+    def _guard(self, what: str, action: Callable[[], object]) -> None:
+        if what in self._dead:
+            return
+        try:
+            action()
+        except OSError as error:
+            self._dead.add(what)
+            warnings.warn(f"{self.folder}: no more {what} log in this run: {error}", stacklevel=3)
+
+
+def column(tag: str) -> str:
+    """The name in `signals.bin` of what TensorBoard calls `tag`; the source document's names where it has them."""
+    kind, _, name = tag.partition("/")
+    if kind == "loss":
+        return name if name.startswith("d_") or name == "g_loss" else f"loss_{name}"
+    if kind == "share":
+        return f"{name}_share"
+    return f"lr_{name}" if kind == "lr" else name
+
+
+def read_signals(folder: Path) -> dict[str, NDArray[np.float64]]:
+    """The signals of every step of a run, by column, each of shape (steps,).
+
+    Raises:
+        FileNotFoundError: the run kept none.
+    """
+    names = json.loads((folder / COLUMNS).read_text(encoding="utf-8"))["columns"]
+    raw = np.fromfile(folder / SIGNALS, dtype="<f8")
+    # A run that was killed may have left the beginning of a row.
+    table = raw[: len(raw) // len(names) * len(names)].reshape(-1, len(names))
+    return {name: table[:, index] for index, name in enumerate(names)}
+
+
+def _cut_rows(folder: Path, step: int) -> None:
+    header, rows = folder / COLUMNS, folder / SIGNALS
+    if header.is_file() and rows.is_file():
+        width = 8 * len(json.loads(header.read_text(encoding="utf-8"))["columns"])
+        first = read_signals(folder)["step"][:1]
+        keep = max(0, step - int(first[0])) if len(first) else 0
+        if rows.stat().st_size > keep * width:
+            os.truncate(rows, keep * width)
+
+
+def _cut_decisions(path: Path, step: int) -> None:
+    if not path.is_file():
+        return
+    kept = []
+    for line in path.read_bytes().splitlines(keepends=True):
+        # A run that was killed may have left the beginning of a line.
+        if line.endswith(b"\n") and json.loads(line)["step"] < step:
+            kept.append(line)
+    write_atomically(path, b"".join(kept))
+
+
+def _cut_events(path: Path, step: int) -> None:
+    """Rewrite an event file without the events of `step` and later; headers and layouts stay."""
+    from tensorboard.backend.event_processing.event_file_loader import RawEventFileLoader
+    from tensorboard.compat.proto.event_pb2 import Event
+    from tensorboard.summary.writer.record_writer import RecordWriter
+
+    temporary = path.with_name(f"cut.{os.getpid()}.tmp")
+    with temporary.open("wb") as file:
+        writer = RecordWriter(file)
+        for raw in RawEventFileLoader(str(path)).Load():
+            event = Event.FromString(raw)
+            is_header = event.HasField("file_version")
+            if is_header or event.step < step or any("custom_scalars" in value.tag for value in event.summary.value):
+                writer.write(raw)
+        file.flush()
+        os.fsync(file.fileno())
+    temporary.replace(path)

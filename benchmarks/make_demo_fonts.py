@@ -1,0 +1,130 @@
+"""Makes the embedded demo fonts: subsets of free fonts, small, unhinted, renamed, with their licence inside.
+
+Run it where Debian's packages fonts-droid-fallback, fonts-motoya-l-maruberi, fonts-lxgw-wenkai,
+fonts-kouzan-mouhitsu and fonts-seto are installed:
+
+    python benchmarks/make_demo_fonts.py [--fonts /usr/share/fonts/truetype] [--out zi2zi_model/fonts]
+"""
+
+from __future__ import annotations
+
+import argparse
+from dataclasses import dataclass
+from pathlib import Path
+
+from fontTools.subset import Options, Subsetter  # type: ignore[import-untyped]
+from fontTools.ttLib import TTFont  # type: ignore[import-untyped]
+
+from zi2zi_model.charsets import load_charset
+
+OFL = ("This Font Software is licensed under the SIL Open Font License, Version 1.1.", "https://openfontlicense.org")
+APACHE = ("Licensed under the Apache License, Version 2.0", "https://www.apache.org/licenses/LICENSE-2.0")
+PUBLIC_DOMAIN = ("Public domain: the author exercises no copyright.", "https://opentype.jp/kouzanmouhitufont.htm")
+
+COPYRIGHT, FAMILY, STYLE, UNIQUE_ID, FULL_NAME, VERSION, POSTSCRIPT, DESCRIPTION, LICENCE, LICENCE_URL = (
+    0, 1, 2, 3, 4, 5, 6, 10, 13, 14,
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class DemoFont:
+    """One embedded font: its file name, where it comes from, and what its licence wants said."""
+
+    name: str
+    origin: str
+    family: str  # a name of our own: "LXGW" is reserved by its licence, "Droid" and "Klee" are trademarks
+    copyright: str
+    licence: tuple[str, str]
+
+
+DEMO_FONTS = (
+    DemoFont(
+        "source.ttf",
+        "droid/DroidSansFallbackFull.ttf",
+        "Balancer Demo Source",
+        "Digitized data copyright Google Corporation © 2006",
+        APACHE,
+    ),
+    DemoFont(
+        "target-round.ttf",
+        "motoya-l-maruberi/MTLmr3m.ttf",
+        "Balancer Demo Round",
+        "Copyright(C)2010 MOTOYA CO.,LTD.",
+        APACHE,
+    ),
+    DemoFont(
+        "target-kai.ttf",
+        "lxgw-wenkai/LXGWWenKai-Regular.ttf",
+        "Balancer Demo Kai",
+        "Copyright 2021-2023 LXGW (https://github.com/lxgw/LxgwWenKai), with Reserved Font Names “霞鹜” and “LXGW”. "
+        "Copyright 2020 The Klee Project Authors (https://github.com/fontworks-fonts/Klee)",
+        OFL,
+    ),
+    DemoFont(
+        "target-brush.ttf",
+        "kouzan-mouhitsu/kouzan-mouhitsu.ttf",
+        "Balancer Demo Brush",
+        "Aoyagi Kouzan (青柳衡山)",
+        PUBLIC_DOMAIN,
+    ),
+    DemoFont(
+        "target-hand.ttf",
+        "seto/setofont.ttf",
+        "Balancer Demo Hand",
+        "Copyright 2003-2014 Nozomi Seto (瀬戸のぞみ)",
+        OFL,
+    ),
+)
+
+
+def make(font: DemoFont, fonts: Path, out: Path) -> Path:
+    """Writes one embedded font, the same bytes every time; returns its path."""
+    options = Options(
+        hinting=False,
+        layout_features=[],
+        notdef_outline=True,
+        glyph_names=False,
+        legacy_cmap=False,
+        recalc_timestamp=False,
+        drop_tables=["GSUB", "GPOS", "GDEF", "BASE", "mort", "vhea", "vmtx", "gasp", "DSIG"],
+    )
+    # The time inside stays the original's, so that the same fonts give the same bytes.
+    original = TTFont(fonts / font.origin, recalcTimestamp=False)
+    subsetter = Subsetter(options)
+    subsetter.populate(text="".join(load_charset("demo")))
+    subsetter.subset(original)
+    names = original["name"]
+    names.names = []
+    postscript = font.family.replace(" ", "") + "-Regular"
+    for number, text in (
+        (COPYRIGHT, font.copyright),
+        (FAMILY, font.family),
+        (STYLE, "Regular"),
+        (UNIQUE_ID, postscript),
+        (FULL_NAME, font.family),
+        (VERSION, "Version 1.0"),
+        (POSTSCRIPT, postscript),
+        (DESCRIPTION, "Modified: subset, hints and layout features removed, renamed. See LICENSES.md."),
+        (LICENCE, font.licence[0]),
+        (LICENCE_URL, font.licence[1]),
+    ):
+        names.setName(text, number, platformID=3, platEncID=1, langID=0x409)
+    path = out / font.name
+    original.save(path)
+    return path
+
+
+def main() -> None:
+    """Makes every font and prints its size."""
+    parser = argparse.ArgumentParser(description="make the embedded demo fonts")
+    parser.add_argument("--fonts", type=Path, default=Path("/usr/share/fonts/truetype"), help="where the originals are")
+    parser.add_argument("--out", type=Path, default=Path("zi2zi_model/fonts"), help="where the subsets go")
+    arguments = parser.parse_args()
+    arguments.out.mkdir(parents=True, exist_ok=True)
+    for font in DEMO_FONTS:
+        path = make(font, arguments.fonts, arguments.out)
+        print(f"{path}: {path.stat().st_size:,} bytes")
+
+
+if __name__ == "__main__":
+    main()

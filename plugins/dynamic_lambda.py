@@ -1,0 +1,134 @@
+"""dynamic_lambda: lambda_adv follows bands of D's adversarial loss; it says how far D is to be believed."""
+
+from __future__ import annotations
+
+import bisect
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from pydantic import Field, field_validator
+
+from balancer import CompositionView, MovingAverage, Plugin, PluginConfig, RunInfo, StepContext, hookimpl
+from balancer.errors import CompositionError
+
+# (below, lambda_adv) rows, then lambda_adv above the last threshold.
+PRESETS = {
+    "three_bands": (((0.05, 0.2), (0.15, 0.4)), 0.6),  # source document, remedy 3
+    "four_bands": (((0.02, 0.20), (0.08, 0.35), (0.20, 0.50)), 0.60),  # source document, remedy 4
+}
+
+
+@dataclass
+class BandLaw:
+    """Which value a loss falls into, with hysteresis; the law itself, free of torch and of moments.
+
+    A boundary t is crossed upwards at t·(1 + hysteresis) and downwards at t·(1 − hysteresis).
+    """
+
+    thresholds: tuple[float, ...]
+    values: tuple[float, ...]
+    hysteresis: float = 0.0
+    band: int | None = None
+
+    def update(self, loss: float) -> float:
+        """The value for this loss, given the band it was in before."""
+        plain = bisect.bisect_right(self.thresholds, loss)
+        if self.band is None:
+            self.band = plain
+        while self.band < plain and loss >= self.thresholds[self.band] * (1 + self.hysteresis):
+            self.band += 1
+        while self.band > plain and loss < self.thresholds[self.band - 1] * (1 - self.hysteresis):
+            self.band -= 1
+        return self.values[self.band]
+
+
+class DynamicLambda(Plugin):
+    """Sets lambda_adv after D's update and before G's backward pass, in the same step (source document, remedy 5)."""
+
+    name = "dynamic_lambda"
+    reads = ("d_adv",)
+    writes = {"lambda_adv": ("set",)}
+
+    class Config(PluginConfig):
+        """Settings of dynamic_lambda."""
+
+        preset: Literal["four_bands", "three_bands"] = Field(
+            "four_bands", description="bands of the source document (remedies 4 and 3); unused where bands is given"
+        )
+        bands: tuple[tuple[float, float], ...] | None = Field(
+            None, description="own bands: [[below, lambda_adv], …] with rising thresholds"
+        )
+        above: float = Field(0.6, ge=0, le=1e4, description="lambda_adv above the last of one's own bands")
+        initial: float = Field(0.25, ge=0, le=1e4, description="lambda_adv until the warm-up is over (remedy 1)")
+        ceiling: float = Field(0.6, ge=0, le=1e4, description="lambda_adv never exceeds this (remedy 1)")
+        warmup_steps: int | None = Field(
+            None,
+            ge=0,
+            description="fresh measurements for which initial holds; if not given 100 (an untrained D is at chance, "
+            'which the bands would answer with 0.6), and 0 with signal = "d_loss"',
+        )
+        half_life: float = Field(0.0, ge=0, le=1e6, description="half-life, in measurements, of an average of the signal; 0: none")
+        hysteresis: float = Field(0.0, ge=0, lt=1, description="relative margin around each threshold; 0: none")
+        signal: Literal["d_adv", "d_loss"] = Field(
+            "d_adv", description="d_loss takes D's raw loss, as the source document literally does"
+        )
+
+        @field_validator("bands")
+        @classmethod
+        def _rising(cls, bands: tuple[tuple[float, float], ...] | None) -> tuple[tuple[float, float], ...] | None:
+            if bands is not None:
+                thresholds = [below for below, _ in bands]
+                if not bands or thresholds != sorted(set(thresholds)) or thresholds[0] <= 0:
+                    raise ValueError("thresholds must be positive and rise from band to band")
+                if any(value < 0 for _, value in bands):
+                    raise ValueError("lambda_adv of a band must not be negative")
+            return bands
+
+    def __init__(self, config: Config) -> None:
+        super().__init__(config)
+        self.reads = (config.signal,)
+        rows, above = PRESETS[config.preset] if config.bands is None else (config.bands, config.above)
+        self.law = BandLaw(
+            tuple(below for below, _ in rows),
+            tuple(min(value, config.ceiling) for value in (*(value for _, value in rows), above)),
+            config.hysteresis,
+        )
+        self.average = MovingAverage(config.half_life)
+        default = 0 if config.signal == "d_loss" else 100
+        self.warmup_left = default if config.warmup_steps is None else config.warmup_steps
+
+    @hookimpl
+    def on_run_start(self, run: RunInfo) -> None:
+        if self.knobs["lambda_adv"].own("set") is None:
+            self.knobs["lambda_adv"].set(min(self.config.initial, self.config.ceiling))
+
+    @hookimpl
+    def after_d_step(self, ctx: StepContext) -> None:
+        reading = self.signals[self.config.signal]
+        if reading is None or not reading.fresh:
+            return
+        loss = self.average.update(reading.value)
+        if self.warmup_left > 0:
+            self.warmup_left -= 1
+            return
+        self.knobs["lambda_adv"].set(self.law.update(loss))
+
+    def check(self, composition: CompositionView) -> Iterable[str]:
+        if self.config.signal == "d_loss" and "label_smoothing" in composition.configs:
+            yield (
+                "smoothed labels lift the raw d_loss above every band (a floor of 0.325 at 0.9/0.1), "
+                'so it answers with the top band for ever: use signal = "d_adv"'
+            )
+        if self.config.initial > self.config.ceiling:
+            raise CompositionError(
+                f"dynamic_lambda.initial = {self.config.initial:g} is above its ceiling {self.config.ceiling:g}: lower one"
+            )
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"band": self.law.band, "average": self.average.value, "warmup_left": self.warmup_left}
+
+    def load_state_dict(self, state: Mapping[str, Any], version: int) -> None:
+        self.law.band = state["band"]
+        self.average.value = state["average"]
+        self.warmup_left = state["warmup_left"]

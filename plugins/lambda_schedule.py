@@ -1,0 +1,47 @@
+"""lambda_schedule: lambda_adv by epoch, or an upper bound on it where a law sets it."""
+
+from __future__ import annotations
+
+import bisect
+
+from pydantic import Field, field_validator
+
+from balancer import Plugin, PluginConfig, RunInfo, hookimpl
+
+
+class LambdaSchedule(Plugin):
+    """A staircase of lambda_adv over epochs: structure first, then style, then realism."""
+
+    name = "lambda_schedule"
+    writes = {"lambda_adv": ("set_or_max",)}
+
+    class Config(PluginConfig):
+        """Settings of lambda_schedule."""
+
+        steps: tuple[tuple[int, float], ...] = Field(
+            ((0, 0.1), (5, 0.3), (20, 0.5)),
+            description="[[from epoch, lambda_adv], …] from epoch 0 on (source document, remedy 2)",
+        )
+
+        @field_validator("steps")
+        @classmethod
+        def _rising(cls, steps: tuple[tuple[int, float], ...]) -> tuple[tuple[int, float], ...]:
+            epochs = [epoch for epoch, _ in steps]
+            if not steps or epochs[0] != 0 or epochs != sorted(set(epochs)):
+                raise ValueError("epochs must start at 0 and rise")
+            if any(not 0 <= value <= 1e4 for _, value in steps):
+                raise ValueError("lambda_adv must lie in [0, 10000]")
+            return steps
+
+    @hookimpl
+    def on_run_start(self, run: RunInfo) -> None:
+        self._apply(run.epoch)
+
+    @hookimpl
+    def on_epoch(self, run: RunInfo, epoch: int) -> None:
+        self._apply(epoch)
+
+    def _apply(self, epoch: int) -> None:
+        steps = self.config.steps
+        row = bisect.bisect_right([first for first, _ in steps], epoch) - 1
+        self.knobs["lambda_adv"].set_or_max(steps[row][1])

@@ -1,0 +1,250 @@
+"""Glyphs from font files: which characters a font really draws, and the one function that draws them.
+
+Coordinates. The *em* of a font is its design square: x to the right and y upwards from the glyph's origin on
+the baseline, in units of the em (font units divided by `Font.units_per_em`). The *frame* is the picture: x to
+the right and y downwards from its top left corner, in units of its side. A `Placement` maps one to the other.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import math
+import re
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import dataclass
+from io import BytesIO
+from pathlib import Path
+from typing import Final, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+from fontTools.ttLib import TTFont  # type: ignore[import-untyped]
+from PIL import Image, ImageDraw, ImageFont
+
+from balancer.errors import DataError
+
+Pixels = npt.NDArray[np.uint8]
+
+BASELINE: Final = 0.88  # from the em box's top; the usual CJK division 880:120
+FILL: Final = 0.75  # of the frame's side for the source's mean ink box: then 99 % of even cursive brush glyphs fit
+_MEASURE: Final = 256  # pixels per em
+_INK: Final = [0] * 64 + [255] * 192  # a quarter of a pixel's coverage counts: the box is neither grown nor shrunk
+_PROBES: Final = 256  # ideographs of every font that are searched for a repeated drawing
+_TOFU_REPEATS: Final = 4  # unified variants share a drawing in twos and threes
+_IDEOGRAPHS: Final = range(0x4E00, 0xA000)
+
+
+class InkBox(NamedTuple):
+    """Extent of a glyph's ink in em units, y upwards from the baseline."""
+
+    left: float
+    bottom: float
+    right: float
+    top: float
+
+    @property
+    def size(self) -> tuple[float, float]:
+        """Width and height."""
+        return self.right - self.left, self.top - self.bottom
+
+    @property
+    def centre(self) -> tuple[float, float]:
+        """Horizontal and vertical middle."""
+        return (self.left + self.right) / 2, (self.bottom + self.top) / 2
+
+
+@dataclass(frozen=True)
+class Placement:
+    """Where every glyph of one font goes in the frame: one isotropic scale and one offset.
+
+    The same placement draws training pictures and places what G draws: `to_em` undoes `to_frame`, so an
+    outline traced in a generated picture of S pixels has the font coordinates
+    `to_em(x / S, y / S)` times the units per em.
+
+    Attributes:
+        scale: frame sides per em.
+        x: frame coordinate of the glyph's origin.
+        y: frame coordinate of the baseline.
+    """
+
+    scale: float = 1.0
+    x: float = 0.0
+    y: float = BASELINE
+
+    def to_frame(self, x: float, y: float) -> tuple[float, float]:
+        """A point of the em (y upwards) in the frame (y downwards)."""
+        return self.x + self.scale * x, self.y - self.scale * y
+
+    def to_em(self, x: float, y: float) -> tuple[float, float]:
+        """A point of the frame (y downwards) in the em (y upwards): the inverse of `to_frame`."""
+        return (x - self.x) / self.scale, (self.y - y) / self.scale
+
+    def fits(self, box: InkBox) -> bool:
+        """Whether a glyph with this ink box lies inside the frame."""
+        corners = *self.to_frame(box.left, box.top), *self.to_frame(box.right, box.bottom)
+        return min(corners) >= 0 and max(corners) <= 1
+
+
+EM_BOX: Final = Placement()  # no alignment: the em fills the frame, all fonts on a common baseline
+
+
+def centre_in_frame(mean: InkBox) -> Placement:
+    """Placement of a source font: its mean ink box in the frame's middle, the longer side filling `FILL` of it."""
+    scale = FILL / max(mean.size)
+    x, y = mean.centre
+    return Placement(scale, 0.5 - scale * x, 0.5 + scale * y)
+
+
+def meet(mean: InkBox, source_mean: InkBox, source: Placement) -> Placement:
+    """Placement of a target font: its mean ink box on the source font's, of equal area and with the same centre.
+
+    Both means are over the same characters. Against a common em box this improved every metric of held-out
+    characters, and it can be undone at inference, as a fit per glyph cannot (methods.md, "Alignment").
+    """
+    scale = source.scale * math.sqrt(math.prod(source_mean.size) / math.prod(mean.size))
+    frame_x, frame_y = source.to_frame(*source_mean.centre)
+    x, y = mean.centre
+    return Placement(scale, frame_x - scale * x, frame_y + scale * y)
+
+
+class _Drawing(NamedTuple):
+    """A glyph's ink box, and a digest that equal drawings share."""
+
+    box: InkBox
+    digest: bytes
+
+
+class Font:
+    """A TrueType or OpenType font file, or one face of a collection (`file.ttc:3`, counted from 0).
+
+    Attributes:
+        name: the file's name without directories, with the face's number if it was given.
+        units_per_em: font units to the em.
+
+    Raises:
+        DataError: no such file, unreadable, not a font, no such face, or no Unicode character map.
+    """
+
+    def __init__(self, path: str | Path) -> None:
+        file, face = _split_face(str(path))
+        self.name = Path(file).name + (f":{face}" if face is not None else "")
+        self._index = face or 0
+        try:
+            self._data = Path(file).read_bytes()
+        except OSError as error:
+            raise DataError(f"font {file}: cannot be read: {error.strerror}") from error
+        faces = int.from_bytes(self._data[8:12], "big") if self._data[:4] == b"ttcf" else 1
+        if self._index >= faces:
+            raise DataError(f"font {file}: has no face {face}; its faces are 0 to {faces - 1}")
+        try:
+            with TTFont(BytesIO(self._data), fontNumber=self._index, lazy=True) as font:
+                characters: dict[int, str] | None = font.getBestCmap()
+                tables = {tag: font.reader[tag] for tag in font.reader.keys()}  # fails where the file is cut short
+            self.units_per_em = int.from_bytes(tables["head"][18:20], "big")
+            self._sizes = {_MEASURE: self._open(_MEASURE)}
+        except Exception as error:  # fontTools lets whatever its table parsers meet in a damaged file escape
+            raise DataError(f"font {file}: damaged, or not TrueType or OpenType ({error or 'cut short'})") from error
+        if not characters:
+            raise DataError(f"font {file}: has no Unicode character map, so its characters cannot be found")
+        self._codes = frozenset(characters)
+        self._drawings: dict[str, _Drawing | None] = {}
+        self._tofu = self._find_tofu()
+
+    def __str__(self) -> str:
+        return self.name
+
+    def usable(self, characters: Iterable[str]) -> tuple[str, ...]:
+        """Those of the characters that the font draws, in the order given.
+
+        Left out is what the character map lacks, what is drawn without ink or cannot be drawn at all, and
+        tofu: what looks like `.notdef`, or like many others of the font's ideographs or of these characters.
+        """
+        drawings = {c: drawing for c in characters if (drawing := self._drawing(c))}
+        repeats = Counter(drawing.digest for drawing in drawings.values())
+        tofu = self._tofu.union(digest for digest, count in repeats.items() if count >= _TOFU_REPEATS)
+        return tuple(c for c, drawing in drawings.items() if drawing.digest not in tofu)
+
+    def ink_box(self, character: str) -> InkBox:
+        """Ink box of a character, exact to about 1/256 em.
+
+        Raises:
+            DataError: the font does not draw the character.
+        """
+        drawing = self._drawing(character)
+        if drawing is None or drawing.digest in self._tofu:
+            raise DataError(f"font {self}: does not draw {character} (U+{ord(character):04X})")
+        return drawing.box
+
+    def mean_box(self, characters: Iterable[str]) -> InkBox:
+        """Mean ink box of characters, at least one, that the font draws."""
+        return InkBox(*np.mean([self.ink_box(c) for c in characters], axis=0).tolist())
+
+    def at(self, pixels: int) -> ImageFont.FreeTypeFont:
+        """The font at a number of pixels per em."""
+        if pixels not in self._sizes:
+            self._sizes[pixels] = self._open(pixels)
+        return self._sizes[pixels]
+
+    def _open(self, pixels: int) -> ImageFont.FreeTypeFont:
+        # Given a path, Pillow would look for another font of that name where the file is damaged.
+        return ImageFont.truetype(BytesIO(self._data), pixels, self._index, layout_engine=ImageFont.Layout.BASIC)
+
+    def _find_tofu(self) -> set[bytes]:
+        """Digests of `.notdef` and of any drawing repeated in an even sample of the font's ideographs."""
+        unmapped = next(code for code in range(0x10FFFF, 0, -1) if code not in self._codes)
+        notdef = self._draw(chr(unmapped))
+        ideographs = sorted(self._codes.intersection(_IDEOGRAPHS))
+        sample = (self._drawing(chr(code)) for code in ideographs[:: 1 + len(ideographs) // _PROBES])
+        repeats = Counter(drawing.digest for drawing in sample if drawing)
+        tofu = {digest for digest, count in repeats.items() if count >= _TOFU_REPEATS}
+        return tofu | ({notdef.digest} if notdef else set())
+
+    def _drawing(self, character: str) -> _Drawing | None:
+        if ord(character) not in self._codes:
+            return None
+        if character not in self._drawings:
+            self._drawings[character] = self._draw(character)
+        return self._drawings[character]
+
+    def _draw(self, character: str) -> _Drawing | None:
+        font = self.at(_MEASURE)
+        try:
+            left, top, right, bottom = (int(edge) for edge in font.getbbox(character, anchor="ls"))
+            ink = Image.new("L", (right - left + 2, bottom - top + 2))
+            ImageDraw.Draw(ink).text((1 - left, 1 - top), character, fill=255, font=font, anchor="ls")
+        except OSError:  # FreeType refuses the outline
+            return None
+        box = ink.point(_INK).getbbox()
+        if box is None:
+            return None
+        x, y = left - 1, top - 1
+        edges = (box[0] + x, -(box[3] + y), box[2] + x, -(box[1] + y))
+        digest = hashlib.blake2b(repr(edges).encode() + ink.crop(box).tobytes(), digest_size=16)
+        return _Drawing(InkBox(*(edge / _MEASURE for edge in edges)), digest.digest())
+
+
+def draw_glyph(font: Font, character: str, size: int, placement: Placement) -> Pixels:
+    """Picture of a character for training and for inference alike: (size, size), paper 255, ink 0, antialiased.
+
+    It is drawn at 256 pixels per em or more and reduced, so that neither hinting nor whole pixels move or
+    reshape strokes, and a placement holds to a small part of a pixel.
+
+    Raises:
+        DataError: the font does not draw the character.
+    """
+    font.ink_box(character)
+    pixels = max(_MEASURE, math.ceil(2 * size * placement.scale))
+    side = pixels / placement.scale
+    left, top = -placement.x * side, -placement.y * side
+    x, y = math.floor(left), math.floor(top)
+    picture = Image.new("L", (math.ceil(side) + 1, math.ceil(side) + 1), 255)
+    ImageDraw.Draw(picture).text((-x, -y), character, fill=0, font=font.at(pixels), anchor="ls")
+    frame = (left - x, top - y, left - x + side, top - y + side)
+    return np.asarray(picture.resize((size, size), Image.Resampling.HAMMING, box=frame))
+
+
+def _split_face(path: str) -> tuple[str, int | None]:
+    """`file.ttc:3` as file and face, unless a file has just that name."""
+    named = re.fullmatch(r"(.+):(\d+)", path)
+    return (named[1], int(named[2])) if named and not Path(path).exists() else (path, None)

@@ -1,0 +1,209 @@
+"""Every setting of the reference model, its presets, and which combinations make sense. Does not import torch."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Annotated, Any, Final, Literal, Self
+
+from pydantic import BeforeValidator, Field, field_validator, model_validator
+
+from balancer.adversarial import AdversarialName
+from balancer.settings import Settings
+from zi2zi_model.charsets import CHARSETS
+
+# The class defaults below are those of `tiny`. `zi2zi` is max32002/zi2zi-pytorch (December 2025, the code of the
+# source document), `classic` EuphoriaYan/zi2zi-pytorch at 256 px.
+PRESETS: Final[dict[str, dict[str, Any]]] = {
+    "tiny": {},
+    "zi2zi": {
+        "image_size": 384,
+        "downs": 7,
+        "g_channels": 64,
+        "max_channels": 512,
+        "d_channels": 64,
+        "attention": "deep",
+        "dropout": 0.5,
+        "styles": 40,
+        "style_dim": 128,
+    },
+    "classic": {
+        "image_size": 256,
+        "downs": 8,
+        "g_channels": 64,
+        "max_channels": 512,
+        "d_channels": 64,
+        "decoder": "transposed",
+        "norm": "batch",
+        "skips": "concat",
+        "dropout": 0.5,
+        "styles": 40,
+        "style_dim": 128,
+    },
+}
+
+
+def _comma_separated(value: object) -> object:
+    if isinstance(value, str):
+        return [part.strip() for part in value.split(",") if part.strip()]
+    return value
+
+
+def _attention_text(value: object) -> object:
+    """Levels also come as an integer or a list, from TOML or a command line that parses numbers."""
+    if isinstance(value, int) and not isinstance(value, bool):
+        return str(value)
+    if isinstance(value, list | tuple):
+        return ",".join(str(level) for level in value) or "none"
+    return value
+
+
+class Zi2ziSettings(Settings):
+    """Settings of networks, losses and data; a preset gives the defaults, an explicit value always wins.
+
+    Raises:
+        pydantic.ValidationError: an unknown key, a value out of range, or values that do not go together.
+    """
+
+    preset: Literal["tiny", "zi2zi", "classic"] = Field(
+        "tiny",
+        description="Where the other defaults come from. tiny: the demo, 64 px; zi2zi: the source document's networks, "
+        "384 px (max32002/zi2zi-pytorch); classic: EuphoriaYan/zi2zi-pytorch, 256 px.",
+    )
+
+    image_size: int = Field(
+        64, ge=64, le=384, description="Side of a glyph image in pixels; a multiple of 2^downs. Ports: 256 or 384."
+    )
+    channels: Literal[1, 3] = Field(1, description="Channels of an image: 1 (grey, as the source document) or 3.")
+    downs: int = Field(
+        5, ge=3, le=8, description="Levels of the U-Net; each halves the image. Ports: 7 at 384 px, 8 at 256 px."
+    )
+    g_channels: int = Field(16, ge=8, le=256, description="G's channels at level 1, doubled a level. Ports: 64.")
+    max_channels: int = Field(
+        176, ge=8, le=2048, description="Upper bound of G's channels at any level; at least g_channels. Ports: 512."
+    )
+    decoder: Literal["pixelshuffle", "transposed"] = Field(
+        "pixelshuffle",
+        description="How G enlarges: 3x3 convolution and pixel shuffle (source document), or 4x4 transposed "
+        "convolution (classic).",
+    )
+    norm: Literal["instance", "batch"] = Field(
+        "instance", description="Normalisation in G and D: instance (source document) or batch (classic)."
+    )
+    skips: Literal["add", "concat"] = Field(
+        "add", description="How G's skips join: added (source document) or concatenated (classic)."
+    )
+    attention: Annotated[str, BeforeValidator(_attention_text)] = Field(
+        "none",
+        description="G's self-attention: none; deep: the bottleneck and level 5, both at 512 channels in the zi2zi "
+        "preset (source document); middle: levels 3 and 4, at 256 and 512 channels (its remedy); or levels such as "
+        "5 or 3,4, level k being the map after k halvings. A 1x1 map has nothing to attend to.",
+    )
+    dropout: float = Field(
+        0.0,
+        ge=0.0,
+        lt=1.0,
+        description="Dropout in G's decoder blocks that keep the channel count, the innermost excepted. Ports: 0.5.",
+    )
+    styles: int = Field(
+        8, ge=1, le=10_000, description="Rows of the style embedding; at least the number of targets. Ports: 40."
+    )
+    style_dim: int = Field(32, ge=1, le=1024, description="Length of a style vector. Ports: 128.")
+    d_channels: int = Field(
+        16, ge=8, le=256, description="D's channels after its first layer, then 2, 4 and 8 times that. Ports: 64."
+    )
+    d_head: Literal["global", "patch"] = Field(
+        "global",
+        description="What D answers: one logit for the whole image (source document and ports), or one a patch.",
+    )
+    spectral_norm: bool = Field(
+        False, description="Spectral norm on D's convolutions and its real/fake head. Off in the source document."
+    )
+
+    adversarial: AdversarialName = Field(
+        "bce", description="Adversarial loss: bce (source document and ports), lsgan or hinge."
+    )
+    lambda_l1: float = Field(
+        100.0, ge=0.0, description="Weight of the L1 term of G's loss. Source document and ports: 100."
+    )
+    lambda_const: float = Field(
+        15.0, ge=0.0, description="Weight of the const term of G's loss. Source document and ports: 15."
+    )
+    lambda_category: float = Field(
+        1.0, ge=0.0, description="Weight of the category term, in G's loss and in D's. Ports: 1."
+    )
+
+    source: Path | None = Field(
+        None, description="Font file that gives the content; file.ttc:N is face N of a collection. Unset: demo font."
+    )
+    targets: Annotated[tuple[Path, ...], BeforeValidator(_comma_separated)] = Field(
+        (), description="Font files to learn, one style each, a list or comma separated; file.ttc:N as for source."
+    )
+    charset: str = Field(
+        "big5-1",
+        description="Characters to train on: " + ", ".join(CHARSETS) + ", or the path of a UTF-8 file that holds them.",
+    )
+    pairs: Path | None = Field(
+        None, description="Folder or pack of paired images to train on, instead of source and targets."
+    )
+    align: Literal["font", "none"] = Field(
+        "font",
+        description="Scale and shift each target font to the source font's mean box (measured to help more than any "
+        "lambda_adv), or leave the em boxes as they are.",
+    )
+    held_out: float = Field(
+        0.1, ge=0.0, lt=1.0, description="Share of the characters kept from training, for sample sheets and measures."
+    )
+    max_characters: int | None = Field(
+        None, ge=2, description="Train on at most this many characters of the charset. Unset: all of them."
+    )
+
+    @property
+    def level_channels(self) -> tuple[int, ...]:
+        """Channels of G's map after each halving, outermost first."""
+        return tuple(min(self.g_channels * 2**level, self.max_channels) for level in range(self.downs))
+
+    @property
+    def attention_levels(self) -> tuple[int, ...]:
+        """Levels of G that have self-attention, ascending; level k is the map after k halvings."""
+        named = {"none": (), "deep": {min(5, self.downs), self.downs}, "middle": (3, 4)}
+        levels = named.get(self.attention)
+        return tuple(sorted(levels if levels is not None else map(int, self.attention.split(","))))
+
+    @model_validator(mode="before")
+    @classmethod
+    def _preset_beneath(cls, data: Any) -> Any:
+        if not isinstance(data, dict):
+            return data
+        preset = data.get("preset", "tiny")
+        return {**PRESETS.get(preset, {}), **data} if isinstance(preset, str) else data
+
+    @field_validator("attention")
+    @classmethod
+    def _attention_is_known(cls, value: str) -> str:
+        value = value.replace(" ", "")
+        if value in ("none", "deep", "middle") or re.fullmatch(r"[1-8](,[1-8])*", value):
+            return value
+        raise ValueError(f"{value!r} is neither none, deep, middle nor a list of levels such as 3,4")
+
+    @model_validator(mode="after")
+    def _fits_together(self) -> Self:
+        if self.image_size % 2**self.downs:
+            fitting = max(downs for downs in range(9) if self.image_size % 2**downs == 0)
+            remedy = (
+                f"use downs = {fitting} at most" if fitting >= 3 else f"use an image_size that {2**self.downs} divides"
+            )
+            raise ValueError(f"image_size {self.image_size} cannot be halved {self.downs} times (downs): {remedy}")
+        if self.max_channels < self.g_channels:
+            raise ValueError(f"max_channels ({self.max_channels}) is below g_channels ({self.g_channels})")
+        levels = self.attention_levels
+        if len(set(levels)) < len(levels) or any(level > self.downs for level in levels):
+            raise ValueError(
+                f"attention {self.attention!r} asks for levels {levels}; each must be one of the {self.downs} levels"
+                " (downs), once"
+            )
+        if len(self.targets) > self.styles:
+            raise ValueError(f"{len(self.targets)} targets need styles of at least that many, not {self.styles}")
+        if self.pairs is not None and (self.source is not None or self.targets):
+            raise ValueError("pairs already holds source and target images: leave out source and targets, or pairs")
+        return self
