@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from balancer.engine import Balancer
     from balancer.hookspecs import RunInfo, StepContext, hookimpl
     from balancer.knobs import KnobSpec
-    from balancer.model import DOutput, GanModel, HeadSpec, ModelFamily, ModelSpec
+    from balancer.model import DOutput, GanModel, GOutput, HeadSpec, ModelFamily, ModelSpec
     from balancer.plugin import Plugin, PluginConfig
     from balancer.settings import Settings
     from balancer.signals import MovingAverage, SignalSpec
@@ -20,6 +20,7 @@ __all__ = [
     "Balancer",
     "CompositionView",
     "DOutput",
+    "GOutput",
     "GanModel",
     "HeadSpec",
     "KnobSpec",
@@ -39,6 +40,7 @@ _HOME = {
     "Balancer": "engine",
     "CompositionView": "compose",
     "DOutput": "model",
+    "GOutput": "model",
     "GanModel": "model",
     "HeadSpec": "model",
     "KnobSpec": "knobs",

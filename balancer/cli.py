@@ -9,42 +9,43 @@ from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
-import click
 import typer
 from typer.core import TyperGroup
 
-from balancer.errors import BalancerError
+from balancer.errors import BalancerError, ConfigError, PluginError
 from balancer.registry import COMMANDS, entries, find
 
 if TYPE_CHECKING:
     from balancer.config import RunConfig
 
 
-class _ModelCommands(click.Group):
+class _ModelCommands(TyperGroup):
     """The sub-application of a model, imported when one of its commands is asked for, not to list its name."""
 
     def __init__(self, name: str) -> None:
-        super().__init__(name, help=f"Commands of the model {name}.")
+        super().__init__(name=name, help=f"Commands of the model {name}.", no_args_is_help=True)
 
-    def _loaded(self) -> click.Group:
-        group = typer.main.get_command(find(COMMANDS, str(self.name), "model command").load("commands of"))  # type: ignore[arg-type]
-        assert isinstance(group, click.Group)
-        return group
+    def _loaded(self) -> TyperGroup:
+        loaded = find(COMMANDS, str(self.name), "model command").load("commands of")
+        if not isinstance(loaded, typer.Typer):
+            raise PluginError(f"commands of model {self.name}: {loaded!r} is not a typer application")
+        return typer.main.get_group(loaded)
 
-    def list_commands(self, ctx: click.Context) -> list[str]:
+    # typer brings its own copy of click, whose types have no public names.
+    def list_commands(self, ctx: Any) -> list[str]:
         return self._loaded().list_commands(ctx)
 
-    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+    def get_command(self, ctx: Any, cmd_name: str) -> Any:
         return self._loaded().get_command(ctx, cmd_name)
 
 
 class _Root(TyperGroup):
     """Our own commands, and one group for each model that brings some."""
 
-    def list_commands(self, ctx: click.Context) -> list[str]:
+    def list_commands(self, ctx: Any) -> list[str]:
         return [*super().list_commands(ctx), *sorted({entry.name for entry in entries(COMMANDS)})]
 
-    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+    def get_command(self, ctx: Any, cmd_name: str) -> Any:
         own = super().get_command(ctx, cmd_name)
         if own is None and any(entry.name == cmd_name for entry in entries(COMMANDS)):
             return _ModelCommands(cmd_name)
@@ -104,7 +105,6 @@ def train(
 ) -> None:
     """Train a model with plugins that keep it in balance."""
     from balancer.config import parse_set
-    from balancer.errors import ConfigError
 
     overrides = parse_set(settings or [])
     flags = {"steps": steps, "epochs": epochs, "seed": seed, "device": device}
@@ -115,7 +115,7 @@ def train(
         # An epoch count on the command line is meant, whatever a config file says about steps.
         overrides["train"]["steps"] = None
     if resume is not None and (config or model or out):
-        raise ConfigError("--resume takes its config, model and directory from the run: leave --config, --model, --out out")
+        raise ConfigError("--resume takes config, model and directory from the run: drop --config, --model and --out")
     if allow_change and resume is None:
         raise ConfigError("--allow-change goes with --resume")
     if resume is not None:

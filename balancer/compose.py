@@ -229,9 +229,7 @@ def _check_offered(
         if knob in knobs:
             for op in ops:
                 if op not in knobs[knob].ops:
-                    raise CompositionError(
-                        f"{who} wants to {op} {knob}, which takes only {', '.join(knobs[knob].ops)}"
-                    )
+                    raise CompositionError(f"{who} wants to {op} {knob}, which takes only {', '.join(knobs[knob].ops)}")
         elif knob in host.meaningless:
             raise CompositionError(f"{who} turns {knob}, but {host.meaningless[knob]}: leave {plugin.name} out")
         elif (spec := _known_knob(knob)) is not None:

@@ -134,9 +134,7 @@ def make_config(
         # A recipe's section for a plugin that --plugins left out is not an error.
         if table not in (*RESERVED, *chosen, *known):
             raise ConfigError(f"config: there is no plugin {table!r}: {suggestion(table, [*RESERVED, *known])}")
-    given = {
-        table: {**tables.get(table, {}), **overrides.get(table, {})} for table in {"train", "model", *chosen}
-    }
+    given = {table: {**tables.get(table, {}), **overrides.get(table, {})} for table in {"train", "model", *chosen}}
     family, entry = load_model(name)
     settings = _validated(family.Settings, given["model"], "model")
     defaults = family.train_defaults(settings)

@@ -23,9 +23,7 @@ def dry_run(config: RunConfig) -> dict[str, Any]:
     and the activations kept for the backward pass, which grow with the batch), and seconds.
     """
     small = config.train.model_copy(update={"batch_size": MEASURED_ITEMS})
-    measured = RunConfig(
-        config.model_name, config.family, config.model, small, config.composition, config.versions
-    )
+    measured = RunConfig(config.model_name, config.family, config.model, small, config.composition, config.versions)
     trainer = build(measured, None)
     full_batch = min(config.train.batch_size, trainer.model.train_size)
     steps_per_epoch = max(1, trainer.model.train_size // full_batch)

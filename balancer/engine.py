@@ -145,7 +145,8 @@ class Balancer:
         # pluggy lists implementations last-called first.
         for impl in reversed(self._manager.hook.transform_d_input.get_hookimpls()):
             offered = {"ctx": ctx, "images": images, "condition": condition}
-            images, condition = impl.function(*(offered[name] for name in impl.argnames))
+            transformed: Any = impl.function(*(offered[name] for name in impl.argnames))
+            images, condition = transformed
         return images, condition
 
     def d_loss_terms(self, **tensors: Any) -> dict[str, Tensor]:
@@ -429,7 +430,8 @@ class Balancer:
             for caller in self._manager.get_hookcallers(plugin) or ():
                 for impl in caller.get_hookimpls():
                     if impl.plugin is plugin:
-                        impl.function = self._attributed(plugin, caller.name, impl.function)
+                        # pluggy calls whatever stands here with the arguments it noted at registration.
+                        impl.function = self._attributed(plugin, caller.name, impl.function)  # type: ignore[misc]
 
     def _attributed(self, plugin: Plugin, hook: str, function: Callable[..., Any]) -> Callable[..., Any]:
         def call(*args: Any) -> Any:
@@ -507,7 +509,9 @@ class Balancer:
 
 
 def _is_loss(name: str, g_terms: Collection[str]) -> bool:
-    return name in g_terms or (name.startswith("d_") and name not in ("d_adv",) and not name.startswith(("d_acc", "d_logit")))
+    return name in g_terms or (
+        name.startswith("d_") and name not in ("d_adv",) and not name.startswith(("d_acc", "d_logit"))
+    )
 
 
 def _apply_rate(balancer: Balancer, role: str, optimizer: Optimizer) -> None:

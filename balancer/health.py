@@ -88,7 +88,9 @@ class StrongStart:
             for tag, (low, high) in bands.items():
                 mean = self._sums[tag] / self._steps
                 if not low <= mean <= high:
-                    why.append(f"the mean {tag.partition('/')[2]} of its first steps is {mean:.3g}, not {low:g}–{high:g}")
+                    why.append(
+                        f"the mean {tag.partition('/')[2]} of its first steps is {mean:.3g}, not {low:g}–{high:g}"
+                    )
         if not why:
             return None
         return (

@@ -68,13 +68,16 @@ class Moments:
         """The batch is on the device, G has not run; D's knobs take effect right after this."""
 
     @hookspec
-    def transform_d_input(
+    def transform_d_input(  # type: ignore[empty-body]
         self, ctx: StepContext, images: Tensor, condition: Tensor | None
     ) -> tuple[Tensor, Tensor | None]:
-        """D is about to see images, real or fake, in D's or in G's pass; returns both, transformed alike and differentiably; a chain in composition order."""  # noqa: E501
+        """D is about to see images, real or fake, in D's or in G's pass; returns both, transformed alike.
+
+        The transformation must be differentiable. Several plugins form a chain in composition order.
+        """
 
     @hookspec
-    def d_loss_terms(self, ctx: StepContext) -> dict[str, Tensor] | None:  # type: ignore[empty-body]
+    def d_loss_terms(self, ctx: StepContext) -> dict[str, Tensor] | None:
         """D's outputs exist; returns further named scalar terms that are added to D's loss."""
 
     @hookspec
@@ -86,7 +89,7 @@ class Moments:
         """D was updated, or was skipped (`ctx.d_skipped`); D's signals of this step are measured either way."""
 
     @hookspec
-    def g_loss_terms(self, ctx: StepContext) -> dict[str, Tensor] | None:  # type: ignore[empty-body]
+    def g_loss_terms(self, ctx: StepContext) -> dict[str, Tensor] | None:
         """G's terms exist; returns further named scalar terms that are added to G's loss."""
 
     @hookspec

@@ -20,7 +20,7 @@ from balancer.compose import Composition
 from balancer.config import TrainSettings
 from balancer.engine import Balancer
 from balancer.health import StrongStart
-from balancer.model import DOutput, GanModel
+from balancer.model import GanModel, GOutput
 from balancer.progress import Progress
 
 if TYPE_CHECKING:
@@ -85,7 +85,7 @@ class Trainer:
 
         self.set_trainable_d(True)
         if balance.d_update:
-            d_loss = self.d_loss(self.wrapped_D, batch, real, fake.detach(), condition)
+            d_loss = self.d_loss(self.wrapped_D, batch, real, fake.images.detach(), condition)
             balance.before_d_backward()
             self.opt_d.zero_grad(set_to_none=True)
             self.accelerator.backward(d_loss)
@@ -93,7 +93,7 @@ class Trainer:
             self.opt_d.step()
         else:
             with undisturbed(self.D):
-                self.d_loss(self.D, batch, real, fake.detach(), condition)
+                self.d_loss(self.D, batch, real, fake.images.detach(), condition)
                 balance.require_finite()
         balance.after_d_step()
 
@@ -112,15 +112,11 @@ class Trainer:
             balance.after_g_step()
         balance.end_step()
 
-    def d_loss(
-        self, D: nn.Module, batch: Batch, real: Tensor, fake: Tensor, condition: Tensor | None
-    ) -> Tensor:
+    def d_loss(self, D: nn.Module, batch: Batch, real: Tensor, fake: Tensor, condition: Tensor | None) -> Tensor:
         """D's loss, its signals on their way to the host: half of each side, the model's terms, the plugins'."""
         balance, model = self.balance, self.model
         with self.accelerator.autocast():
-            outputs = [
-                model.discriminate(D, *balance.transform_d_input(images, condition)) for images in (real, fake)
-            ]
+            outputs = [model.discriminate(D, *balance.transform_d_input(images, condition)) for images in (real, fake)]
             real_out, fake_out = outputs
             terms = {
                 "loss_real": balance.loss.d_real(real_out.logits, balance.real_label),
@@ -143,15 +139,15 @@ class Trainer:
         balance.measure_d(real_logits=real_out.logits, fake_logits=fake_out.logits, d_loss=loss, **named)
         return loss
 
-    def g_terms(self, batch: Batch, fake: Tensor, condition: Tensor | None) -> dict[str, Tensor]:
+    def g_terms(self, batch: Batch, fake: GOutput, condition: Tensor | None) -> dict[str, Tensor]:
         """G's unweighted terms on its images as the updated D sees them."""
         balance, model = self.balance, self.model
         with self.accelerator.autocast():
-            output: DOutput = model.discriminate(self.D, *balance.transform_d_input(fake, condition))
+            judged = model.discriminate(self.D, *balance.transform_d_input(fake.images, condition))
             return {
-                "adv": balance.loss.generator(output.logits),
-                **model.g_terms(fake, output, batch),
-                **balance.g_loss_terms(fake=fake, condition=condition, fake_logits=output.logits),
+                "adv": balance.loss.generator(judged.logits),
+                **model.g_terms(fake, judged, batch),
+                **balance.g_loss_terms(fake=fake.images, condition=condition, fake_logits=judged.logits),
             }
 
     def set_trainable_d(self, trainable: bool) -> None:
@@ -286,9 +282,9 @@ def make_accelerator(train: TrainSettings) -> Accelerator:
 def undisturbed(module: nn.Module) -> Iterator[None]:
     """Let a module compute without gradients, and leave its buffers and the random state as they were."""
     buffers = {name: buffer.clone() for name, buffer in module.named_buffers()}
-    with torch.random.fork_rng(devices=[torch.cuda.current_device()] if torch.cuda.is_initialized() else []):
-        with torch.no_grad():
-            yield
+    devices = [torch.cuda.current_device()] if torch.cuda.is_available() else []
+    with torch.random.fork_rng(devices=devices), torch.no_grad():
+        yield
     for name, buffer in module.named_buffers():
         buffer.copy_(buffers[name])
 
@@ -298,7 +294,7 @@ def random_state() -> dict[str, Any]:
     kind, keys, position, has_gauss, cached = np.random.get_state()
     return {
         "torch": torch.get_rng_state(),
-        "cuda": torch.cuda.get_rng_state() if torch.cuda.is_initialized() else None,
+        "cuda": torch.cuda.get_rng_state() if torch.cuda.is_available() else None,
         "python": random.getstate(),
         "numpy": [kind, torch.from_numpy(np.asarray(keys).astype(np.int64)), position, has_gauss, cached],
     }

@@ -5,6 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
 from balancer.adversarial import AdversarialName
@@ -47,6 +48,13 @@ class DOutput(NamedTuple):
     heads: Mapping[str, Tensor]
 
 
+class GOutput(NamedTuple):
+    """G's images for a batch, and what else it computed that its own terms can use, by name."""
+
+    images: Tensor
+    extras: Mapping[str, Tensor] = MappingProxyType({})
+
+
 class GanModel(ABC):
     """A pair of networks with its data, as the loop trains it.
 
@@ -72,8 +80,8 @@ class GanModel(ABC):
         return None
 
     @abstractmethod
-    def generate(self, generator: nn.Module, batch: Batch) -> Tensor:
-        """G's images for a batch, differentiable, shaped as `real(batch)`."""
+    def generate(self, generator: nn.Module, batch: Batch) -> GOutput:
+        """G's forward pass for a batch, differentiable; images are shaped as `real(batch)`."""
 
     @abstractmethod
     def discriminate(self, discriminator: nn.Module, images: Tensor, condition: Tensor | None) -> DOutput:
@@ -83,8 +91,8 @@ class GanModel(ABC):
         """The scalar terms of D's loss named in `spec.d_terms`, weighted."""
         return {}
 
-    def g_terms(self, fake: Tensor, output: DOutput, batch: Batch) -> dict[str, Tensor]:
-        """The scalar terms of G's loss named in `spec.weights`, unweighted; `output` is D's on `fake`."""
+    def g_terms(self, fake: GOutput, judged: DOutput, batch: Batch) -> dict[str, Tensor]:
+        """The scalar terms of G's loss named in `spec.weights`, unweighted; `judged` is D's answer to `fake`."""
         return {}
 
     def head_parameters(self, head: str) -> Iterable[nn.Parameter]:

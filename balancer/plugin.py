@@ -93,7 +93,9 @@ def check_plugin_class(candidate: object, where: str) -> type[Plugin]:
         raise PluginError(f"{where} is {candidate!r}, not a subclass of balancer.Plugin")
     name = getattr(candidate, "name", None)
     if not isinstance(name, str) or not name.isidentifier() or name in ("run", "train", "model"):
-        raise PluginError(f"{where}: name = {name!r} is not usable: it must be an identifier other than run, train, model")
+        raise PluginError(
+            f"{where}: name = {name!r} is not usable: it must be an identifier other than run, train, model"
+        )
     if not issubclass(candidate.Config, PluginConfig):
         raise PluginError(f"{where}: Config must be a subclass of balancer.PluginConfig")
     for attribute, function in inspect.getmembers_static(candidate):

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Literal
 from pydantic import Field
 
 from balancer.adversarial import AdversarialName
-from balancer.model import DOutput, GanModel, HeadSpec, ModelFamily, ModelSpec
+from balancer.model import DOutput, GanModel, GOutput, HeadSpec, ModelFamily, ModelSpec
 from balancer.settings import Settings
 
 if TYPE_CHECKING:
@@ -77,14 +77,13 @@ class Points(GanModel):
     def real(self, batch: Batch) -> Tensor:
         return batch["points"]
 
-    def generate(self, generator: nn.Module, batch: Batch) -> Tensor:
+    def generate(self, generator: nn.Module, batch: Batch) -> GOutput:
         import torch
         from torch.nn import functional as F
 
         mode = F.one_hot(batch["mode"], self._classes).to(batch["points"].dtype)
         noise = torch.randn_like(batch["points"])
-        images: Tensor = generator(torch.cat([noise, mode], dim=1))
-        return images
+        return GOutput(generator(torch.cat([noise, mode], dim=1)))
 
     def discriminate(self, discriminator: nn.Module, images: Tensor, condition: Tensor | None) -> DOutput:
         logits, category = discriminator(images)
@@ -98,12 +97,12 @@ class Points(GanModel):
         halves = [F.cross_entropy(output.heads["category"], batch["mode"]) for output in (real, fake)]
         return {"category": 0.5 * (halves[0] + halves[1])}
 
-    def g_terms(self, fake: Tensor, output: DOutput, batch: Batch) -> dict[str, Tensor]:
+    def g_terms(self, fake: GOutput, judged: DOutput, batch: Batch) -> dict[str, Tensor]:
         from torch.nn import functional as F
 
         if not self.spec.weights:
             return {}
-        return {"category": F.cross_entropy(output.heads["category"], batch["mode"])}
+        return {"category": F.cross_entropy(judged.heads["category"], batch["mode"])}
 
     def head_parameters(self, head: str) -> Iterable[nn.Parameter]:
         return self.discriminator.get_submodule(head).parameters()

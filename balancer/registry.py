@@ -109,7 +109,9 @@ def load_model(name: str) -> tuple[ModelFamily, Entry]:
     entry = find(MODELS, name, "model")
     found = entry.load("model")
     if not (isinstance(found, type) and issubclass(found, ModelFamily)):
-        raise PluginError(f"model {name} of distribution {entry.distribution}: {entry.value} is not a ModelFamily class")
+        raise PluginError(
+            f"model {name} of distribution {entry.distribution}: {entry.value} is not a ModelFamily class"
+        )
     return found(), entry
 
 

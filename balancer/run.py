@@ -165,4 +165,3 @@ def write_config(config: RunConfig, folder: Path, done: int) -> None:
             return
         write_atomically(folder / f"config.until_{done:08d}.toml", old)
     write_atomically(path, new)
-

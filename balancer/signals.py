@@ -40,13 +40,17 @@ STANDARD_SIGNALS: Final[dict[str, SignalSpec]] = {
         ),
         SignalSpec("d_loss", "d", "D's whole loss, as it is trained on", "pass d_loss= to balance.after_d_step"),
         SignalSpec("d_loss_real", "d", "D's adversarial loss on real images, with the labels in use", D_LOGITS_ASK),
-        SignalSpec("d_loss_fake", "d", "D's adversarial loss on generated images, with the labels in use", D_LOGITS_ASK),
+        SignalSpec(
+            "d_loss_fake", "d", "D's adversarial loss on generated images, with the labels in use", D_LOGITS_ASK
+        ),
         SignalSpec("d_acc", "d", "share of real and generated images that D tells right, in [0, 1]", D_LOGITS_ASK),
         SignalSpec("d_acc_real", "d", "share of real images that D calls real, in [0, 1]", D_LOGITS_ASK),
         SignalSpec("d_acc_fake", "d", "share of generated images that D calls generated, in [0, 1]", D_LOGITS_ASK),
         SignalSpec("d_logit_real", "d", "mean logit of D on real images", D_LOGITS_ASK),
         SignalSpec("d_logit_fake", "d", "mean logit of D on generated images", D_LOGITS_ASK),
-        SignalSpec("adv", "g", "G's adversarial loss, unweighted (cheat loss)", "pass adv= to balance.before_g_backward"),
+        SignalSpec(
+            "adv", "g", "G's adversarial loss, unweighted (cheat loss)", "pass adv= to balance.before_g_backward"
+        ),
         SignalSpec("g_loss", "g", "G's whole loss: the weighted sum of its terms", "pass G's terms to the balancer"),
     )
 }
@@ -56,7 +60,9 @@ def term_signal(term: str, phase: Literal["d", "g"]) -> SignalSpec:
     """The signal of one more loss term: G's `l1` is `l1`, D's `category` is `d_category`."""
     if phase == "d":
         return SignalSpec(f"d_{term}", "d", f"the {term} term of D's loss, weighted")
-    return SignalSpec(term, "g", f"the {term} term of G's loss, unweighted", f"pass {term}= to balance.before_g_backward")
+    return SignalSpec(
+        term, "g", f"the {term} term of G's loss, unweighted", f"pass {term}= to balance.before_g_backward"
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,7 +94,7 @@ class Transfer:
         if vector.is_cuda:
             self._vector = torch.empty(vector.shape, dtype=vector.dtype, pin_memory=True)
             self._vector.copy_(vector, non_blocking=True)
-            self._event = torch.cuda.Event()
+            self._event = torch.cuda.Event()  # type: ignore[no-untyped-call]
             self._event.record()
         else:
             self._vector = vector

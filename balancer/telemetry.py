@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import functools
 import json
 import math
 import os
 import warnings
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import IO, TYPE_CHECKING, Any, Final
 
 import numpy as np
 
@@ -114,7 +115,7 @@ class Telemetry:
         """Bring everything to the disk, so that a kill afterwards loses nothing up to here."""
         for name, file in (("signals", self._rows), (DECISIONS, self._decisions)):
             if file is not None:
-                self._guard(name, lambda file=file: (file.flush(), os.fsync(file.fileno())))
+                self._guard(name, functools.partial(_to_disk, file))
         if self._writer is not None:
             self._guard("TensorBoard", self._writer.flush)
 
@@ -140,7 +141,7 @@ class Telemetry:
             from torch.utils.tensorboard import SummaryWriter
 
             new = not any(self.folder.glob("events.out.tfevents.*"))
-            self._writer = SummaryWriter(str(self.folder))  # type: ignore[no-untyped-call]
+            self._writer = SummaryWriter(str(self.folder))
             if new:
                 self._writer.add_custom_scalars(LAYOUT)
         return self._writer
@@ -152,7 +153,9 @@ class Telemetry:
         late = set(named) - set(self._columns) - self._unknown
         if late:
             self._unknown |= late
-            warnings.warn(f"not kept in {SIGNALS}, since step 0 had no such value: {', '.join(sorted(late))}", stacklevel=2)
+            warnings.warn(
+                f"not kept in {SIGNALS}, since step 0 had no such value: {', '.join(sorted(late))}", stacklevel=2
+            )
         values = [named.get(name, math.nan) for name in self._columns]
         self._rows.write(np.asarray(values, dtype="<f8").tobytes())
 
@@ -173,6 +176,11 @@ class Telemetry:
         except OSError as error:
             self._dead.add(what)
             warnings.warn(f"{self.folder}: no more {what} log in this run: {error}", stacklevel=3)
+
+
+def _to_disk(file: IO[Any]) -> None:
+    file.flush()
+    os.fsync(file.fileno())
 
 
 def column(tag: str) -> str:

@@ -19,7 +19,7 @@ class DSkip(Plugin):
             None,
             ge=0,
             le=1,
-            description="also skip D while its accuracy in the step before was above this (3D-GAN: 0.8); off if not given",
+            description="also skip D while its accuracy in the step before was above this (3D-GAN: 0.8)",
         )
 
     def __init__(self, config: Config) -> None:

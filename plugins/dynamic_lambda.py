@@ -68,7 +68,9 @@ class DynamicLambda(Plugin):
             description="fresh measurements for which initial holds; if not given 100 (an untrained D is at chance, "
             'which the bands would answer with 0.6), and 0 with signal = "d_loss"',
         )
-        half_life: float = Field(0.0, ge=0, le=1e6, description="half-life, in measurements, of an average of the signal; 0: none")
+        half_life: float = Field(
+            0.0, ge=0, le=1e6, description="half-life, in measurements, of an average of the signal; 0: none"
+        )
         hysteresis: float = Field(0.0, ge=0, lt=1, description="relative margin around each threshold; 0: none")
         signal: Literal["d_adv", "d_loss"] = Field(
             "d_adv", description="d_loss takes D's raw loss, as the source document literally does"
@@ -122,7 +124,7 @@ class DynamicLambda(Plugin):
             )
         if self.config.initial > self.config.ceiling:
             raise CompositionError(
-                f"dynamic_lambda.initial = {self.config.initial:g} is above its ceiling {self.config.ceiling:g}: lower one"
+                f"dynamic_lambda.initial = {self.config.initial:g} is above ceiling = {self.config.ceiling:g}: lower it"
             )
 
     def state_dict(self) -> dict[str, Any]:

@@ -16,7 +16,7 @@ from PIL import Image, UnidentifiedImageError
 
 from balancer.errors import DataError
 from zi2zi_model.charsets import choose, is_held_out, load_charset
-from zi2zi_model.glyphs import EM_BOX, Font, Pixels, Placement, centre_in_frame, draw_glyph, meet
+from zi2zi_model.glyphs import EM_BOX, Font, Pixels, Placement, centre_in_frame, draw_glyph, is_blank, meet
 
 Align = Literal["font", "none"]
 Items = npt.NDArray[np.int64]
@@ -26,8 +26,6 @@ EMBEDDED_SOURCE: Final = _FONTS / "source.ttf"
 EMBEDDED_TARGETS: Final = (_FONTS / "target-round.ttf",)
 
 _PAIR_NAME: Final = re.compile(r"(\d+)_(\d+)\.(?:png|jpe?g)", re.IGNORECASE)
-_PAIR_SUFFIXES: Final = {".png", ".jpg", ".jpeg"}
-_FLAT: Final = 32  # darkest to lightest: JPEG noise on paper stays below, the faintest stroke far above
 _ON_DAMAGED: Final = (OSError, SyntaxError, ValueError, EOFError, Image.DecompressionBombError)
 
 
@@ -127,13 +125,13 @@ def from_fonts(
         raise DataError("no target font: name at least one font to imitate")
     asked = load_charset(charset)
     if source is None:  # the embedded source holds the demo characters only
-        asked = tuple(c for c in asked if c in load_charset("demo")) or asked
+        demo = frozenset(load_charset("demo"))
+        asked = tuple(c for c in asked if c in demo) or asked
     source_font = Font(source if source is not None else EMBEDDED_SOURCE)
     fonts = [Font(path) for path in targets or EMBEDDED_TARGETS]
     drawn = _usable(source_font, asked, f"charset {charset}")
-    drawn_by = [frozenset(_usable(font, drawn, f"charset {charset} that {source_font} draws")) for font in fonts]
+    drawn_by = [frozenset(_usable(font, drawn, f"charset {charset} that {source_font.name} draws")) for font in fonts]
     missing = [(font.name, len(asked) - len(font.usable(asked))) for font in (source_font, *fonts)]
-
     characters = [c for c in drawn if any(c in held for held in drawn_by)]
     if max_characters is not None:
         characters = list(choose(characters, max_characters, seed))
@@ -143,8 +141,7 @@ def from_fonts(
 
     exists = np.array([[c in held for held in drawn_by] for c in characters])
     items = np.argwhere(exists)
-    target_index = np.full(exists.shape, -1)
-    target_index[exists] = np.arange(len(items))
+    target_index = np.where(exists, np.cumsum(exists).reshape(exists.shape) - 1, -1)
     target = np.empty((len(items), size, size), np.uint8)
     clipped: Counter[str] = Counter()
     for index, (row, style) in enumerate(items):
@@ -177,11 +174,8 @@ def from_pairs(folder: str | Path, *, size: int = 64, held_out: float = 0.1, see
     pairs = sorted(_find_pairs(Path(folder)))
     if not pairs:
         raise DataError(f"folder {folder}: holds no pictures named like 0_12.png or 0_12.jpg (label, index)")
-    labels = sorted({label for label, _, _ in pairs})
-    style_of = {label: style for style, label in enumerate(labels)}
-    every = np.arange(len(pairs))
-    target_index = np.full((len(pairs), len(labels)), -1)
-    target_index[every, [style_of[label] for label, _, _ in pairs]] = every
+    label_of = np.array([label for label, _, _ in pairs])
+    labels = np.unique(label_of)
     pictures = np.empty((2, len(pairs), size, size), np.uint8)
     for row, (_, _, path) in enumerate(pairs):
         pictures[:, row] = _read_pair(path, size)
@@ -190,7 +184,7 @@ def from_pairs(folder: str | Path, *, size: int = 64, held_out: float = 0.1, see
         styles=tuple(str(label) for label in labels),
         source=pictures[1],
         target=pictures[0],
-        target_index=target_index,
+        target_index=np.where(label_of[:, None] == labels, np.arange(len(pairs))[:, None], -1),
         held_out=np.array([is_held_out(index, held_out, seed) for _, index, _ in pairs]),
     )
 
@@ -198,8 +192,8 @@ def from_pairs(folder: str | Path, *, size: int = 64, held_out: float = 0.1, see
 def _usable(font: Font, characters: Sequence[str], of_what: str) -> tuple[str, ...]:
     usable = font.usable(characters)
     if not usable:
-        count = len(characters)
-        raise DataError(f"font {font}: draws none of the {count} characters of {of_what}; choose another of the two")
+        lacking = f"draws none of the {len(characters)} characters of {of_what}"
+        raise DataError(f"font {font.name}: {lacking}; choose another of the two")
     return usable
 
 
@@ -226,7 +220,7 @@ def _find_pairs(folder: Path) -> Iterator[tuple[int, int, Path]]:
     for file in files:
         if named := _PAIR_NAME.fullmatch(file.name):
             yield int(named[1]), int(named[2]), file
-        elif file.suffix.lower() in _PAIR_SUFFIXES:
+        elif file.suffix.lower() in {".png", ".jpg", ".jpeg"}:
             raise DataError(f"picture {file}: its name is not like 0_12{file.suffix} (label, index); rename or move it")
 
 
@@ -246,6 +240,6 @@ def _read_pair(path: Path, size: int) -> Pixels:
     boxes = ((0, 0, height, height), (height, 0, width, height))
     halves = np.stack([np.asarray(picture.resize((size, size), Image.Resampling.LANCZOS, box)) for box in boxes])
     for half, name in zip(halves, ("left (target)", "right (source)"), strict=True):
-        if np.ptp(half) < _FLAT:
+        if is_blank(half):
             raise DataError(f"picture {path}: its {name} half is blank; remove the file")
     return halves

@@ -28,6 +28,7 @@ Pixels = npt.NDArray[np.uint8]
 
 BASELINE: Final = 0.88  # from the em box's top; the usual CJK division 880:120
 FILL: Final = 0.75  # of the frame's side for the source's mean ink box: then 99 % of even cursive brush glyphs fit
+_LAYOUT: Final = ImageFont.Layout.BASIC  # the same picture with and without the Raqm library
 _MEASURE: Final = 256  # pixels per em
 _INK: Final = [0] * 64 + [255] * 192  # a quarter of a pixel's coverage counts: the box is neither grown nor shrunk
 _PROBES: Final = 256  # ideographs of every font that are searched for a repeated drawing
@@ -58,9 +59,8 @@ class InkBox(NamedTuple):
 class Placement:
     """Where every glyph of one font goes in the frame: one isotropic scale and one offset.
 
-    The same placement draws training pictures and places what G draws: `to_em` undoes `to_frame`, so an
-    outline traced in a generated picture of S pixels has the font coordinates
-    `to_em(x / S, y / S)` times the units per em.
+    The same placement draws training pictures and places what G draws: `to_em` undoes `to_frame`, so a point
+    (x, y) of a generated picture of S pixels is at `to_em(x / S, y / S)` times the units per em in font units.
 
     Attributes:
         scale: frame sides per em.
@@ -127,32 +127,33 @@ class Font:
     """
 
     def __init__(self, path: str | Path) -> None:
-        file, face = _split_face(str(path))
-        self.name = Path(file).name + (f":{face}" if face is not None else "")
-        self._index = face or 0
+        self.name = Path(path).name
         try:
+            face = None if Path(path).exists() else re.fullmatch(r"(.+):(\d+)", str(path))
+            file, self._index = (face[1], int(face[2])) if face else (str(path), 0)
             self._data = Path(file).read_bytes()
         except OSError as error:
-            raise DataError(f"font {file}: cannot be read: {error.strerror}") from error
+            raise DataError(f"font {path}: cannot be read: {error.strerror}") from error
         faces = int.from_bytes(self._data[8:12], "big") if self._data[:4] == b"ttcf" else 1
         if self._index >= faces:
-            raise DataError(f"font {file}: has no face {face}; its faces are 0 to {faces - 1}")
+            raise DataError(f"font {file}: has no face {self._index}; its faces are 0 to {faces - 1}")
         try:
             with TTFont(BytesIO(self._data), fontNumber=self._index, lazy=True) as font:
                 characters: dict[int, str] | None = font.getBestCmap()
                 tables = {tag: font.reader[tag] for tag in font.reader.keys()}  # fails where the file is cut short
             self.units_per_em = int.from_bytes(tables["head"][18:20], "big")
-            self._sizes = {_MEASURE: self._open(_MEASURE)}
         except Exception as error:  # fontTools lets whatever its table parsers meet in a damaged file escape
             raise DataError(f"font {file}: damaged, or not TrueType or OpenType ({error or 'cut short'})") from error
+        self._sizes: dict[int, ImageFont.FreeTypeFont] = {}
+        try:
+            self.at(_MEASURE)
+        except OSError as error:
+            raise DataError(f"font {file}: FreeType cannot open it ({error})") from error
         if not characters:
             raise DataError(f"font {file}: has no Unicode character map, so its characters cannot be found")
         self._codes = frozenset(characters)
         self._drawings: dict[str, _Drawing | None] = {}
         self._tofu = self._find_tofu()
-
-    def __str__(self) -> str:
-        return self.name
 
     def usable(self, characters: Iterable[str]) -> tuple[str, ...]:
         """Those of the characters that the font draws, in the order given.
@@ -173,7 +174,7 @@ class Font:
         """
         drawing = self._drawing(character)
         if drawing is None or drawing.digest in self._tofu:
-            raise DataError(f"font {self}: does not draw {character} (U+{ord(character):04X})")
+            raise DataError(f"font {self.name}: does not draw {character} (U+{ord(character):04X})")
         return drawing.box
 
     def mean_box(self, characters: Iterable[str]) -> InkBox:
@@ -183,12 +184,9 @@ class Font:
     def at(self, pixels: int) -> ImageFont.FreeTypeFont:
         """The font at a number of pixels per em."""
         if pixels not in self._sizes:
-            self._sizes[pixels] = self._open(pixels)
+            file = BytesIO(self._data)  # given a path to a damaged file, Pillow opens an installed font of that name
+            self._sizes[pixels] = ImageFont.truetype(file, pixels, self._index, layout_engine=_LAYOUT)
         return self._sizes[pixels]
-
-    def _open(self, pixels: int) -> ImageFont.FreeTypeFont:
-        # Given a path, Pillow would look for another font of that name where the file is damaged.
-        return ImageFont.truetype(BytesIO(self._data), pixels, self._index, layout_engine=ImageFont.Layout.BASIC)
 
     def _find_tofu(self) -> set[bytes]:
         """Digests of `.notdef` and of any drawing repeated in an even sample of the font's ideographs."""
@@ -218,8 +216,7 @@ class Font:
         box = ink.point(_INK).getbbox()
         if box is None:
             return None
-        x, y = left - 1, top - 1
-        edges = (box[0] + x, -(box[3] + y), box[2] + x, -(box[1] + y))
+        edges = (box[0] + left - 1, 1 - top - box[3], box[2] + left - 1, 1 - top - box[1])
         digest = hashlib.blake2b(repr(edges).encode() + ink.crop(box).tobytes(), digest_size=16)
         return _Drawing(InkBox(*(edge / _MEASURE for edge in edges)), digest.digest())
 
@@ -231,7 +228,7 @@ def draw_glyph(font: Font, character: str, size: int, placement: Placement) -> P
     reshape strokes, and a placement holds to a small part of a pixel.
 
     Raises:
-        DataError: the font does not draw the character.
+        DataError: the font does not draw the character, or not within the frame.
     """
     font.ink_box(character)
     pixels = max(_MEASURE, math.ceil(2 * size * placement.scale))
@@ -241,10 +238,12 @@ def draw_glyph(font: Font, character: str, size: int, placement: Placement) -> P
     picture = Image.new("L", (math.ceil(side) + 1, math.ceil(side) + 1), 255)
     ImageDraw.Draw(picture).text((-x, -y), character, fill=0, font=font.at(pixels), anchor="ls")
     frame = (left - x, top - y, left - x + side, top - y + side)
-    return np.asarray(picture.resize((size, size), Image.Resampling.HAMMING, box=frame))
+    glyph = np.asarray(picture.resize((size, size), Image.Resampling.HAMMING, box=frame))
+    if is_blank(glyph):
+        raise DataError(f"font {font.name}: {character} falls outside the picture; align the fonts, or leave it out")
+    return glyph
 
 
-def _split_face(path: str) -> tuple[str, int | None]:
-    """`file.ttc:3` as file and face, unless a file has just that name."""
-    named = re.fullmatch(r"(.+):(\d+)", path)
-    return (named[1], int(named[2])) if named and not Path(path).exists() else (path, None)
+def is_blank(pixels: Pixels) -> bool:
+    """Whether a picture shows nothing: JPEG noise on paper stays below this contrast, a faint stroke far above."""
+    return int(np.ptp(pixels)) < 32

@@ -58,8 +58,8 @@ class Generator(nn.Module):
         )
         self.apply(_initialise)
 
-    def forward(self, source: Tensor, style: Tensor) -> Tensor:
-        """Images for sources (B, C, S, S) in the styles named by `style`.
+    def forward(self, source: Tensor, style: Tensor) -> tuple[Tensor, Tensor]:
+        """Images for sources (B, C, S, S) in the styles named by `style`, and the sources' bottleneck code.
 
         `style` is either labels, int64 (B,) in [0, styles), or style vectors, floating (B, style_dim), such as
         a mixture of rows of `embedding`.
@@ -72,7 +72,7 @@ class Generator(nn.Module):
             x = level(x)
             if skip is not None:
                 x = torch.cat([skip, x], 1) if self.concat else skip + x
-        return torch.tanh(x)
+        return torch.tanh(x), code
 
     def encode(self, source: Tensor) -> Tensor:
         """The bottleneck code (B, C', S/2^downs, S/2^downs) of images (B, C, S, S), before the style joins."""

@@ -434,8 +434,8 @@ class TestKilled:
 
 
 class TestPowerLoss:
-    def test_each_step_is_durable_before_the_next_relies_on_it(self, tmp_path: Path) -> None:
-        save(tmp_path, 1, state_of(1), keep=1)
+    def operations(self, root: Path, step: int) -> list[tuple[str, str]]:
+        """What a save with keep=1 does, each with the path it makes durable, creates or removes."""
         done: list[tuple[str, str]] = []
 
         def before(name: str, target: Any) -> None:
@@ -447,8 +447,12 @@ class TestPowerLoss:
 
         with pytest.MonkeyPatch.context() as patch:
             Calls(before).install(patch)
-            save(tmp_path, 2, state_of(2), keep=1)
+            save(root, step, state_of(step), keep=1)
+        return done
 
+    def test_each_step_is_durable_before_the_next_relies_on_it(self, tmp_path: Path) -> None:
+        save(tmp_path, 1, state_of(1), keep=1)
+        done = self.operations(tmp_path, 2)
         saving = tmp_path / ".saving_step_00000002"
         published = done.index(("rename", str(tmp_path / "step_00000002")))
         for name in FILES:
@@ -458,6 +462,11 @@ class TestPowerLoss:
             assert ("fsync", str(saving)) in done[named:published]
         deleted = done.index(("rename", str(tmp_path / ".deleting_step_00000001")))
         assert ("fsync", str(tmp_path)) in done[published:deleted]
+
+    def test_new_folders_are_durable(self, tmp_path: Path) -> None:
+        done = self.operations(tmp_path / "run" / "checkpoints", 1)
+        assert ("fsync", str(tmp_path)) in done[done.index(("mkdir", str(tmp_path / "run"))) :]
+        assert ("fsync", str(tmp_path / "run")) in done
 
 
 class TestDamage:

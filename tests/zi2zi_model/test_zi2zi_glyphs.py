@@ -7,7 +7,7 @@ import pytest
 from fontTools.fontBuilder import FontBuilder
 from fontTools.pens.ttGlyphPen import TTGlyphPen
 from fontTools.ttLib import TTCollection, TTFont
-from hypothesis import assume, given
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from balancer.errors import DataError
@@ -45,6 +45,11 @@ def build_font(path: Path, boxes: dict[str, tuple[int, int, int, int] | None]) -
     return path
 
 
+@pytest.fixture(scope="module")
+def box_font(tmp_path_factory: pytest.TempPathFactory) -> Font:
+    return Font(build_font(tmp_path_factory.mktemp("font") / "box.ttf", {"永": (200, 100, 700, 600)}))
+
+
 def ink_edges(pixels: np.ndarray) -> tuple[float, float, float, float]:
     """Left, top, right and bottom of the ink to a part of a pixel, from the coverage of rows and columns."""
     ink = 1 - pixels.astype(float) / 255
@@ -72,12 +77,13 @@ def test_same_input_gives_the_same_picture() -> None:
     assert np.array_equal(first, second)
 
 
-@given(st.floats(0.6, 1.2), st.floats(-0.1, 0.2), st.floats(0.7, 0.9), st.sampled_from([48, 64, 96]))
-def test_a_placement_holds_to_a_part_of_a_pixel(scale: float, x: float, y: float, size: int) -> None:
+@settings(deadline=None)
+@given(scale=st.floats(0.6, 1.2), x=st.floats(-0.1, 0.2), y=st.floats(0.7, 0.9), size=st.sampled_from([48, 64, 96]))
+def test_a_placement_holds_to_a_part_of_a_pixel(box_font: Font, scale: float, x: float, y: float, size: int) -> None:
     placement = Placement(scale, x, y)
-    box = BOX_FONT.ink_box("永")
+    box = box_font.ink_box("永")
     assume(placement.fits(box))
-    left, top, right, bottom = ink_edges(draw_glyph(BOX_FONT, "永", size, placement))
+    left, top, right, bottom = ink_edges(draw_glyph(box_font, "永", size, placement))
     expected = *placement.to_frame(box.left, box.top), *placement.to_frame(box.right, box.bottom)
     assert np.allclose((left, top, right, bottom), np.array(expected) * size, atol=0.3)
 
@@ -119,6 +125,11 @@ def test_fits_tells_a_glyph_that_is_cut() -> None:
     assert not Placement(1.2, 0.0, 0.88).fits(box)
 
 
+def test_a_glyph_outside_the_picture_is_refused(box_font: Font) -> None:
+    with pytest.raises(DataError, match=r"box\.ttf: 永 falls outside the picture"):
+        draw_glyph(box_font, "永", 32, Placement(1.0, 2.0, 0.88))
+
+
 def test_missing_by_map_by_ink_and_by_tofu(tmp_path: Path) -> None:
     tofu = dict.fromkeys("甲乙丙丁戊", (200, 0, 800, 600))
     variants = dict.fromkeys("戶户", (50, 0, 950, 700))  # drawn alike, and rightly so
@@ -143,7 +154,7 @@ def test_face_of_a_collection(tmp_path: Path) -> None:
     assert Font(tmp_path / "c.ttc").ink_box("一").right == pytest.approx(0.3, abs=0.01)
     second = Font(f"{tmp_path}/c.ttc:1")
     assert second.ink_box("一").right == pytest.approx(0.9, abs=0.01)
-    assert str(second) == "c.ttc:1"
+    assert second.name == "c.ttc:1"
     with pytest.raises(DataError, match=r"c\.ttc: has no face 2; its faces are 0 to 1"):
         Font(f"{tmp_path}/c.ttc:2")
 
@@ -174,12 +185,3 @@ def test_a_font_that_cannot_be_opened_is_refused(tmp_path: Path, monkeypatch: py
     monkeypatch.setattr(Path, "read_bytes", refuse)
     with pytest.raises(DataError, match=r"source\.ttf: cannot be read: Permission denied"):
         Font(EMBEDDED_SOURCE)
-
-
-@pytest.fixture(scope="module", autouse=True)
-def _box_font(tmp_path_factory: pytest.TempPathFactory) -> None:
-    global BOX_FONT
-    BOX_FONT = Font(build_font(tmp_path_factory.mktemp("font") / "box.ttf", {"永": (200, 100, 700, 600)}))
-
-
-BOX_FONT: Font

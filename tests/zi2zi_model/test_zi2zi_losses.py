@@ -38,7 +38,7 @@ def test_the_const_term_reaches_the_decoder(preset):
     torch.manual_seed(0)
     generator = Generator(Zi2ziSettings(preset=preset, image_size=64, downs=6, g_channels=8, max_channels=16))
     source = torch.rand(2, 1, 64, 64) * 2 - 1
-    fake = generator(source, torch.tensor([0, 1]))
+    fake, _ = generator(source, torch.tensor([0, 1]))
     const_loss(generator.encode(source), generator.encode(fake)).backward()
     for name, parameter in generator.decoder.named_parameters():
         if name.endswith("weight"):

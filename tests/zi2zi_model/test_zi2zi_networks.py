@@ -47,7 +47,7 @@ def test_a_preset_trains_at_its_own_size(preset):
     settings = Zi2ziSettings(preset=preset, **SMALL)
     generator, discriminator = Generator(settings), Discriminator(settings)
     source = images(settings)
-    fake = generator(source, torch.tensor([0, 2]))
+    fake, _ = generator(source, torch.tensor([0, 2]))
     assert fake.shape == source.shape
     assert fake.abs().max() <= 1
     logits, category = discriminator(fake, source)
@@ -71,7 +71,7 @@ def test_every_combination_of_options_gives_images_and_a_code(values):
     settings = Zi2ziSettings(**SMALL, downs=6, dropout=0.5, **dict(zip(OPTIONS, values, strict=True)))
     source = images(settings)
     generator = Generator(settings)
-    assert generator(source, torch.tensor([0, 1])).shape == source.shape
+    assert generator(source, torch.tensor([0, 1]))[0].shape == source.shape
     assert generator.encode(source).shape == (2, 16, 1, 1)
 
 
@@ -81,7 +81,7 @@ def test_every_size_works(size, downs):
     source = images(settings, batch=1)
     with torch.no_grad():
         generator, discriminator = Generator(settings), Discriminator(settings)
-        assert generator(source, torch.tensor([0])).shape == source.shape
+        assert generator(source, torch.tensor([0]))[0].shape == source.shape
         assert generator.encode(source).shape[2:] == (size // 2**downs, size // 2**downs)
         assert discriminator(source, source)[0].shape == (1, 1)
 
@@ -131,7 +131,7 @@ def test_gradients_reach_every_parameter(preset):
     for module in generator.modules():
         if isinstance(module, SelfAttention):
             nn.init.constant_(module.gamma, 0.5)
-    generator(images(settings, batch=3), torch.tensor([0, 1, 2])).square().mean().backward()
+    generator(images(settings, batch=3), torch.tensor([0, 1, 2]))[0].square().mean().backward()
     for name, parameter in generator.named_parameters():
         assert parameter.grad is not None, name
         # A bias that a norm follows is taken out again with the mean; so is attention's key bias by the softmax.
@@ -162,10 +162,10 @@ def test_style_is_given_by_label_or_by_vector():
     generator = Generator(settings).eval()
     source = images(settings)
     labels = torch.tensor([0, 2])
-    by_label = generator(source, labels)
-    assert torch.equal(generator(source, generator.embedding(labels)), by_label)
-    assert not torch.equal(generator(source, torch.tensor([1, 1])), by_label)
-    assert generator(source, generator.embedding.weight.mean(0, keepdim=True).expand(2, -1)).shape == source.shape
+    by_label, _ = generator(source, labels)
+    assert torch.equal(generator(source, generator.embedding(labels))[0], by_label)
+    assert not torch.equal(generator(source, torch.tensor([1, 1]))[0], by_label)
+    assert generator(source, generator.embedding.weight.mean(0, keepdim=True).expand(2, -1))[0].shape == source.shape
 
 
 def test_the_code_does_not_depend_on_the_style_or_on_dropout():

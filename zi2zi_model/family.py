@@ -1,0 +1,38 @@
+"""zi2zi as the framework finds it: settings, terms and heads, without importing torch."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from balancer.model import HeadSpec, ModelFamily, ModelSpec
+from zi2zi_model.settings import Zi2ziSettings
+
+if TYPE_CHECKING:
+    from zi2zi_model.model import Zi2zi
+
+# Ports train with batches of 16 at lr 1e-3, × 0.99 an epoch down to 2e-4 (max32002/zi2zi-pytorch).
+_PORTS = {"batch_size": 16, "lr": 1e-3, "lr_decay": 0.99, "lr_floor": 2e-4}
+_TINY = {"batch_size": 8, "lr": 5e-4}
+
+
+class Zi2ziFamily(ModelFamily):
+    """Draws the characters of a typeface from those of another."""
+
+    Settings = Zi2ziSettings
+
+    def spec(self, settings: Zi2ziSettings) -> ModelSpec:
+        weights = {"l1": settings.lambda_l1, "const": settings.lambda_const, "category": settings.lambda_category}
+        return ModelSpec(
+            adversarial=settings.adversarial,
+            weights=weights,
+            d_terms=("category",),
+            heads={"category": HeadSpec(d_terms=("category",), g_terms=("category",))},
+        )
+
+    def train_defaults(self, settings: Zi2ziSettings) -> dict[str, Any]:
+        return _TINY if settings.preset == "tiny" else _PORTS
+
+    def build(self, settings: Zi2ziSettings) -> Zi2zi:
+        from zi2zi_model.model import Zi2zi
+
+        return Zi2zi(settings, self.spec(settings))
