@@ -259,7 +259,7 @@ class Balancer:
         self._call("on_step_end", ctx=self.context())
         self.last_row = self._row()
         if self._telemetry is not None:
-            self._telemetry.step(self.step, self.last_row)
+            self._telemetry.step(self.step, self.epoch, self.last_row)
         self._stage = ""
         self.step += 1
         self.board.step = self.signals.step = self.step

@@ -59,9 +59,9 @@ class Telemetry:
         self._decisions: Any = None
         self._writer: Any = None
 
-    def step(self, step: int, row: Mapping[str, float]) -> None:
+    def step(self, step: int, epoch: int, row: Mapping[str, float]) -> None:
         """Keep one step's row, by TensorBoard tag; draw it where its turn has come."""
-        self._guard("signals", lambda: self._append(step, row))
+        self._guard("signals", lambda: self._append(step, epoch, row))
         if step % self._log_every == 0:
             self.scalars(step, row)
 
@@ -146,8 +146,8 @@ class Telemetry:
                 self._writer.add_custom_scalars(LAYOUT)
         return self._writer
 
-    def _append(self, step: int, row: Mapping[str, float]) -> None:
-        named = {"step": float(step), **{column(tag): value for tag, value in row.items()}}
+    def _append(self, step: int, epoch: int, row: Mapping[str, float]) -> None:
+        named = {"step": float(step), "epoch": float(epoch), **{column(tag): value for tag, value in row.items()}}
         if self._rows is None:
             self._open(list(named))
         late = set(named) - set(self._columns) - self._unknown

@@ -19,7 +19,7 @@ from typing import Final, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
-from fontTools.ttLib import TTFont  # type: ignore[import-untyped]
+from fontTools.ttLib import TTFont
 from PIL import Image, ImageDraw, ImageFont
 
 from balancer.errors import DataError
@@ -140,7 +140,7 @@ class Font:
         try:
             with TTFont(BytesIO(self._data), fontNumber=self._index, lazy=True) as font:
                 characters: dict[int, str] | None = font.getBestCmap()
-                tables = {tag: font.reader[tag] for tag in font.reader.keys()}  # fails where the file is cut short
+                tables = {tag: font.reader[tag] for tag in font.reader.tables}  # fails where the file is cut short
             self.units_per_em = int.from_bytes(tables["head"][18:20], "big")
         except Exception as error:  # fontTools lets whatever its table parsers meet in a damaged file escape
             raise DataError(f"font {file}: damaged, or not TrueType or OpenType ({error or 'cut short'})") from error

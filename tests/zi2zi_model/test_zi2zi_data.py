@@ -218,7 +218,7 @@ def test_a_picture_that_is_no_pair(tmp_path: Path) -> None:
 
 
 def test_a_folder_without_pairs(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match="holds no pictures named like 0_12.png"):
+    with pytest.raises(DataError, match=r"holds no pictures named like 0_12\.png"):
         from_pairs(tmp_path)
     with pytest.raises(DataError, match="none: cannot be read: No such file"):
         from_pairs(tmp_path / "none")
