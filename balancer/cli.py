@@ -13,6 +13,7 @@ import typer
 from typer.core import TyperGroup
 
 from balancer.errors import BalancerError, ConfigError, PluginError
+from balancer.ranks import is_first_rank
 from balancer.registry import COMMANDS, entries, find
 
 if TYPE_CHECKING:
@@ -130,7 +131,7 @@ def train(
     from balancer.run import train as run_training
 
     outcome = run_training(made, out=out, resume=resume, quiet=quiet)
-    if _first_rank():
+    if is_first_rank():
         if outcome.finished:
             print(f"done: {outcome.steps} steps; see it with: tensorboard --logdir {outcome.folder}")
         else:
@@ -278,12 +279,6 @@ def _names(plugins: str | None) -> list[str] | None:
     if plugins is None:
         return None
     return [name.strip() for name in plugins.split(",") if name.strip()]
-
-
-def _first_rank() -> bool:
-    import os
-
-    return int(os.environ.get("RANK", "0")) == 0
 
 
 def _type_name(annotation: Any) -> str:

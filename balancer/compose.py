@@ -3,91 +3,18 @@
 from __future__ import annotations
 
 import heapq
-from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any, Final
 
 from pydantic import ValidationError
 
-from balancer.adversarial import LOSSES, AdversarialName
 from balancer.errors import CompositionError, ConfigError
-from balancer.knobs import STANDARD_KNOBS, KnobSpec, Op, Value, weight_knob
-from balancer.model import HeadSpec, ModelSpec
+from balancer.host import Host, known_knob
+from balancer.knobs import STANDARD_KNOBS, KnobSpec, Op
 from balancer.plugin import Plugin, PluginConfig, check_plugin_class
 from balancer.registry import load_plugin, suggestion
-from balancer.signals import STANDARD_SIGNALS, SignalSpec, term_signal
-
-
-@dataclass(frozen=True)
-class Host:
-    """What a training loop obeys and supplies, ours or somebody else's."""
-
-    name: str
-    knobs: Mapping[str, KnobSpec]
-    signals: Mapping[str, SignalSpec]
-    base: Mapping[str, Value] = field(default_factory=dict)
-    heads: Mapping[str, HeadSpec] = field(default_factory=dict)
-    adversarial: AdversarialName = "bce"
-    # What it lacks and cannot get, with the reason.
-    meaningless: Mapping[str, str] = field(default_factory=dict)
-
-
-def model_host(model: str, spec: ModelSpec, lambda_adv: float) -> Host:
-    """What our own loop offers with a model: every standard knob that means something, every term as a signal."""
-    weights = {"adv": lambda_adv, **spec.weights}
-    knobs = {**STANDARD_KNOBS, **{f"lambda_{term}": weight_knob(term, base) for term, base in weights.items()}}
-    meaningless = {}
-    if not LOSSES[spec.adversarial].labels:
-        for label in ("real_label", "fake_label"):
-            meaningless[label] = f"the {spec.adversarial} loss has no labels to smooth"
-    if not spec.heads:
-        meaningless["d_frozen"] = f"D of model {model} has no head that may be frozen"
-    knobs["d_frozen"] = replace(knobs["d_frozen"], choices=tuple(spec.heads))
-    signals = dict(STANDARD_SIGNALS)
-    for term in spec.d_terms:
-        signals[f"d_{term}"] = term_signal(term, "d")
-    for term in spec.weights:
-        signals[term] = term_signal(term, "g")
-    return Host(
-        name=f"model {model}",
-        knobs={name: knob for name, knob in knobs.items() if name not in meaningless},
-        signals=signals,
-        base={f"lambda_{term}": base for term, base in weights.items()},
-        heads=spec.heads,
-        adversarial=spec.adversarial,
-        meaningless=meaningless,
-    )
-
-
-def foreign_host(
-    supplies: Collection[str],
-    obeys: Collection[str],
-    base: Mapping[str, Value],
-    heads: Mapping[str, HeadSpec],
-    adversarial: AdversarialName,
-    optimizers: Collection[str],
-) -> Host:
-    """What somebody else's training script says it offers.
-
-    Raises:
-        ConfigError: a knob that does not exist, a learning rate without its optimizer, a base of a knob not obeyed.
-    """
-    knobs = {}
-    for name in obeys:
-        spec = _known_knob(name)
-        if spec is None:
-            raise ConfigError(f"obeys: no such knob {name!r}: {suggestion(name, sorted(STANDARD_KNOBS))}")
-        if name.startswith("lr_") and name.removeprefix("lr_") not in optimizers:
-            raise ConfigError(f"obeys {name}, but the optimizer is missing: {spec.ask}")
-        knobs[name] = spec
-    if "d_frozen" in knobs:
-        knobs["d_frozen"] = replace(knobs["d_frozen"], choices=tuple(heads))
-    for name in base:
-        if name not in knobs:
-            raise ConfigError(f"base {name!r} is not among the knobs obeyed ({', '.join(sorted(knobs)) or 'none'})")
-    # Any further name is a term of G's loss, known to the script alone.
-    signals = {name: STANDARD_SIGNALS.get(name, term_signal(name, "g")) for name in supplies}
-    return Host("this script", knobs, signals, base, heads, adversarial)
+from balancer.signals import STANDARD_SIGNALS, SignalSpec
 
 
 @dataclass(frozen=True)
@@ -232,7 +159,7 @@ def _check_offered(
                     raise CompositionError(f"{who} wants to {op} {knob}, which takes only {', '.join(knobs[knob].ops)}")
         elif knob in host.meaningless:
             raise CompositionError(f"{who} turns {knob}, but {host.meaningless[knob]}: leave {plugin.name} out")
-        elif (spec := _known_knob(knob)) is not None:
+        elif (spec := known_knob(knob)) is not None:
             raise CompositionError(f"{who} turns {knob}, which {host.name} does not obey: {_would(host, spec.ask)}")
         else:
             raise CompositionError(f"{who} turns {knob}: no such knob: {suggestion(knob, sorted(knobs))}")
@@ -243,12 +170,6 @@ def _check_offered(
             ask = STANDARD_SIGNALS[signal].ask
             raise CompositionError(f"{who} reads {signal}, which {host.name} does not supply: {_would(host, ask)}")
         raise CompositionError(f"{who} reads {signal}: no such signal: {suggestion(signal, sorted(signals))}")
-
-
-def _known_knob(name: str) -> KnobSpec | None:
-    if name in STANDARD_KNOBS:
-        return STANDARD_KNOBS[name]
-    return weight_knob(name.removeprefix("lambda_"), 1.0) if name.startswith("lambda_") else None
 
 
 def _would(host: Host, ask: str) -> str:

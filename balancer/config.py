@@ -13,8 +13,9 @@ from typing import Any, Final, Literal
 import tomli_w
 from pydantic import Field, ValidationError
 
-from balancer.compose import Composition, Host, compose, model_host, one_line
+from balancer.compose import Composition, compose, one_line
 from balancer.errors import ConfigError
+from balancer.host import Host, model_host
 from balancer.model import ModelFamily
 from balancer.registry import PLUGINS, entries, load_model, suggestion
 from balancer.settings import Settings

@@ -27,7 +27,7 @@ def dry_run(config: RunConfig) -> dict[str, Any]:
     trainer = build(measured, None)
     full_batch = min(config.train.batch_size, trainer.model.train_size)
     steps_per_epoch = max(1, trainer.model.train_size // full_batch)
-    total = length(config, steps_per_epoch)
+    total = length(config, steps_per_epoch) if config.train.steps or config.train.epochs else steps_per_epoch
     scale = full_batch / trainer.batch_size / trainer.accelerator.num_processes
     trainer.step(trainer.next_batch())
     kept = 0

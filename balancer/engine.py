@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 import math
-import sys
 from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from balancer.adversarial import LOSSES, AdversarialName
-from balancer.compose import Composition, compose, foreign_host
+from balancer.calls import PluginCalls
+from balancer.compose import Composition, compose
 from balancer.errors import CheckpointError, ConfigError, TrainingError
-from balancer.hookspecs import RunInfo, StepContext, plugin_manager
-from balancer.knobs import Decision, KnobBoard, KnobHandle, Op, Value
+from balancer.hookspecs import RunInfo, StepContext
+from balancer.host import foreign_host
+from balancer.knobs import Decision, KnobBoard, Op, Value
 from balancer.model import HeadSpec
 from balancer.plugin import Plugin
-from balancer.signals import SignalBoard, SignalReader, Transfer
+from balancer.ranks import distributed_mean, is_first_rank
+from balancer.rates import Rates
+from balancer.signals import SignalBoard, Transfer
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -95,21 +98,17 @@ class Balancer:
         # Which part of a step is under way: "" between steps, then "d", "g" (D is done), "weights" (read).
         self._stage = ""
         self._epoch_open = False
-        self._acting: tuple[Plugin, str] | None = None
         self._g_terms: tuple[str, ...] = ()
         # What the last finished step measured and did, by TensorBoard tag.
         self.last_row: dict[str, float] = {}
         self.d_update = True
         self.real_label, self.fake_label = 1.0, 0.0
         self.d_frozen: tuple[str, ...] = ()
-        self._manager: Final = plugin_manager()
-        self._bind()
-        self._optimizers: Final = dict(optimizers or {})
+        self._calls: Final = PluginCalls(plugins, self.board, self.signals, seed)
         if optimizers and "g" not in optimizers and any(op == "ratio" for _, op in plugins.writers("lr_d")):
             raise ConfigError("lr_d as a ratio to lr_g needs both: pass optimizers={'d': …, 'g': …}")
-        for role, optimizer in self._optimizers.items():
-            _apply_rate(self, role, optimizer)
-        if log_dir is not None and _is_first_rank():
+        self._rates: Final = Rates(self.board, optimizers or {})
+        if log_dir is not None and is_first_rank():
             from balancer.telemetry import Telemetry
 
             self._telemetry = Telemetry(Path(log_dir), log_every)
@@ -123,11 +122,11 @@ class Balancer:
         if epoch is not None and epoch != self.epoch:
             self.end_epoch()
             self.epoch = epoch
-            self._call("on_epoch", run=self._run_info(), epoch=epoch)
+            self._calls("on_epoch", run=self._run_info(), epoch=epoch)
         self._epoch_open = True
         self._stage = "d"
         self._g_terms = ()
-        self._call("on_step_start", ctx=self.context())
+        self._calls("on_step_start", ctx=self.context())
         if "d_update" in self.board.specs:
             self.d_update = bool(self.board.value("d_update"))
         if "real_label" in self.board.specs:
@@ -141,13 +140,7 @@ class Balancer:
 
     def transform_d_input(self, images: Tensor, condition: Tensor | None = None) -> tuple[Tensor, Tensor | None]:
         """What D is to see instead of these images; call it in D's and in G's pass."""
-        ctx = self.context()
-        # pluggy lists implementations last-called first.
-        for impl in reversed(self._manager.hook.transform_d_input.get_hookimpls()):
-            offered = {"ctx": ctx, "images": images, "condition": condition}
-            transformed: Any = impl.function(*(offered[name] for name in impl.argnames))
-            images, condition = transformed
-        return images, condition
+        return self._calls.transform(self.context(), images, condition)
 
     def d_loss_terms(self, **tensors: Any) -> dict[str, Tensor]:
         """Further terms that plugins add to D's loss; `tensors` fill the step context's fields."""
@@ -170,7 +163,7 @@ class Balancer:
 
     def before_d_backward(self) -> None:
         """Fire `before_d_backward`; optional, and never on a skipped D step."""
-        self._call("before_d_backward", ctx=self.context())
+        self._calls("before_d_backward", ctx=self.context())
 
     def require_finite(self) -> None:
         """Stop before an optimizer step if a value measured in this step is NaN or infinite.
@@ -178,7 +171,7 @@ class Balancer:
         Raises:
             TrainingError: names the term, the step and what plugins contribute to the knobs.
         """
-        bad = {name: value for name, value in self.signals.settle().items() if not math.isfinite(value)}
+        bad = {name: value for name, value in self.signals.fresh().items() if not math.isfinite(value)}
         if bad:
             rows = [
                 f"{plugin} {op} {knob} {value}"
@@ -198,13 +191,15 @@ class Balancer:
         **scalars: Tensor | float,
     ) -> None:
         """D was updated or skipped: take its signals, unless `measure_d` did, and fire `after_d_step`."""
+        if self._stage != "d":
+            raise ConfigError(f"step {self.step}: after_d_step belongs once into each step, after start_step")
         if scalars or real_logits is not None:
             self.measure_d(real_logits=real_logits, fake_logits=fake_logits, **scalars)
         if self.d_update:
             self._require_supplied()
             self.d_updates += 1
         self._stage = "g"
-        self._call("after_d_step", ctx=self.context())
+        self._calls("after_d_step", ctx=self.context())
 
     def g_loss_terms(self, **tensors: Any) -> dict[str, Tensor]:
         """Further terms that plugins add to G's loss; `tensors` fill the step context's fields."""
@@ -218,13 +213,17 @@ class Balancer:
         self._measure(terms)
         self._g_terms = tuple(terms)
         self._stage = "weights"
-        self._call("before_g_backward", ctx=self.context())
+        self._calls("before_g_backward", ctx=self.context())
 
     def weight(self, term: str) -> float:
         """The weight of a term of G's loss: its knob `lambda_<term>`, or 0 while its head of D is frozen.
 
         A term that is no knob (one that a plugin added) weighs 1.
         """
+        if self._stage == "d":
+            if self.d_update:
+                raise ConfigError(f"step {self.step}: a weight was read before after_d_step: laws act between the two")
+            self.after_d_step()
         if self._stage == "g":
             self.before_g_backward()
         if any(term in self.composition.host.heads[head].g_terms for head in self.d_frozen):
@@ -232,6 +231,7 @@ class Balancer:
         knob = f"lambda_{term}"
         return self.board.number(knob) if knob in self.board.specs else 1.0
 
+    # lambda_adv, lambda_l1, …: the weights that the host obeys.
     def __getattr__(self, name: str) -> float:
         if name.startswith("lambda_") and name in self.board.specs:
             return self.weight(name.removeprefix("lambda_"))
@@ -245,7 +245,7 @@ class Balancer:
         """G was updated; fires `after_g_step`. A host that does not call it gets it at the end of the step."""
         self.g_updates += 1
         self._stage = "end"
-        self._call("after_g_step", ctx=self.context())
+        self._calls("after_g_step", ctx=self.context())
 
     def end_step(self, **terms: Tensor | float) -> None:
         """Close the step: take G's terms not yet passed, fire `on_step_end`, log. `start_step` does it otherwise."""
@@ -254,9 +254,13 @@ class Balancer:
         if terms:
             self._measure(terms)
             self._g_terms = tuple(terms)
+        if self._stage == "d":
+            self.after_d_step()
+        if self._stage == "g":
+            self.before_g_backward()
         if self._stage != "end":
             self.after_g_step()
-        self._call("on_step_end", ctx=self.context())
+        self._calls("on_step_end", ctx=self.context())
         self.last_row = self._row()
         if self._telemetry is not None:
             self._telemetry.step(self.step, self.epoch, self.last_row)
@@ -270,15 +274,17 @@ class Balancer:
         """Fire `on_run_start`, once; `start_step` does it otherwise."""
         if not self._started:
             self._started = True
-            self._note_schedules()
-            self._call("on_run_start", run=self._run_info())
+            if self._telemetry is not None and not self._resumed:
+                self._telemetry.refuse_used()
+            self._rates.note_schedules()
+            self._calls("on_run_start", run=self._run_info())
 
     def end_epoch(self) -> None:
         """Fire `on_epoch_end`, once per epoch; a step of another epoch does it otherwise."""
         self.end_step()
         if self._epoch_open:
             self._epoch_open = False
-            self._call("on_epoch_end", run=self._run_info(), epoch=self.epoch)
+            self._calls("on_epoch_end", run=self._run_info(), epoch=self.epoch)
 
     def end_run(self, error: BaseException | None = None) -> None:
         """Fire `on_run_end`, once, and close the logs; a step that an error broke off is not logged."""
@@ -289,7 +295,7 @@ class Balancer:
             self.end_step()
         try:
             if self._started:
-                self._call("on_run_end", run=self._run_info(), error=error)
+                self._calls("on_run_end", run=self._run_info(), error=error)
         finally:
             if self._telemetry is not None:
                 self._telemetry.close()
@@ -310,8 +316,8 @@ class Balancer:
         self.end_step()
         plugins = {}
         for plugin in self.composition.plugins:
-            rng = plugin._rng.get_state() if plugin._rng is not None else None
-            plugins[plugin.name] = {"version": plugin.state_version, "state": plugin.state_dict(), "rng": rng}
+            state = {"version": plugin.state_version, "state": plugin.state_dict(), "rng": plugin.rng_state()}
+            plugins[plugin.name] = state
         return {
             "version": STATE_VERSION,
             "step": self.step,
@@ -378,18 +384,8 @@ class Balancer:
                 row["knob/d_update"] = float(self.d_update)
             elif not knob.startswith("lr_"):
                 row[f"knob/{knob}"] = self.board.number(knob)
-        for role, optimizer in self._optimizers.items():
-            row[f"lr/{role}"] = self.rate(role, float(optimizer.param_groups[0]["lr"]))
+        row |= {f"lr/{role}": rate for role, rate in self._rates.effective().items()}
         return row
-
-    def rate(self, role: str, scheduled: float) -> float:
-        """The learning rate in force for a role, "d" or "g", whose schedule says `scheduled`."""
-        knob = f"lr_{role}"
-        if knob not in self.board.specs or not self.board.contributions(knob):
-            return scheduled
-        self._note_schedules()
-        self.board.base[knob] = scheduled
-        return self.board.number(knob)
 
     def context(self, **tensors: Any) -> StepContext:
         """The step as plugins see it now."""
@@ -408,51 +404,9 @@ class Balancer:
             self._steps_per_epoch,
         )
 
-    def _note_schedules(self) -> None:
-        """Tell the board what the learning-rate schedules say now."""
-        for role, optimizer in self._optimizers.items():
-            if f"lr_{role}" in self.board.specs:
-                self.board.base[f"lr_{role}"] = float(optimizer.param_groups[0]["lr"])
-        if "lr_g" in self.board.specs:
-            self.board.lr_g = self.board.number("lr_g")
-        elif "g" in self._optimizers:
-            self.board.lr_g = float(self._optimizers["g"].param_groups[0]["lr"])
-
-    def _bind(self) -> None:
-        """Give each plugin its handles and register it; pluggy calls the last registered first."""
-        for plugin in reversed(self.composition.plugins):
-            operations = self.composition.operations[plugin.name]
-            plugin.knobs = {k: KnobHandle(self.board, plugin.name, k, ops) for k, ops in operations.items()}
-            plugin.signals = SignalReader(self.signals, plugin.name, frozenset(plugin.reads))
-            plugin._seed = self._seed
-            plugin._publish = lambda name, value: self.signals.put({name: value})
-            self._manager.register(plugin, name=plugin.name)
-            for caller in self._manager.get_hookcallers(plugin) or ():
-                for impl in caller.get_hookimpls():
-                    if impl.plugin is plugin:
-                        # pluggy calls whatever stands here with the arguments it noted at registration.
-                        impl.function = self._attributed(plugin, caller.name, impl.function)  # type: ignore[misc]
-
-    def _attributed(self, plugin: Plugin, hook: str, function: Callable[..., Any]) -> Callable[..., Any]:
-        def call(*args: Any) -> Any:
-            self._acting = plugin, hook
-            try:
-                return function(*args)
-            except Exception as error:
-                error.add_note(f"raised in plugin {plugin.name}, hook {hook}, step {self.step}")
-                raise
-            finally:
-                self._acting = None
-
-        return call
-
-    def _call(self, hook: str, **arguments: Any) -> list[Any]:
-        results: list[Any] = getattr(self._manager.hook, hook)(**arguments)
-        return results
-
     def _terms(self, hook: str, tensors: Mapping[str, Any]) -> dict[str, Tensor]:
         merged: dict[str, Tensor] = {}
-        for terms in self._call(hook, ctx=self.context(**tensors)):
+        for terms in self._calls(hook, ctx=self.context(**tensors)):
             for name in terms:
                 if name in merged or name in self.composition.signals:
                     raise ConfigError(f"step {self.step}: two {hook} are called {name}: rename one")
@@ -462,8 +416,8 @@ class Balancer:
     def _decide(
         self, plugin: str, knob: str, op: Op, old: Value | None, new: Value | None, effective: Value, note: str
     ) -> None:
-        assert self._acting is not None, "plugins write in hooks only"
-        acting, moment = self._acting
+        assert self._calls.acting is not None, "plugins write in hooks only"
+        acting, moment = self._calls.acting
         decision = Decision(
             self.step, self.epoch, moment, plugin, knob, op, old, new, effective, acting.signals.snapshot(), note
         )
@@ -492,7 +446,7 @@ class Balancer:
         numbers = {name: float(value) for name, value in scalars.items() if isinstance(value, int | float)}
         tensors = {name: value for name, value in scalars.items() if not isinstance(value, int | float)}
         if tensors:
-            self.signals.begin(Transfer(tensors, self._reduce or _distributed_mean()))
+            self.signals.begin(Transfer(tensors, self._reduce or distributed_mean()))
         self.signals.put(numbers)
 
     def _require_supplied(self) -> None:
@@ -512,47 +466,3 @@ def _is_loss(name: str, g_terms: Collection[str]) -> bool:
     return name in g_terms or (
         name.startswith("d_") and name not in ("d_adv",) and not name.startswith(("d_acc", "d_logit"))
     )
-
-
-def _apply_rate(balancer: Balancer, role: str, optimizer: Optimizer) -> None:
-    """Put the factor on right before the optimizer's step and take it off right after.
-
-    Many schedulers compute the next rate from the current one, so it must read as scheduled in between.
-    """
-    scheduled: list[Any] = []
-
-    def put_on(optimizer: Any, args: Any, kwargs: Any) -> None:
-        rates = [group["lr"] for group in optimizer.param_groups]
-        first = float(rates[0])
-        effective = balancer.rate(role, first)
-        scheduled[:] = rates
-        if effective != first:
-            for group in optimizer.param_groups:
-                group["lr"] = effective if float(group["lr"]) == first else group["lr"] * (effective / first)
-
-    def take_off(optimizer: Any, args: Any, kwargs: Any) -> None:
-        for group, rate in zip(optimizer.param_groups, scheduled, strict=True):
-            group["lr"] = rate
-
-    optimizer.register_step_pre_hook(put_on)
-    optimizer.register_step_post_hook(take_off)
-
-
-def _is_first_rank() -> bool:
-    torch = sys.modules.get("torch")
-    if torch is None or not torch.distributed.is_available() or not torch.distributed.is_initialized():
-        return True
-    return bool(torch.distributed.get_rank() == 0)
-
-
-def _distributed_mean() -> Callable[[Tensor], Tensor] | None:
-    import torch.distributed as dist
-
-    if not dist.is_available() or not dist.is_initialized() or dist.get_world_size() == 1:
-        return None
-
-    def mean(vector: Tensor) -> Tensor:
-        dist.all_reduce(vector)
-        return vector / dist.get_world_size()
-
-    return mean

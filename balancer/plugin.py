@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -42,15 +42,26 @@ class Plugin:
     brings_knobs: tuple[KnobSpec, ...] = ()
     brings_signals: tuple[SignalSpec, ...] = ()
 
-    # Bound by the engine before the first hook.
+    # Bound to a run before the first hook.
     knobs: Mapping[str, KnobHandle]
     signals: SignalReader
 
     def __init__(self, config: Any) -> None:
         self.config = config
-        self._seed: int | None = None
         self._rng: torch.Generator | None = None
-        self._publish: Any = None
+
+    def bind(
+        self,
+        seed: int,
+        knobs: Mapping[str, KnobHandle],
+        signals: SignalReader,
+        publish: Callable[[str, float], None],
+    ) -> None:
+        """Belong to a run from now on; the engine calls it once."""
+        self._seed = seed
+        self.knobs = knobs
+        self.signals = signals
+        self._publish = publish
 
     @property
     def rng(self) -> torch.Generator:
@@ -60,10 +71,13 @@ class Plugin:
 
             import torch
 
-            assert self._seed is not None, "the engine binds a plugin before its first hook"
             digest = hashlib.sha256(f"{self._seed}/{self.name}".encode()).digest()
             self._rng = torch.Generator().manual_seed(int.from_bytes(digest[:8], "big") >> 1)
         return self._rng
+
+    def rng_state(self) -> torch.Tensor | None:
+        """The generator's state, or None where it was never used."""
+        return None if self._rng is None else self._rng.get_state()
 
     def publish(self, name: str, value: float) -> None:
         """Give a signal named in `brings_signals` its value for the present step."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Final
 from balancer.config import RunConfig, flat, make_config, read_toml, refuse_changes
 from balancer.errors import ConfigError
 from balancer.files import write_atomically
+from balancer.ranks import is_first_rank
 
 if TYPE_CHECKING:
     from balancer.loop import Trainer
@@ -59,9 +59,10 @@ def train(config: RunConfig, *, out: Path | None, resume: Path | None, quiet: bo
     """
     from balancer.progress import Progress
 
-    first = int(os.environ.get("RANK", "0")) == 0
+    if config.train.steps is None and config.train.epochs is None:
+        raise ConfigError("how long? give --steps N or --epochs N")
     folder = resume or out or default_folder(config)
-    if resume is None and first:
+    if resume is None and is_first_rank():
         refuse_used(folder)
     trainer = build(config, folder)
     total = length(config, trainer.steps_per_epoch)
@@ -122,16 +123,11 @@ def restore(trainer: Trainer, folder: Path) -> tuple[int, list[str]]:
 
 
 def length(config: RunConfig, steps_per_epoch: int) -> int:
-    """The run's length in steps.
-
-    Raises:
-        ConfigError: neither steps nor epochs is given.
-    """
+    """The run's length in steps; a count of steps goes before one of epochs."""
     if config.train.steps is not None:
         return config.train.steps
-    if config.train.epochs is not None:
-        return config.train.epochs * steps_per_epoch
-    raise ConfigError("how long? give --steps N or --epochs N")
+    assert config.train.epochs is not None
+    return config.train.epochs * steps_per_epoch
 
 
 def refuse_used(folder: Path) -> None:

@@ -15,6 +15,7 @@ from typing import IO, TYPE_CHECKING, Any, Final
 
 import numpy as np
 
+from balancer.errors import ConfigError
 from balancer.files import write_atomically
 from balancer.health import HEALTHY_D_ADV
 from balancer.knobs import Decision
@@ -118,6 +119,17 @@ class Telemetry:
                 self._guard(name, functools.partial(_to_disk, file))
         if self._writer is not None:
             self._guard("TensorBoard", self._writer.flush)
+
+    def refuse_used(self) -> None:
+        """Refuse to log a new run over an earlier one's signals.
+
+        Raises:
+            ConfigError: there are some.
+        """
+        if (self.folder / SIGNALS).exists():
+            raise ConfigError(
+                f"{self.folder} holds the logs of an earlier run: choose another log_dir, or load its state first"
+            )
 
     def cut(self, step: int) -> None:
         """Forget everything of `step` and later, so that a resumed run shows no step twice."""

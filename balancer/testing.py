@@ -7,8 +7,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from balancer.compose import Host, compose, model_host
+from balancer.compose import compose
 from balancer.engine import Balancer
+from balancer.host import Host, model_host
 from balancer.knobs import Decision, Value
 from balancer.model import HeadSpec, ModelSpec
 from balancer.plugin import Plugin
