@@ -3,11 +3,8 @@
 from __future__ import annotations
 
 import contextlib
-import random
-import signal
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from types import FrameType
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
@@ -22,6 +19,8 @@ from balancer.engine import Balancer
 from balancer.health import StrongStart
 from balancer.model import GanModel, GOutput
 from balancer.progress import Progress
+from balancer.random_state import random_state, set_random_state
+from balancer.stopping import stop_requests
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -266,7 +265,14 @@ class Trainer:
         return gathered
 
     def _any_rank(self, flag: bool) -> bool:
-        return any(self._gather(flag))
+        """Whether the flag is up on any rank; ranks ask each other only every `log_every` steps."""
+        if self.accelerator.num_processes == 1:
+            return flag
+        if self.balance.step % self.train.log_every:
+            return False
+        votes = torch.tensor([int(flag)], device=self.accelerator.device)
+        torch.distributed.all_reduce(votes)
+        return bool(votes.item())
 
 
 def make_accelerator(train: TrainSettings) -> Accelerator:
@@ -287,53 +293,3 @@ def undisturbed(module: nn.Module) -> Iterator[None]:
         yield
     for name, buffer in module.named_buffers():
         buffer.copy_(buffers[name])
-
-
-def random_state() -> dict[str, Any]:
-    """The state of every global random generator of this process."""
-    kind, keys, position, has_gauss, cached = np.random.get_state()
-    return {
-        "torch": torch.get_rng_state(),
-        "cuda": torch.cuda.get_rng_state() if torch.cuda.is_available() else None,
-        "python": random.getstate(),
-        "numpy": [kind, torch.from_numpy(np.asarray(keys).astype(np.int64)), position, has_gauss, cached],
-    }
-
-
-def set_random_state(state: Mapping[str, Any]) -> None:
-    """Restore what `random_state` returned."""
-    torch.set_rng_state(state["torch"])
-    if state["cuda"] is not None and torch.cuda.is_available():
-        torch.cuda.set_rng_state(state["cuda"])
-    version, internal, gauss = state["python"]
-    random.setstate((version, tuple(internal), gauss))
-    kind, keys, position, has_gauss, cached = state["numpy"]
-    np.random.set_state((kind, keys.numpy().astype(np.uint32), position, has_gauss, cached))
-
-
-class StopRequests:
-    """Whether Ctrl-C or SIGTERM has asked for an end at the next step boundary; a second Ctrl-C breaks off."""
-
-    def __init__(self) -> None:
-        self.requested = False
-
-    def __call__(self, number: int, frame: FrameType | None) -> None:
-        if self.requested and number == signal.SIGINT:
-            raise KeyboardInterrupt
-        self.requested = True
-
-
-@contextlib.contextmanager
-def stop_requests() -> Iterator[StopRequests]:
-    """Catch both signals while a run goes on, where this is the main thread."""
-    stop = StopRequests()
-    try:
-        before = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
-    except ValueError:
-        yield stop
-        return
-    try:
-        yield stop
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
