@@ -55,8 +55,8 @@ class Trainer:
         betas = (train.beta1, train.beta2)
         self.base_lr: Final = {"g": train.lr, "d": train.lr if train.lr_d is None else train.lr_d}
         self.optimizers: Final = {
-            "g": torch.optim.Adam(self.G.parameters(), lr=self.base_lr["g"], betas=betas),
-            "d": torch.optim.Adam(self.D.parameters(), lr=self.base_lr["d"], betas=betas),
+            "g": torch.optim.Adam(self.G.parameters(), lr=self.base_lr["g"], betas=betas, fused=True),
+            "d": torch.optim.Adam(self.D.parameters(), lr=self.base_lr["d"], betas=betas, fused=True),
         }
         self.batch_size: Final = min(train.batch_size, model.train_size)
         self.steps_per_epoch: Final = max(1, model.train_size // self.batch_size)

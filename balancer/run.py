@@ -152,12 +152,17 @@ def default_folder(config: RunConfig) -> Path:
 
 
 def write_config(config: RunConfig, folder: Path, done: int) -> None:
-    """Keep the resolved config; one that it replaces stays beside it, named by the step it held until."""
+    """Keep the resolved config; one that it replaces stays beside it, named by the step it held until.
+
+    Raises:
+        ConfigError: the directory cannot be written.
+    """
     path = folder / CONFIG
     new = config.toml()
-    if path.is_file():
-        old = path.read_bytes()
-        if old == new:
-            return
-        write_atomically(folder / f"config.until_{done:08d}.toml", old)
-    write_atomically(path, new)
+    try:
+        old = path.read_bytes() if path.is_file() else new
+        if old != new:
+            write_atomically(folder / f"config.until_{done:08d}.toml", old)
+        write_atomically(path, new)
+    except OSError as error:
+        raise ConfigError(f"run directory {folder} cannot be written: {error.strerror}") from None

@@ -47,6 +47,9 @@ class Telemetry:
     Every step goes to `signals.bin`, rows of little-endian float64 whose columns `signals.json` names;
     row k is step k. TensorBoard gets every `log_every`-th step. A log that cannot be written (full
     disk) is given up with one warning.
+
+    Raises:
+        ConfigError: the directory cannot be made.
     """
 
     def __init__(self, folder: Path, log_every: int) -> None:
@@ -55,7 +58,10 @@ class Telemetry:
         self._columns: list[str] = []
         self._dead: set[str] = set()
         self._unknown: set[str] = set()
-        folder.mkdir(parents=True, exist_ok=True)
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise ConfigError(f"run directory {folder} cannot be made: {error.strerror}") from None
         self._rows: Any = None
         self._decisions: Any = None
         self._writer: Any = None
