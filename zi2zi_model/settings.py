@@ -202,6 +202,17 @@ class Zi2ziSettings(Settings):
                 f"attention {self.attention!r} asks for levels {levels}; each must be one of the {self.downs} levels"
                 " (downs), once"
             )
+        channels = self.level_channels
+        asked = self.dropout != PRESETS[self.preset].get("dropout", 0.0)
+        if (
+            asked
+            and self.dropout
+            and not any(channels[level] == channels[level - 1] for level in range(1, self.downs - 1))
+        ):
+            raise ValueError(
+                f"dropout {self.dropout:g} would do nothing: it acts in decoder blocks that keep the channel count, "
+                "and with these channels none does; lower max_channels, or leave dropout at 0"
+            )
         if len(self.targets) > self.styles:
             raise ValueError(f"{len(self.targets)} targets need styles of at least that many, not {self.styles}")
         if self.pairs is not None and (self.source is not None or self.targets):

@@ -99,3 +99,9 @@ def test_deep_attention_follows_the_number_of_levels():
 def test_what_cannot_work_is_refused_with_a_sentence(given, message):
     with pytest.raises(ValidationError, match=message):
         Zi2ziSettings(**given)
+
+
+def test_a_dropout_that_would_do_nothing_is_refused() -> None:
+    with pytest.raises(ValidationError, match="dropout 0.5 would do nothing"):
+        Zi2ziSettings(dropout=0.5)
+    assert Zi2ziSettings(dropout=0.5, downs=6, max_channels=64).dropout == 0.5
