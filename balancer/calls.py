@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from balancer.compose import Composition
 from balancer.hookspecs import StepContext, plugin_manager
-from balancer.knobs import KnobBoard, KnobHandle
+from balancer.knobs import KnobBoard, KnobHandle, KnobHandles
 from balancer.plugin import Plugin
 from balancer.signals import SignalBoard, SignalReader
 
@@ -28,7 +28,10 @@ class PluginCalls:
             operations = composition.operations[plugin.name]
             plugin.bind(
                 seed,
-                {knob: KnobHandle(board, plugin.name, knob, ops) for knob, ops in operations.items()},
+                KnobHandles(
+                    plugin.name,
+                    {knob: KnobHandle(board, plugin.name, knob, ops) for knob, ops in operations.items()},
+                ),
                 SignalReader(signals, plugin.name, frozenset(plugin.reads)),
                 lambda name, value: signals.put({name: value}),
             )

@@ -319,3 +319,14 @@ class KnobHandle:
                 f"plugin {self._plugin} used {op} on {self._knob} without declaring it: "
                 f"add it to writes = {{{self._knob!r}: (…)}}"
             ) from None
+
+
+class KnobHandles(dict[str, KnobHandle]):
+    """One plugin's handles by knob."""
+
+    def __init__(self, plugin: str, handles: Mapping[str, KnobHandle]) -> None:
+        super().__init__(handles)
+        self._plugin = plugin
+
+    def __missing__(self, knob: str) -> KnobHandle:
+        raise PluginError(f"plugin {self._plugin} used {knob} without declaring it: add it to writes")

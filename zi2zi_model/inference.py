@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-
 from balancer import checkpoint
 from balancer.config import make_config, read_toml
 from balancer.errors import ConfigError
