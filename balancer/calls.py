@@ -47,6 +47,11 @@ class PluginCalls:
         results: list[Any] = getattr(self._manager.hook, hook)(**arguments)
         return results
 
+    def implemented(self, hook: str) -> list[str]:
+        """Names of the plugins that have this hook."""
+        caller = getattr(self._manager.hook, hook)
+        return [impl.plugin_name for impl in reversed(caller.get_hookimpls())]
+
     def transform(self, ctx: StepContext, images: Tensor, condition: Tensor | None) -> tuple[Tensor, Tensor | None]:
         """The chain of `transform_d_input`: each plugin gets what the one before it returned."""
         # pluggy lists implementations last-called first.

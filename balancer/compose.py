@@ -10,7 +10,8 @@ from typing import Any, Final
 from pydantic import ValidationError
 
 from balancer.errors import CompositionError, ConfigError
-from balancer.host import Host, known_knob
+from balancer.hookspecs import hook_options
+from balancer.host import OPTIONAL_HOOKS, Host, known_knob
 from balancer.knobs import STANDARD_KNOBS, KnobSpec, Op
 from balancer.plugin import Plugin, PluginConfig, check_plugin_class
 from balancer.registry import load_plugin, suggestion
@@ -163,6 +164,10 @@ def _check_offered(
             raise CompositionError(f"{who} turns {knob}, which {host.name} does not obey: {_would(host, spec.ask)}")
         else:
             raise CompositionError(f"{who} turns {knob}: no such knob: {suggestion(knob, sorted(knobs))}")
+    for hook, ask in OPTIONAL_HOOKS.items():
+        if hook not in host.calls and hook_options(getattr(plugin, hook, None)) is not None:
+            would = _would(host, f"{ask} and list {hook!r} in obeys")
+            raise CompositionError(f"{who} acts at {hook}, which {host.name} does not call: {would}")
     for signal in plugin.reads:
         if signal in signals:
             continue

@@ -43,7 +43,8 @@ class Balancer:
         optimizers: `{"d": …, "g": …}`; needed for `lr_d` and `lr_g` only.
         base: values that knobs have when no plugin writes them, such as `{"lambda_adv": 1.0}`.
         supplies: signals that the host passes, such as `{"d_adv"}`.
-        obeys: knobs that the host reads, such as `{"lambda_adv", "d_update", "lr_d"}`.
+        obeys: knobs that the host reads, such as `{"lambda_adv", "d_update", "lr_d"}`, and further hooks that
+            it calls, such as `transform_d_input`.
         heads: heads of D that the host freezes on request, with the terms that fall away meanwhile.
         adversarial: the adversarial loss whose logits `after_d_step` receives.
         log_dir: where TensorBoard events, `decisions.jsonl` and the signals of every step go.
@@ -123,9 +124,12 @@ class Balancer:
             self.end_epoch()
             self.epoch = epoch
             self._calls("on_epoch", run=self._run_info(), epoch=epoch)
+        elif self.epoch < 0 and (acting := self._calls.implemented("on_epoch")):
+            raise ConfigError(f"plugin {acting[0]} acts on epochs: pass epoch= to balance.start_step")
         self._epoch_open = True
         self._stage = "d"
         self._g_terms = ()
+        self.d_update = True  # until the knob is read, right after the hook
         self._calls("on_step_start", ctx=self.context())
         if "d_update" in self.board.specs:
             self.d_update = bool(self.board.value("d_update"))
@@ -210,6 +214,8 @@ class Balancer:
 
         A host that does not call it gets it at its first look at a weight, before its terms are known.
         """
+        if self._stage == "weights":
+            raise ConfigError(f"step {self.step}: before_g_backward comes before the first look at a weight, and once")
         self._measure(terms)
         self._g_terms = tuple(terms)
         self._stage = "weights"
@@ -218,7 +224,7 @@ class Balancer:
     def weight(self, term: str) -> float:
         """The weight of a term of G's loss: its knob `lambda_<term>`, or 0 while its head of D is frozen.
 
-        A term that is no knob (one that a plugin added) weighs 1.
+        A term that is no knob weighs what the host's `base` says, or 1 (one that a plugin added).
         """
         if self._stage == "d":
             if self.d_update:
@@ -229,7 +235,11 @@ class Balancer:
         if any(term in self.composition.host.heads[head].g_terms for head in self.d_frozen):
             return 0.0
         knob = f"lambda_{term}"
-        return self.board.number(knob) if knob in self.board.specs else 1.0
+        if knob in self.board.specs:
+            return self.board.number(knob)
+        fixed = self.composition.host.base.get(knob, 1.0)
+        assert isinstance(fixed, int | float)
+        return float(fixed)
 
     # lambda_adv, lambda_l1, …: the weights that the host obeys.
     def __getattr__(self, name: str) -> float:
@@ -244,6 +254,7 @@ class Balancer:
     def after_g_step(self) -> None:
         """G was updated; fires `after_g_step`. A host that does not call it gets it at the end of the step."""
         self.g_updates += 1
+        self._weigh()
         self._stage = "end"
         self._calls("after_g_step", ctx=self.context())
 
@@ -251,15 +262,17 @@ class Balancer:
         """Close the step: take G's terms not yet passed, fire `on_step_end`, log. `start_step` does it otherwise."""
         if not self._stage:
             return
-        if terms:
-            self._measure(terms)
-            self._g_terms = tuple(terms)
         if self._stage == "d":
             self.after_d_step()
         if self._stage == "g":
             self.before_g_backward()
+        if terms:
+            self._measure(terms)
+            self._g_terms = tuple(terms)
         if self._stage != "end":
             self.after_g_step()
+        elif terms:
+            self._weigh()
         self._calls("on_step_end", ctx=self.context())
         self.last_row = self._row()
         if self._telemetry is not None:
@@ -297,6 +310,7 @@ class Balancer:
             if self._started:
                 self._calls("on_run_end", run=self._run_info(), error=error)
         finally:
+            self._rates.release()
             if self._telemetry is not None:
                 self._telemetry.close()
 
@@ -366,17 +380,9 @@ class Balancer:
         fresh = self.signals.fresh()
         row: dict[str, float] = {}
         for name, value in fresh.items():
-            kind = "loss" if _is_loss(name, self._g_terms) else "signal"
-            row[f"{kind}/{name}"] = value
-        weighted = {term: self.weight(term) * fresh[term] for term in self._g_terms if term in fresh}
-        if weighted:
-            g_loss = math.fsum(weighted.values())
-            row["loss/g_loss"] = g_loss
-            total = math.fsum(abs(value) for value in weighted.values())
-            for term, value in weighted.items():
-                row[f"share/{term}"] = abs(value) / total if total else 0.0
-            if "adv" in weighted:
-                row["signal/adv_effective"] = weighted["adv"]
+            row[_tag(name, self._g_terms)] = value
+        if "adv" in self._g_terms and "adv" in fresh:
+            row["signal/adv_effective"] = self.weight("adv") * fresh["adv"]
         for knob, spec in self.board.specs.items():
             if "add" in spec.ops:
                 row[f"knob/{knob}"] = float(len(self.d_frozen))
@@ -386,6 +392,15 @@ class Balancer:
                 row[f"knob/{knob}"] = self.board.number(knob)
         row |= {f"lr/{role}": rate for role, rate in self._rates.effective().items()}
         return row
+
+    def _weigh(self) -> None:
+        """Put G's loss and each term's share of it on the signal board."""
+        fresh = self.signals.fresh()
+        weighted = {term: self.weight(term) * fresh[term] for term in self._g_terms if term in fresh}
+        if weighted:
+            total = math.fsum(abs(value) for value in weighted.values())
+            shares = {f"{term}_share": abs(value) / total if total else 0.0 for term, value in weighted.items()}
+            self.signals.put({"g_loss": math.fsum(weighted.values()), **shares})
 
     def context(self, **tensors: Any) -> StepContext:
         """The step as plugins see it now."""
@@ -419,7 +434,17 @@ class Balancer:
         assert self._calls.acting is not None, "plugins write in hooks only"
         acting, moment = self._calls.acting
         decision = Decision(
-            self.step, self.epoch, moment, plugin, knob, op, old, new, effective, acting.signals.snapshot(), note
+            self.step,
+            max(self.epoch, 0),
+            moment,
+            plugin,
+            knob,
+            op,
+            old,
+            new,
+            effective,
+            acting.signals.snapshot(),
+            note,
         )
         if self._on_decision is not None:
             self._on_decision(decision)
@@ -462,7 +487,10 @@ class Balancer:
                         )
 
 
-def _is_loss(name: str, g_terms: Collection[str]) -> bool:
-    return name in g_terms or (
-        name.startswith("d_") and name not in ("d_adv",) and not name.startswith(("d_acc", "d_logit"))
-    )
+def _tag(signal: str, g_terms: Collection[str]) -> str:
+    """What TensorBoard calls a signal."""
+    term, _, share = signal.rpartition("_")
+    if share == "share" and term in g_terms:
+        return f"share/{term}"
+    is_d_loss = signal.startswith("d_") and not signal.startswith(("d_adv", "d_acc", "d_logit"))
+    return f"loss/{signal}" if is_d_loss or signal == "g_loss" or signal in g_terms else f"signal/{signal}"

@@ -4,13 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field, replace
+from typing import Final
 
 from balancer.adversarial import LOSSES, AdversarialName
 from balancer.errors import ConfigError
 from balancer.knobs import STANDARD_KNOBS, KnobSpec, Value, weight_knob
 from balancer.model import HeadSpec, ModelSpec
 from balancer.registry import suggestion
-from balancer.signals import STANDARD_SIGNALS, SignalSpec, term_signal
+from balancer.signals import STANDARD_SIGNALS, SignalSpec, share_signal, term_signal
+
+# Hooks that only a host which calls them can offer, and what it would have to do.
+OPTIONAL_HOOKS: Final = {
+    "transform_d_input": "pass D's images through balance.transform_d_input",
+    "d_loss_terms": "add balance.d_loss_terms(…) to D's loss",
+    "before_d_backward": "call balance.before_d_backward() before D's backward pass",
+    "g_loss_terms": "add balance.g_loss_terms(…) to G's loss",
+}
 
 
 @dataclass(frozen=True)
@@ -23,6 +32,8 @@ class Host:
     base: Mapping[str, Value] = field(default_factory=dict)
     heads: Mapping[str, HeadSpec] = field(default_factory=dict)
     adversarial: AdversarialName = "bce"
+    # Hooks of OPTIONAL_HOOKS that it calls.
+    calls: Collection[str] = ()
     # What it lacks and cannot get, with the reason.
     meaningless: Mapping[str, str] = field(default_factory=dict)
 
@@ -43,6 +54,7 @@ def model_host(model: str, spec: ModelSpec, lambda_adv: float) -> Host:
         signals[f"d_{term}"] = term_signal(term, "d")
     for term in spec.weights:
         signals[term] = term_signal(term, "g")
+        signals[f"{term}_share"] = share_signal(term)
     return Host(
         name=f"model {model}",
         knobs={name: knob for name, knob in knobs.items() if name not in meaningless},
@@ -50,6 +62,7 @@ def model_host(model: str, spec: ModelSpec, lambda_adv: float) -> Host:
         base={f"lambda_{term}": base for term, base in weights.items()},
         heads=spec.heads,
         adversarial=spec.adversarial,
+        calls=tuple(OPTIONAL_HOOKS),
         meaningless=meaningless,
     )
 
@@ -65,24 +78,27 @@ def foreign_host(
     """What somebody else's training script says it offers.
 
     Raises:
-        ConfigError: a knob that does not exist, a learning rate without its optimizer, a base of a knob not obeyed.
+        ConfigError: obeys what does not exist, a learning rate without its optimizer, a base of a knob not obeyed.
     """
     knobs = {}
-    for name in obeys:
+    calls = [name for name in obeys if name in OPTIONAL_HOOKS]
+    for name in set(obeys) - set(calls):
         spec = known_knob(name)
         if spec is None:
-            raise ConfigError(f"obeys: no such knob {name!r}: {suggestion(name, sorted(STANDARD_KNOBS))}")
+            known = sorted([*STANDARD_KNOBS, *OPTIONAL_HOOKS])
+            raise ConfigError(f"obeys: no such knob {name!r}: {suggestion(name, known)}")
         if name.startswith("lr_") and name.removeprefix("lr_") not in optimizers:
             raise ConfigError(f"obeys {name}, but the optimizer is missing: {spec.ask}")
         knobs[name] = spec
     if "d_frozen" in knobs:
         knobs["d_frozen"] = replace(knobs["d_frozen"], choices=tuple(heads))
     for name in base:
-        if name not in knobs:
+        # A weight that the script applies itself may be told, so that shares of G's loss come out right.
+        if name not in knobs and not name.startswith("lambda_"):
             raise ConfigError(f"base {name!r} is not among the knobs obeyed ({', '.join(sorted(knobs)) or 'none'})")
     # Any further name is a term of G's loss, known to the script alone.
     signals = {name: STANDARD_SIGNALS.get(name, term_signal(name, "g")) for name in supplies}
-    return Host("this script", knobs, signals, base, heads, adversarial)
+    return Host("this script", knobs, signals, base, heads, adversarial, calls)
 
 
 def known_knob(name: str) -> KnobSpec | None:

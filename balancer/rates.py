@@ -9,6 +9,7 @@ from balancer.knobs import KnobBoard
 
 if TYPE_CHECKING:
     from torch.optim import Optimizer
+    from torch.utils.hooks import RemovableHandle
 
 
 class Rates:
@@ -20,6 +21,7 @@ class Rates:
     def __init__(self, board: KnobBoard, optimizers: Mapping[str, Optimizer]) -> None:
         self._board: Final = board
         self._optimizers: Final = dict(optimizers)
+        self._hooks: Final[list[RemovableHandle]] = []
         for role, optimizer in self._optimizers.items():
             self._hook(role, optimizer)
 
@@ -31,6 +33,12 @@ class Rates:
             acting = f"lr_{role}" in self._board.specs and self._board.contributions(f"lr_{role}")
             rates[role] = self._board.number(f"lr_{role}") if acting else self._scheduled(role)
         return rates
+
+    def release(self) -> None:
+        """Leave the optimizers as they were found."""
+        for hook in self._hooks:
+            hook.remove()
+        self._hooks.clear()
 
     def note_schedules(self) -> None:
         """Tell the board what the schedules say now, since they are what its knobs multiply."""
@@ -61,5 +69,5 @@ class Rates:
             for group, rate in zip(optimizer.param_groups, scheduled, strict=True):
                 group["lr"] = rate
 
-        optimizer.register_step_pre_hook(put_on)
-        optimizer.register_step_post_hook(take_off)
+        self._hooks.append(optimizer.register_step_pre_hook(put_on))
+        self._hooks.append(optimizer.register_step_post_hook(take_off))

@@ -27,6 +27,8 @@ class SignalSpec:
     ask: str = ""
 
 
+D_SCALAR_ASK: Final = "pass {}= to balance.after_d_step"
+G_TERMS_ASK: Final = "pass G's terms to balance.before_g_backward"
 D_LOGITS_ASK: Final = "pass real_logits= and fake_logits= to balance.after_d_step"
 
 STANDARD_SIGNALS: Final[dict[str, SignalSpec]] = {
@@ -38,10 +40,18 @@ STANDARD_SIGNALS: Final[dict[str, SignalSpec]] = {
             "D's adversarial loss alone: mean of the real and the fake half, hard labels, floor 0, chance ln 2",
             f"{D_LOGITS_ASK} (or d_adv=)",
         ),
-        SignalSpec("d_loss", "d", "D's whole loss, as it is trained on", "pass d_loss= to balance.after_d_step"),
-        SignalSpec("d_loss_real", "d", "D's adversarial loss on real images, with the labels in use", D_LOGITS_ASK),
+        SignalSpec("d_loss", "d", "D's whole loss, as it is trained on", D_SCALAR_ASK.format("d_loss")),
         SignalSpec(
-            "d_loss_fake", "d", "D's adversarial loss on generated images, with the labels in use", D_LOGITS_ASK
+            "d_loss_real",
+            "d",
+            "D's adversarial loss on real images, with the labels in use",
+            D_SCALAR_ASK.format("d_loss_real"),
+        ),
+        SignalSpec(
+            "d_loss_fake",
+            "d",
+            "D's adversarial loss on generated images, with the labels in use",
+            D_SCALAR_ASK.format("d_loss_fake"),
         ),
         SignalSpec("d_acc", "d", "share of real and generated images that D tells right, in [0, 1]", D_LOGITS_ASK),
         SignalSpec("d_acc_real", "d", "share of real images that D calls real, in [0, 1]", D_LOGITS_ASK),
@@ -51,7 +61,8 @@ STANDARD_SIGNALS: Final[dict[str, SignalSpec]] = {
         SignalSpec(
             "adv", "g", "G's adversarial loss, unweighted (cheat loss)", "pass adv= to balance.before_g_backward"
         ),
-        SignalSpec("g_loss", "g", "G's whole loss: the weighted sum of its terms", "pass G's terms to the balancer"),
+        SignalSpec("g_loss", "g", "G's whole loss, the weighted sum of its terms; from after_g_step on", G_TERMS_ASK),
+        SignalSpec("adv_share", "g", "share of the adversarial term in G's loss; from after_g_step on", G_TERMS_ASK),
     )
 }
 
@@ -63,6 +74,11 @@ def term_signal(term: str, phase: Literal["d", "g"]) -> SignalSpec:
     return SignalSpec(
         term, "g", f"the {term} term of G's loss, unweighted", f"pass {term}= to balance.before_g_backward"
     )
+
+
+def share_signal(term: str) -> SignalSpec:
+    """The signal of a term's share of G's loss."""
+    return SignalSpec(f"{term}_share", "g", f"share of the {term} term in G's loss; from after_g_step on", G_TERMS_ASK)
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from balancer.compose import compose
 from balancer.engine import Balancer
-from balancer.host import Host, model_host
+from balancer.host import model_host
 from balancer.knobs import Decision, Value
 from balancer.model import HeadSpec, ModelSpec
 from balancer.plugin import Plugin
@@ -64,7 +64,7 @@ def replay(
     host = model_host("replay", spec, lambda_adv)
     names = {name for row in rows for name in row} - {"epoch"}
     known = {**host.signals, **{name: term_signal(name, "g") for name in names - set(host.signals)}}
-    host = Host(host.name, host.knobs, known, host.base, host.heads, host.adversarial, host.meaningless)
+    host = replace(host, signals=known)
     result = Replay()
     composition = compose(plugins, settings, host=host)
     with Balancer(composition, steps_per_epoch=steps_per_epoch, on_decision=result.decisions.append) as balance:

@@ -25,6 +25,6 @@ class DLrRatio(Plugin):
     def check(self, composition: CompositionView) -> Iterable[str]:
         skip = composition.configs.get("d_skip")
         if skip is not None:
-            work = self.config.ratio / getattr(skip, "every", 1)
+            work = self.config.ratio / getattr(skip, "period", 1)
             if work < 0.1:
                 yield f"together with d_skip D gets {work:.3g} of its usual training, below 0.1: it may stop to judge"

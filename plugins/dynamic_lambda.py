@@ -5,12 +5,11 @@ from __future__ import annotations
 import bisect
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, Self
 
-from pydantic import Field, field_validator
+from pydantic import Field, field_validator, model_validator
 
 from balancer import CompositionView, MovingAverage, Plugin, PluginConfig, RunInfo, StepContext, hookimpl
-from balancer.errors import CompositionError
 
 # (below, lambda_adv) rows, then lambda_adv above the last threshold.
 PRESETS = {
@@ -59,8 +58,12 @@ class DynamicLambda(Plugin):
         bands: tuple[tuple[float, float], ...] | None = Field(
             None, description="own bands: [[below, lambda_adv], …] with rising thresholds"
         )
-        above: float = Field(0.6, ge=0, le=1e4, description="lambda_adv above the last of one's own bands")
-        initial: float = Field(0.25, ge=0, le=1e4, description="lambda_adv until the warm-up is over (remedy 1)")
+        above: float | None = Field(
+            None, ge=0, le=1e4, description="lambda_adv above the last of one's own bands; if not given, the ceiling"
+        )
+        initial: float = Field(
+            0.25, ge=0, le=1e4, description="lambda_adv until the warm-up is over, at most the ceiling (remedy 1)"
+        )
         ceiling: float = Field(0.6, ge=0, le=1e4, description="lambda_adv never exceeds this (remedy 1)")
         warmup_steps: int | None = Field(
             None,
@@ -87,10 +90,18 @@ class DynamicLambda(Plugin):
                     raise ValueError("lambda_adv of a band must not be negative")
             return bands
 
+        @model_validator(mode="after")
+        def _above_needs_bands(self) -> Self:
+            if self.above is not None and self.bands is None:
+                raise ValueError("above does nothing without bands: give bands, or lower the ceiling")
+            return self
+
     def __init__(self, config: Config) -> None:
         super().__init__(config)
         self.reads = (config.signal,)
-        rows, above = PRESETS[config.preset] if config.bands is None else (config.bands, config.above)
+        rows, above = PRESETS[config.preset]
+        if config.bands is not None:
+            rows, above = config.bands, config.ceiling if config.above is None else config.above
         self.law = BandLaw(
             tuple(below for below, _ in rows),
             tuple(min(value, config.ceiling) for value in (*(value for _, value in rows), above)),
@@ -121,10 +132,6 @@ class DynamicLambda(Plugin):
             yield (
                 "smoothed labels lift the raw d_loss above every band (a floor of 0.325 at 0.9/0.1), "
                 'so it answers with the top band for ever: use signal = "d_adv"'
-            )
-        if self.config.initial > self.config.ceiling:
-            raise CompositionError(
-                f"dynamic_lambda.initial = {self.config.initial:g} is above ceiling = {self.config.ceiling:g}: lower it"
             )
 
     def state_dict(self) -> dict[str, Any]:

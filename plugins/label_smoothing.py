@@ -1,8 +1,8 @@
 """label_smoothing: D's binary loss aims at 0.9 and 0.1 instead of 1 and 0."""
 
-from typing import Literal
+from typing import Literal, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from balancer import Plugin, PluginConfig, RunInfo, hookimpl
 
@@ -19,6 +19,12 @@ class LabelSmoothing(Plugin):
         real: float = Field(0.9, gt=0.5, le=1, description="target for real images (source document, remedy 9)")
         fake: float = Field(0.1, ge=0, lt=0.5, description="target for generated images (source document, remedy 9)")
         sides: Literal["both", "real"] = Field("both", description="real smooths real images only (one-sided)")
+
+        @model_validator(mode="after")
+        def _fake_is_used(self) -> Self:
+            if self.sides == "real" and self.fake != 0.1:
+                raise ValueError('fake does nothing with sides = "real": leave one of them out')
+            return self
 
     @hookimpl
     def on_run_start(self, run: RunInfo) -> None:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import bisect
+from collections.abc import Iterable
 
 from pydantic import Field, field_validator
 
-from balancer import Plugin, PluginConfig, RunInfo, hookimpl
+from balancer import CompositionView, Plugin, PluginConfig, RunInfo, hookimpl
 
 
 class LambdaSchedule(Plugin):
@@ -40,6 +41,11 @@ class LambdaSchedule(Plugin):
     @hookimpl
     def on_epoch(self, run: RunInfo, epoch: int) -> None:
         self._apply(epoch)
+
+    def check(self, composition: CompositionView) -> Iterable[str]:
+        if "dynamic_lambda" in composition.configs:
+            bounds = ", ".join(f"{value:g} from epoch {epoch}" for epoch, value in self.config.steps)
+            yield f"it bounds what dynamic_lambda sets ({bounds}): bands above the bound act as one"
 
     def _apply(self, epoch: int) -> None:
         steps = self.config.steps
