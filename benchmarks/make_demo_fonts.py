@@ -1,7 +1,6 @@
 """Makes the embedded demo fonts: subsets of free fonts, small, unhinted, renamed, with their licence inside.
 
-Run it where Debian's packages fonts-droid-fallback, fonts-motoya-l-maruberi, fonts-lxgw-wenkai,
-fonts-kouzan-mouhitsu and fonts-seto are installed:
+Run it where Debian's packages fonts-droid-fallback and fonts-motoya-l-maruberi are installed:
 
     python benchmarks/make_demo_fonts.py [--fonts /usr/share/fonts/truetype] [--out zi2zi_model/fonts]
 """
@@ -17,9 +16,7 @@ from fontTools.ttLib import TTFont
 
 from zi2zi_model.charsets import load_charset
 
-OFL = ("This Font Software is licensed under the SIL Open Font License, Version 1.1.", "https://openfontlicense.org")
 APACHE = ("Licensed under the Apache License, Version 2.0", "https://www.apache.org/licenses/LICENSE-2.0")
-PUBLIC_DOMAIN = ("Public domain: the author exercises no copyright.", "https://opentype.jp/kouzanmouhitufont.htm")
 
 COPYRIGHT, FAMILY, STYLE, UNIQUE_ID, FULL_NAME, VERSION, POSTSCRIPT, DESCRIPTION, LICENCE, LICENCE_URL = (
     0, 1, 2, 3, 4, 5, 6, 10, 13, 14,
@@ -32,7 +29,7 @@ class DemoFont:
 
     name: str
     origin: str
-    family: str  # a name of our own: "LXGW" is reserved by its licence, "Droid" and "Klee" are trademarks
+    family: str  # a name of our own: "Droid" is a trademark
     copyright: str
     licence: tuple[str, str]
 
@@ -46,33 +43,11 @@ DEMO_FONTS = (
         APACHE,
     ),
     DemoFont(
-        "target-round.ttf",
+        "target.ttf",
         "motoya-l-maruberi/MTLmr3m.ttf",
-        "Balancer Demo Round",
+        "Balancer Demo Target",
         "Copyright(C)2010 MOTOYA CO.,LTD.",
         APACHE,
-    ),
-    DemoFont(
-        "target-kai.ttf",
-        "lxgw-wenkai/LXGWWenKai-Regular.ttf",
-        "Balancer Demo Kai",
-        "Copyright 2021-2023 LXGW (https://github.com/lxgw/LxgwWenKai), with Reserved Font Names “霞鹜” and “LXGW”. "
-        "Copyright 2020 The Klee Project Authors (https://github.com/fontworks-fonts/Klee)",
-        OFL,
-    ),
-    DemoFont(
-        "target-brush.ttf",
-        "kouzan-mouhitsu/kouzan-mouhitsu.ttf",
-        "Balancer Demo Brush",
-        "Aoyagi Kouzan (青柳衡山)",
-        PUBLIC_DOMAIN,
-    ),
-    DemoFont(
-        "target-hand.ttf",
-        "seto/setofont.ttf",
-        "Balancer Demo Hand",
-        "Copyright 2003-2014 Nozomi Seto (瀬戸のぞみ)",
-        OFL,
     ),
 )
 

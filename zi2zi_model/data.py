@@ -23,7 +23,7 @@ Items = npt.NDArray[np.int64]
 
 _FONTS: Final = Path(__file__).parent / "fonts"
 EMBEDDED_SOURCE: Final = _FONTS / "source.ttf"
-EMBEDDED_TARGETS: Final = (_FONTS / "target-round.ttf",)
+EMBEDDED_TARGETS: Final = (_FONTS / "target.ttf",)
 
 _PAIR_NAME: Final = re.compile(r"(\d+)_(\d+)\.(?:png|jpe?g)", re.IGNORECASE)
 _ON_DAMAGED: Final = (OSError, SyntaxError, ValueError, EOFError, Image.DecompressionBombError)

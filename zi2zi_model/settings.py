@@ -23,6 +23,7 @@ PRESETS: Final[dict[str, dict[str, Any]]] = {
         "max_channels": 512,
         "d_channels": 64,
         "attention": "deep",
+        "skips": "add",
         "dropout": 0.5,
         "styles": 40,
         "style_dim": 128,
@@ -35,7 +36,6 @@ PRESETS: Final[dict[str, dict[str, Any]]] = {
         "d_channels": 64,
         "decoder": "transposed",
         "norm": "batch",
-        "skips": "concat",
         "dropout": 0.5,
         "styles": 40,
         "style_dim": 128,
@@ -91,7 +91,9 @@ class Zi2ziSettings(Settings):
         "instance", description="Normalisation in G and D: instance (source document) or batch (classic)."
     )
     skips: Literal["add", "concat"] = Field(
-        "add", description="How G's skips join: added (source document) or concatenated (classic)."
+        "concat",
+        description="How G's skips join: concatenated (classic; cleaner on unseen characters in the demo) or added "
+        "(source document).",
     )
     attention: Annotated[str, BeforeValidator(_attention_text)] = Field(
         "none",

@@ -12,10 +12,10 @@ from hypothesis import strategies as st
 
 from balancer.errors import DataError
 from zi2zi_model.charsets import load_charset
-from zi2zi_model.data import EMBEDDED_SOURCE
+from zi2zi_model.data import EMBEDDED_SOURCE, EMBEDDED_TARGETS
 from zi2zi_model.glyphs import EM_BOX, FILL, Font, InkBox, Placement, centre_in_frame, draw_glyph, meet
 
-TARGETS = sorted(EMBEDDED_SOURCE.parent.glob("target-*.ttf"))
+TARGETS = EMBEDDED_TARGETS
 SOME = load_charset("demo")[::8]
 
 
