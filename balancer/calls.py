@@ -22,6 +22,7 @@ class PluginCalls:
         # The plugin whose hook runs now, and the hook's name.
         self.acting: tuple[Plugin, str] | None = None
         self._signals: Final = signals
+        self._sources: Final = composition.sources
         self._manager: Final = plugin_manager()
         # pluggy calls the last registered first.
         for plugin in reversed(composition.plugins):
@@ -67,7 +68,8 @@ class PluginCalls:
             try:
                 return function(*args)
             except Exception as error:
-                error.add_note(f"raised in plugin {plugin.name}, hook {hook}, step {self._signals.step}")
+                whose = f"{plugin.name} of {self._sources[plugin.name]}"
+                error.add_note(f"raised in plugin {whose}, hook {hook}, step {self._signals.step}")
                 raise
             finally:
                 self.acting = None

@@ -18,6 +18,7 @@ from balancer.registry import COMMANDS, entries, find
 
 if TYPE_CHECKING:
     from balancer.config import RunConfig
+    from balancer.plugin import Plugin
 
 
 class _ModelCommands(TyperGroup):
@@ -157,12 +158,22 @@ def list_plugins(as_json: JsonOption = False) -> None:
 @plugins_app.command("show")
 def show_plugin(name: Annotated[str, typer.Argument(help="A plugin's name.")], as_json: JsonOption = False) -> None:
     """A plugin's card, its settings with defaults and sources, what it reads and writes."""
+    from pydantic import ValidationError
+
     from balancer.registry import card, load_plugin
 
     cls, entry = load_plugin(name)
-    plugin = cls(cls.Config())
+    try:
+        plugin: Plugin | type[Plugin] = cls(cls.Config())
+    except ValidationError:
+        plugin = cls  # a setting without a default: what the class declares is all there is to show
     fields = [
-        {"name": key, "default": field.default, "type": _type_name(field.annotation), "description": field.description}
+        {
+            "name": key,
+            "default": "required" if field.is_required() else field.default,
+            "type": _type_name(field.annotation),
+            "description": field.description,
+        }
         for key, field in cls.Config.model_fields.items()
     ]
     text = card(entry)
@@ -299,9 +310,8 @@ def main() -> None:
     try:
         app(standalone_mode=True)
     except BalancerError as error:
-        print(f"balancer: {' '.join(str(error).split())}", file=sys.stderr)
-        for note in getattr(error, "__notes__", ()):
-            print(f"balancer: {note}", file=sys.stderr)
+        notes = "".join(f" ({note})" for note in getattr(error, "__notes__", ()))
+        print(f"balancer: {' '.join(f'{error}{notes}'.split())}", file=sys.stderr)
         sys.exit(2)
     except KeyboardInterrupt:
         sys.exit(130)

@@ -108,7 +108,7 @@ def one_line(error: ValidationError, prefix: str, model: Any) -> str:
         return f"{key}: no such setting: {suggestion(str(first['loc'][-1]), known)}"
     message = first["msg"].removeprefix("Value error, ")
     message = message[:1].lower() + message[1:]
-    return f"{key}: {message}" + (f", got {first['input']!r}" if first["loc"] else "")
+    return f"{key}: {message}" + (f", got {first['input']!r}" if first["loc"] and first["type"] != "missing" else "")
 
 
 def _with_brought(made: Mapping[str, Plugin], host: Host) -> tuple[dict[str, KnobSpec], dict[str, SignalSpec]]:

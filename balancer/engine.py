@@ -100,6 +100,8 @@ class Balancer:
         self._stage = ""
         self._epoch_open = False
         self._g_terms: tuple[str, ...] = ()
+        # G's weights as they stood for its last backward pass; a plugin may have turned them since.
+        self._weights: dict[str, float] = {}
         # What the last finished step measured and did, by TensorBoard tag.
         self.last_row: dict[str, float] = {}
         self.d_update = True
@@ -217,9 +219,10 @@ class Balancer:
         if self._stage == "weights":
             raise ConfigError(f"step {self.step}: before_g_backward comes before the first look at a weight, and once")
         self._measure(terms)
-        self._g_terms = tuple(terms)
+        self._g_terms = tuple(term for term in terms if term != "g_loss")
         self._stage = "weights"
         self._calls("before_g_backward", ctx=self.context())
+        self._weights = {knob: self.board.number(knob) for knob in self.board.specs if knob.startswith("lambda_")}
 
     def weight(self, term: str) -> float:
         """The weight of a term of G's loss: its knob `lambda_<term>`, or 0 while its head of D is frozen.
@@ -236,7 +239,7 @@ class Balancer:
             return 0.0
         knob = f"lambda_{term}"
         if knob in self.board.specs:
-            return self.board.number(knob)
+            return self._weights[knob] if knob in self._weights else self.board.number(knob)
         fixed = self.composition.host.base.get(knob, 1.0)
         assert isinstance(fixed, int | float)
         return float(fixed)
@@ -268,7 +271,7 @@ class Balancer:
             self.before_g_backward()
         if terms:
             self._measure(terms)
-            self._g_terms = tuple(terms)
+            self._g_terms = tuple(term for term in terms if term != "g_loss")
         if self._stage != "end":
             self.after_g_step()
         elif terms:
@@ -326,8 +329,13 @@ class Balancer:
         return self._telemetry
 
     def state_dict(self) -> dict[str, Any]:
-        """Counters, contributions, newest signals and every plugin's state, between two steps."""
+        """Counters, contributions, newest signals and every plugin's state, between two steps.
+
+        The logs up to here are on the disk when it returns: a checkpoint must not be ahead of them.
+        """
         self.end_step()
+        if self._telemetry is not None:
+            self._telemetry.flush()
         plugins = {}
         for plugin in self.composition.plugins:
             state = {"version": plugin.state_version, "state": plugin.state_dict(), "rng": plugin.rng_state()}
@@ -389,15 +397,17 @@ class Balancer:
             elif knob == "d_update":
                 row["knob/d_update"] = float(self.d_update)
             elif not knob.startswith("lr_"):
-                row[f"knob/{knob}"] = self.board.number(knob)
+                row[f"knob/{knob}"] = self._weights[knob] if knob in self._weights else self.board.number(knob)
         row |= {f"lr/{role}": rate for role, rate in self._rates.effective().items()}
         return row
 
     def _weigh(self) -> None:
         """Put G's loss and each term's share of it on the signal board."""
-        fresh = self.signals.fresh()
+        fresh, host = self.signals.fresh(), self.composition.host
         weighted = {term: self.weight(term) * fresh[term] for term in self._g_terms if term in fresh}
-        if weighted:
+        # A script may weigh a term by a number that it told nobody.
+        told = host.weighs or all(f"lambda_{term}" in {*self.board.specs, *host.base} for term in weighted)
+        if weighted and told:
             total = math.fsum(abs(value) for value in weighted.values())
             shares = {f"{term}_share": abs(value) / total if total else 0.0 for term, value in weighted.items()}
             self.signals.put({"g_loss": math.fsum(weighted.values()), **shares})
@@ -478,13 +488,11 @@ class Balancer:
         for plugin in self.composition.plugins:
             for name in plugin.reads:
                 spec = self.composition.signals[name]
-                if spec.phase == "d":
-                    reading = self.signals.read(name)
-                    if reading is None or not reading.fresh:
-                        raise ConfigError(
-                            f"step {self.step}: plugin {plugin.name} reads {name}, which the host said it supplies "
-                            f"but did not pass: {spec.ask}"
-                        )
+                if spec.phase == "d" and name not in self.signals.fresh():
+                    raise ConfigError(
+                        f"step {self.step}: plugin {plugin.name} reads {name}, which the host said it supplies "
+                        f"but did not pass: {spec.ask}"
+                    )
 
 
 def _tag(signal: str, g_terms: Collection[str]) -> str:

@@ -36,6 +36,8 @@ class Host:
     calls: Collection[str] = ()
     # What it lacks and cannot get, with the reason.
     meaningless: Mapping[str, str] = field(default_factory=dict)
+    # Whether a term of G's loss without a known weight weighs 1; a script of somebody else's weighs it as it likes.
+    weighs: bool = True
 
 
 def model_host(model: str, spec: ModelSpec, lambda_adv: float) -> Host:
@@ -98,7 +100,7 @@ def foreign_host(
             raise ConfigError(f"base {name!r} is not among the knobs obeyed ({', '.join(sorted(knobs)) or 'none'})")
     # Any further name is a term of G's loss, known to the script alone.
     signals = {name: STANDARD_SIGNALS.get(name, term_signal(name, "g")) for name in supplies}
-    return Host("this script", knobs, signals, base, heads, adversarial, calls)
+    return Host("this script", knobs, signals, base, heads, adversarial, calls, weighs=False)
 
 
 def known_knob(name: str) -> KnobSpec | None:

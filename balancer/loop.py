@@ -252,8 +252,6 @@ class Trainer:
         """Write a checkpoint, after the logs that belong to it."""
         state = self.state_dict()
         if self.accelerator.is_main_process and self.folder is not None:
-            if self.balance.telemetry is not None:
-                self.balance.telemetry.flush()
             checkpoint.save(self.folder / CHECKPOINTS, self.balance.step, state, keep=self.train.keep)
         self.accelerator.wait_for_everyone()
 

@@ -53,9 +53,13 @@ class Rates:
         return float(self._optimizers[role].param_groups[0]["lr"])
 
     def _hook(self, role: str, optimizer: Optimizer) -> None:
+        # Rates to restore; empty while the factor is off.
         scheduled: list[Any] = []
 
         def put_on(optimizer: Any, args: Any, kwargs: Any) -> None:
+            # A step that calls its parent class's step runs the hooks twice, one pair inside the other.
+            if scheduled:
+                return
             scheduled[:] = [group["lr"] for group in optimizer.param_groups]
             first, effective = float(scheduled[0]), self.effective()[role]
             if effective == first:
@@ -66,8 +70,9 @@ class Rates:
                 group["lr"] = effective if same or not first else group["lr"] * (effective / first)
 
         def take_off(optimizer: Any, args: Any, kwargs: Any) -> None:
-            for group, rate in zip(optimizer.param_groups, scheduled, strict=True):
+            for group, rate in zip(optimizer.param_groups, scheduled, strict=False):
                 group["lr"] = rate
+            scheduled.clear()
 
         self._hooks.append(optimizer.register_step_pre_hook(put_on))
         self._hooks.append(optimizer.register_step_post_hook(take_off))

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
-from importlib import import_module, metadata, resources
+from importlib import import_module, metadata
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -119,7 +120,13 @@ def recipes() -> dict[str, Path]:
     """Shipped config files by name, from the packages that entry points of `balancer.recipes` name."""
     found: dict[str, Path] = {}
     for entry in entries(RECIPES):
-        folder = Path(str(resources.files(import_module(entry.value)))) / "recipes"
+        try:
+            spec = find_spec(entry.value)
+        except ImportError:
+            spec = None
+        if spec is None or spec.origin is None:
+            continue  # a broken distribution harms nobody who does not ask for its recipes
+        folder = Path(spec.origin).parent / "recipes"
         found.update({path.stem: path for path in sorted(folder.glob("*.toml"))})
     return found
 

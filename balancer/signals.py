@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, Literal
@@ -152,9 +153,11 @@ class SignalBoard:
             self._steps[name] = self.step
 
     def read(self, name: str) -> Reading | None:
-        """The newest value, or None where the signal has never been measured."""
+        """The newest value, or None where the signal has never been measured, or is not a number this time."""
         self.settle()
         if name not in self._values:
+            return None
+        if not math.isfinite(self._values[name]):
             return None
         step = self._steps[name]
         return Reading(self._values[name], step, step == self.step)

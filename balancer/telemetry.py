@@ -8,6 +8,8 @@ import functools
 import json
 import math
 import os
+import socket
+import time
 import warnings
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -76,12 +78,12 @@ class Telemetry:
         """Draw points in TensorBoard."""
 
         def draw() -> None:
+            from torch.utils.tensorboard import summary
+
             writer = self._tensorboard()
-            for tag, value in row.items():
-                writer.add_scalar(tag, value, step)
-            if "signal/d_adv" in row:
-                writer.add_scalar("band/d_adv_low", HEALTHY_D_ADV[0], step)
-                writer.add_scalar("band/d_adv_high", HEALTHY_D_ADV[1], step)
+            band = {"band/d_adv_low": HEALTHY_D_ADV[0], "band/d_adv_high": HEALTHY_D_ADV[1]}
+            for tag, value in {**row, **(band if "signal/d_adv" in row else {})}.items():
+                writer.add(summary.scalar(tag, value), step)  # type: ignore[no-untyped-call]
 
         self._guard("TensorBoard", draw)
 
@@ -91,8 +93,13 @@ class Telemetry:
         def keep() -> None:
             (self.folder / SHEETS).mkdir(exist_ok=True)
             sheet.save(self.folder / SHEETS / f"step_{done:08d}.png")
+            from torch.utils.tensorboard import summary
+
             pixels = np.asarray(sheet.convert("RGB"))
-            self._tensorboard().add_image("held_out/source_output_target", pixels, done - 1, dataformats="HWC")
+            image = summary.image(  # type: ignore[no-untyped-call]
+                "held_out/source_output_target", pixels, dataformats="HWC"
+            )
+            self._tensorboard().add(image, done - 1)
 
         self._guard("sheet", keep)
 
@@ -104,7 +111,7 @@ class Telemetry:
 
             plain = {k: v if isinstance(v, bool | int | float | str) else str(v) for k, v in settings.items()}
             for summary in hparams(plain, {"signal/d_adv": None, "loss/g_loss": None}):  # type: ignore[no-untyped-call]
-                self._tensorboard().file_writer.add_summary(summary)
+                self._tensorboard().add(summary)
 
         self._guard("TensorBoard", write)
 
@@ -156,12 +163,12 @@ class Telemetry:
 
     def _tensorboard(self) -> Any:
         if self._writer is None:
-            from torch.utils.tensorboard import SummaryWriter
+            from torch.utils.tensorboard import summary
 
             new = not any(self.folder.glob("events.out.tfevents.*"))
-            self._writer = SummaryWriter(str(self.folder))
+            self._writer = EventFile(self.folder)
             if new:
-                self._writer.add_custom_scalars(LAYOUT)
+                self._writer.add(summary.custom_scalars(LAYOUT))  # type: ignore[no-untyped-call]
         return self._writer
 
     def _append(self, step: int, epoch: int, row: Mapping[str, float]) -> None:
@@ -196,6 +203,41 @@ class Telemetry:
             warnings.warn(f"{self.folder}: no more {what} log in this run: {error}", stacklevel=3)
 
 
+class EventFile:
+    """One TensorBoard event file, written here and now.
+
+    SummaryWriter writes from a thread of its own, which on a full disk dies late, with a traceback of its own.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        from tensorboard.compat.proto.event_pb2 import Event
+        from tensorboard.summary.writer.record_writer import RecordWriter
+
+        # The form of name that TensorBoard looks for; by time, so that it reads a resumed run's files in order.
+        name = f"events.out.tfevents.{time.time_ns() // 1000:016d}.{socket.gethostname()}.{os.getpid()}"
+        self._file = (folder / name).open("xb")
+        self._records = RecordWriter(self._file)
+        self._event = Event
+        self._flushed = time.monotonic()
+        self._records.write(Event(wall_time=time.time(), file_version="brain.Event:2").SerializeToString())
+
+    def add(self, summary: Any, step: int = 0) -> None:
+        """Append a summary; what is older than half a minute is there for TensorBoard to see."""
+        event = self._event(wall_time=time.time(), step=step, summary=summary)
+        self._records.write(event.SerializeToString())
+        if time.monotonic() - self._flushed > 30:
+            self.flush()
+
+    def flush(self) -> None:
+        """Hand everything to the operating system."""
+        self._flushed = time.monotonic()
+        self._file.flush()
+
+    def close(self) -> None:
+        """Flush and close."""
+        self._file.close()
+
+
 def _to_disk(file: IO[Any]) -> None:
     file.flush()
     os.fsync(file.fileno())
@@ -228,8 +270,8 @@ def _cut_rows(folder: Path, step: int) -> None:
     header, rows = folder / COLUMNS, folder / SIGNALS
     if header.is_file() and rows.is_file():
         width = 8 * len(json.loads(header.read_text(encoding="utf-8"))["columns"])
-        first = read_signals(folder)["step"][:1]
-        keep = max(0, step - int(first[0])) if len(first) else 0
+        # Only whole rows: one that a kill or a full disk tore would shift all that follow.
+        keep = int((read_signals(folder)["step"] < step).sum())
         if rows.stat().st_size > keep * width:
             os.truncate(rows, keep * width)
 

@@ -7,12 +7,13 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from balancer.compose import compose
+from balancer.compose import compose, plugin_config
 from balancer.engine import Balancer
 from balancer.host import model_host
 from balancer.knobs import Decision, Value
 from balancer.model import HeadSpec, ModelSpec
 from balancer.plugin import Plugin
+from balancer.registry import load_plugin
 from balancer.signals import STANDARD_SIGNALS, term_signal
 
 if TYPE_CHECKING:
@@ -62,6 +63,9 @@ def replay(
         heads={"category": HeadSpec(("category",), ("category",))},
     )
     host = model_host("replay", spec, lambda_adv)
+    # What the plugins bring they publish themselves.
+    brought = set(_brought(plugins, settings or {}))
+    rows = [{name: value for name, value in row.items() if name not in brought} for row in rows]
     names = {name for row in rows for name in row} - {"epoch"}
     known = {**host.signals, **{name: term_signal(name, "g") for name in names - set(host.signals)}}
     host = replace(host, signals=known)
@@ -73,10 +77,22 @@ def replay(
             balance.start_step(epoch=int(epoch))
             d_phase: dict[str, Any] = {name: value for name, value in row.items() if known[name].phase == "d"}
             balance.after_d_step(**d_phase)
-            balance.before_g_backward(**{name: value for name, value in row.items() if name not in d_phase})
+            # Sums are known only when the weights are, after before_g_backward.
+            sums = {name: value for name, value in row.items() if name == "g_loss" or name.endswith("_share")}
+            balance.signals.put({name: value for name, value in row.items() if name not in {*d_phase, *sums}})
+            balance.before_g_backward()
+            balance.signals.put(sums)
             result.knobs.append({knob: balance.board.value(knob) for knob in balance.board.specs})
             result.knobs[-1]["d_update"] = balance.d_update
     return result
+
+
+def _brought(plugins: PluginList, settings: Mapping[str, Mapping[str, Any]]) -> Iterator[str]:
+    for item in plugins:
+        cls = load_plugin(item)[0] if isinstance(item, str) else item
+        plugin = cls(plugin_config(cls, settings.get(cls.name, {}), "this replay"))
+        yield from (signal.name for signal in plugin.brings_signals)
+        yield from (knob.name for knob in plugin.brings_knobs)
 
 
 def recorded(folder: Path) -> Iterator[dict[str, float]]:
@@ -89,7 +105,7 @@ def recorded(folder: Path) -> Iterator[dict[str, float]]:
     wanted = {}
     for name in columns:
         signal = name.removeprefix("loss_")
-        if name == "epoch" or name in STANDARD_SIGNALS or name.startswith(("d_", "loss_")):
+        if name == "epoch" or name in STANDARD_SIGNALS or name.startswith(("d_", "loss_")) or name.endswith("_share"):
             wanted[name] = signal
     for index in range(len(columns["step"])):
         row = {signal: float(columns[name][index]) for name, signal in wanted.items()}
