@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+import warnings
 from collections.abc import Sequence
 from importlib import metadata
 from pathlib import Path
@@ -307,6 +308,7 @@ def _print_json(value: Any) -> None:
 
 def main() -> None:
     """Run the command line; an error that a user may see is one line and exit status 2."""
+    warnings.formatwarning = lambda message, *where, **more: f"warning: {message}\n"
     try:
         app(standalone_mode=True)
     except BalancerError as error:

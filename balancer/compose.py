@@ -9,7 +9,7 @@ from typing import Any, Final
 
 from pydantic import ValidationError
 
-from balancer.errors import CompositionError, ConfigError
+from balancer.errors import CompositionError, ConfigError, PluginError
 from balancer.hookspecs import hook_options
 from balancer.host import OPTIONAL_HOOKS, Host, known_knob
 from balancer.knobs import STANDARD_KNOBS, KnobSpec, Op
@@ -73,7 +73,9 @@ def compose(
             cls, source = check_plugin_class(item, f"plugin class {item.__name__}"), f"class {item.__module__}"
         if cls.name in made:
             raise CompositionError(f"plugin {cls.name} is named twice: one instance of each works in a run")
-        made[cls.name] = cls(plugin_config(cls, settings.get(cls.name, {}), source))
+        plugin = made[cls.name] = cls(plugin_config(cls, settings.get(cls.name, {}), source))
+        if isinstance(plugin.reads, str) or any(isinstance(ops, str) for ops in plugin.writes.values()):
+            raise PluginError(f"plugin {cls.name} of {source}: reads and the values of writes are tuples of names")
         sources[cls.name] = source
     knobs, signals = _with_brought(made, host)
     ordered = _order(made)
@@ -215,7 +217,7 @@ def _check_loops(ordered: Sequence[Plugin], operations: Mapping[str, Mapping[str
     for index, first in enumerate(loops):
         for second in loops[index + 1 :]:
             shared = sorted(set(first.reads) & set(second.reads))
-            if shared and set(first.writes) != set(second.writes):
+            if shared and first.writes and second.writes and set(first.writes) != set(second.writes):
                 warnings.append(
                     f"{first.name} and {second.name} both answer to {', '.join(shared)} through different knobs "
                     f"({', '.join(first.writes)}; {', '.join(second.writes)}): each sees what the other does"

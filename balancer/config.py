@@ -90,6 +90,23 @@ def read_toml(path: Path) -> dict[str, Any]:
         raise ConfigError(f"config {path}: {error}") from None
 
 
+def check_shape(tables: Mapping[str, Any]) -> None:
+    """See that tables are tables and that `run` holds names, whatever the settings in them.
+
+    Raises:
+        ConfigError: one line that names the key.
+    """
+    for name, table in tables.items():
+        if not isinstance(table, Mapping):
+            raise ConfigError(f"config: {name} = {table!r} is no table; settings stand in one, such as [train]")
+    run = tables.get("run", {})
+    if not isinstance(run.get("model", ""), str):
+        raise ConfigError(f"config: run.model must be a name, got {run['model']!r}")
+    names = run.get("plugins", [])
+    if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
+        raise ConfigError(f"config: run.plugins must be a list of names, got {names!r}")
+
+
 def parse_set(items: Iterable[str]) -> dict[str, dict[str, Any]]:
     """`NAME.KEY=VALUE` items as tables; a value is read as TOML where it is TOML, else as text.
 
@@ -103,8 +120,8 @@ def parse_set(items: Iterable[str]) -> dict[str, dict[str, Any]]:
         if not (equals and dot and table and name):
             raise ConfigError(f"--set {item!r}: expected NAME.KEY=VALUE, such as train.lambda_adv=0.3")
         try:
-            value = tomllib.loads(f"value = {text}")["value"]
-        except tomllib.TOMLDecodeError:
+            (value,) = tomllib.loads(f"value = {text}").values()
+        except ValueError:  # not TOML, or more than one value
             value = text.strip()
         tables.setdefault(table, {})[name] = value
     return tables
@@ -122,11 +139,14 @@ def make_config(
     Raises:
         ConfigError, PluginError, CompositionError: one line that names the key.
     """
+    check_shape(tables)
     run = tables.get("run", {})
     _refuse_unknown(run, ("model", "plugins", "versions"), "run")
     name = model or run.get("model", "zi2zi")
     chosen = list(run.get("plugins", [])) if plugins is None else list(plugins)
     known = sorted({entry.name for entry in entries(PLUGINS)})
+    for key in overrides.get("run", {}):
+        raise ConfigError(f"--set run.{key}: use --plugins and --model for what a run is made of")
     for table in overrides:
         if table not in RESERVED and table not in chosen:
             hint = f"add {table} to --plugins" if table in known else suggestion(table, [*RESERVED, *chosen])
@@ -147,7 +167,7 @@ def make_config(
         "python": platform.python_version(),
         "torch": metadata.version("torch"),
         name: f"{entry.distribution} {entry.version}",
-        **composition.sources,
+        **{plugin.name: composition.sources[plugin.name] for plugin in composition.plugins},
     }
     return RunConfig(name, family, settings, train, composition, versions)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Collection, Mapping, Sequence
+from numbers import Real
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -18,6 +19,7 @@ from balancer.model import HeadSpec
 from balancer.plugin import Plugin
 from balancer.ranks import distributed_mean, is_first_rank
 from balancer.rates import Rates
+from balancer.registry import suggestion
 from balancer.signals import SignalBoard, Transfer
 
 if TYPE_CHECKING:
@@ -78,6 +80,10 @@ class Balancer:
         if not isinstance(plugins, Composition):
             host = foreign_host(supplies, obeys, base or {}, heads or {}, adversarial, optimizers or {})
             plugins = compose(plugins, settings, host=host)
+            names = [plugin.name for plugin in plugins.plugins]
+            for name in settings or {}:
+                if name not in names:
+                    raise ConfigError(f"settings for {name!r}, which is not composed: {suggestion(name, names)}")
         self.composition: Final = plugins
         self.loss: Final = LOSSES[plugins.host.adversarial]
         self.board: Final = KnobBoard(
@@ -307,8 +313,16 @@ class Balancer:
         if self._ended:
             return
         self._ended = True
-        if error is None:
-            self.end_step()
+        try:
+            if error is None:
+                self.end_step()
+        except BaseException as broken:
+            error = broken
+            raise
+        finally:
+            self._finish(error)
+
+    def _finish(self, error: BaseException | None) -> None:
         try:
             if self._started:
                 self._calls("on_run_end", run=self._run_info(), error=error)
@@ -363,6 +377,7 @@ class Balancer:
         if state["version"] != STATE_VERSION:
             raise CheckpointError(f"balancer state has version {state['version']}; this release reads {STATE_VERSION}")
         self._resumed = True
+        self._stage = ""
         self.step, self.epoch = state["step"], state["epoch"]
         self._epoch_open = state["epoch_open"]
         self.d_updates, self.g_updates = state["d_updates"], state["g_updates"]
@@ -478,8 +493,8 @@ class Balancer:
             }
 
     def _measure(self, scalars: Mapping[str, Tensor | float]) -> None:
-        numbers = {name: float(value) for name, value in scalars.items() if isinstance(value, int | float)}
-        tensors = {name: value for name, value in scalars.items() if not isinstance(value, int | float)}
+        numbers = {name: float(value) for name, value in scalars.items() if isinstance(value, Real)}
+        tensors: dict[str, Any] = {name: value for name, value in scalars.items() if not isinstance(value, Real)}
         if tensors:
             self.signals.begin(Transfer(tensors, self._reduce or distributed_mean()))
         self.signals.put(numbers)

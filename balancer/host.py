@@ -44,10 +44,7 @@ def model_host(model: str, spec: ModelSpec, lambda_adv: float) -> Host:
     """What our own loop offers with a model: every standard knob that means something, every term as a signal."""
     weights = {"adv": lambda_adv, **spec.weights}
     knobs = {**STANDARD_KNOBS, **{f"lambda_{term}": weight_knob(term, base) for term, base in weights.items()}}
-    meaningless = {}
-    if not LOSSES[spec.adversarial].labels:
-        for label in ("real_label", "fake_label"):
-            meaningless[label] = f"the {spec.adversarial} loss has no labels to smooth"
+    meaningless = _meaningless_labels(spec.adversarial)
     if not spec.heads:
         meaningless["d_frozen"] = f"D of model {model} has no head that may be frozen"
     knobs["d_frozen"] = replace(knobs["d_frozen"], choices=tuple(spec.heads))
@@ -82,6 +79,8 @@ def foreign_host(
     Raises:
         ConfigError: obeys what does not exist, a learning rate without its optimizer, a base of a knob not obeyed.
     """
+    if adversarial not in LOSSES:
+        raise ConfigError(f"adversarial {adversarial!r}: {suggestion(adversarial, sorted(LOSSES))}")
     knobs = {}
     calls = [name for name in obeys if name in OPTIONAL_HOOKS]
     for name in set(obeys) - set(calls):
@@ -92,15 +91,20 @@ def foreign_host(
         if name.startswith("lr_") and name.removeprefix("lr_") not in optimizers:
             raise ConfigError(f"obeys {name}, but the optimizer is missing: {spec.ask}")
         knobs[name] = spec
+    meaningless = _meaningless_labels(adversarial)
+    knobs = {name: knob for name, knob in knobs.items() if name not in meaningless}
     if "d_frozen" in knobs:
         knobs["d_frozen"] = replace(knobs["d_frozen"], choices=tuple(heads))
     for name in base:
         # A weight that the script applies itself may be told, so that shares of G's loss come out right.
+        told = known_knob(name)
+        if told is not None and "set" in told.ops:
+            told.check("(base of this script)", "set", base[name])
         if name not in knobs and not name.startswith("lambda_"):
             raise ConfigError(f"base {name!r} is not among the knobs obeyed ({', '.join(sorted(knobs)) or 'none'})")
     # Any further name is a term of G's loss, known to the script alone.
     signals = {name: STANDARD_SIGNALS.get(name, term_signal(name, "g")) for name in supplies}
-    return Host("this script", knobs, signals, base, heads, adversarial, calls, weighs=False)
+    return Host("this script", knobs, signals, base, heads, adversarial, calls, meaningless, weighs=False)
 
 
 def known_knob(name: str) -> KnobSpec | None:
@@ -108,3 +112,9 @@ def known_knob(name: str) -> KnobSpec | None:
     if name in STANDARD_KNOBS:
         return STANDARD_KNOBS[name]
     return weight_knob(name.removeprefix("lambda_"), 1.0) if name.startswith("lambda_") else None
+
+
+def _meaningless_labels(adversarial: AdversarialName) -> dict[str, str]:
+    if LOSSES[adversarial].labels:
+        return {}
+    return dict.fromkeys(("real_label", "fake_label"), f"the {adversarial} loss has no labels to smooth")

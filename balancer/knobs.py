@@ -53,7 +53,7 @@ class KnobSpec:
             return value
         if isinstance(value, bool) or not isinstance(value, int | float):
             raise KnobError(f"{where}: expected a number")
-        if not math.isfinite(value):
+        if isinstance(value, float) and not math.isfinite(value):
             raise KnobError(f"{where}: the value must be finite")
         if op == "period":
             if not isinstance(value, int) or value < 1:
@@ -171,7 +171,7 @@ def merge(spec: KnobSpec, base: Value, contributions: Iterable[tuple[Op, Value]]
         value = max(value, *by_op["min"])
     if "max" in by_op:
         value = min(value, *by_op["max"])
-    return value
+    return min(max(value, spec.minimum), spec.maximum)
 
 
 class KnobBoard:
@@ -236,6 +236,8 @@ class KnobBoard:
 
     def load_state_dict(self, state: Mapping[str, Any], allowed: Callable[[str, str, Op], bool]) -> None:
         """Restore contributions; those of plugins no longer composed are dropped, which gives the base value back."""
+        for mine in self._contributions.values():
+            mine.clear()
         for knob, rows in state.items():
             for plugin, op, value in rows:
                 if knob in self.specs and allowed(plugin, knob, op):

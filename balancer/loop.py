@@ -16,6 +16,7 @@ from balancer import checkpoint
 from balancer.compose import Composition
 from balancer.config import TrainSettings
 from balancer.engine import Balancer
+from balancer.errors import CheckpointError
 from balancer.health import StrongStart
 from balancer.model import GanModel, GOutput
 from balancer.progress import Progress
@@ -211,7 +212,7 @@ class Trainer:
                 ending = self._any_rank(stop.requested)
                 if done % train.checkpoint_every == 0 or done == steps or ending:
                     self.save()
-                if ending:
+                if ending and done < steps:
                     return False
         return True
 
@@ -240,10 +241,13 @@ class Trainer:
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Continue from what `state_dict` returned."""
-        self.G.load_state_dict(state["generator"])
-        self.D.load_state_dict(state["discriminator"])
-        for role, optimizer in self.optimizers.items():
-            optimizer.load_state_dict(state["optimizers"][role])
+        try:
+            self.G.load_state_dict(state["generator"])
+            self.D.load_state_dict(state["discriminator"])
+            for role, optimizer in self.optimizers.items():
+                optimizer.load_state_dict(state["optimizers"][role])
+        except (RuntimeError, ValueError) as error:
+            raise CheckpointError(f"the checkpoint does not fit the model of this run: {error}") from None
         ranks = state["random"]
         set_random_state(ranks[self.accelerator.process_index % len(ranks)])
         self.balance.load_state_dict(state["balance"])

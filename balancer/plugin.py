@@ -110,7 +110,7 @@ def check_plugin_class(candidate: object, where: str) -> type[Plugin]:
         raise PluginError(
             f"{where}: name = {name!r} is not usable: it must be an identifier other than run, train, model"
         )
-    if not issubclass(candidate.Config, PluginConfig):
+    if not (isinstance(candidate.Config, type) and issubclass(candidate.Config, PluginConfig)):
         raise PluginError(f"{where}: Config must be a subclass of balancer.PluginConfig")
     for attribute, function in inspect.getmembers_static(candidate):
         if attribute.startswith("__"):
@@ -127,13 +127,16 @@ def check_plugin_class(candidate: object, where: str) -> type[Plugin]:
 def _check_hook(name: str, function: Any, options: Mapping[str, Any], where: str) -> None:
     from difflib import get_close_matches
 
-    hook = options.get("specname") or name
-    if hook not in HOOK_NAMES:
-        near = get_close_matches(hook, HOOK_NAMES, n=1)
-        raise PluginError(f"{where}: there is no hook {hook}" + (f"; did you mean {near[0]}?" if near else ""))
-    if any(options.get(key) for key in ("wrapper", "hookwrapper", "tryfirst", "trylast")):
-        raise PluginError(f"{where}: {name} uses a pluggy ordering or wrapper option; order belongs to `after`")
-    allowed = list(inspect.signature(getattr(Moments, hook)).parameters)
-    for argument in inspect.signature(function).parameters:
+    if any(options.get(key) for key in ("wrapper", "hookwrapper", "tryfirst", "trylast", "specname")):
+        raise PluginError(f"{where}: {name} uses an option of pluggy's hookimpl; order belongs to `after`")
+    if name not in HOOK_NAMES:
+        near = get_close_matches(name, HOOK_NAMES, n=1)
+        raise PluginError(f"{where}: there is no hook {name}" + (f"; did you mean {near[0]}?" if near else ""))
+    allowed = list(inspect.signature(getattr(Moments, name)).parameters)
+    for argument, parameter in inspect.signature(function).parameters.items():
+        if parameter.default is not parameter.empty or parameter.kind is parameter.KEYWORD_ONLY:
+            raise PluginError(
+                f"{where}: {name} takes {argument} with a default or by keyword only, which is never filled"
+            )
         if argument not in allowed:
             raise PluginError(f"{where}: {name} takes {argument}, but the hook offers ({', '.join(allowed[1:])})")

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from balancer.config import RunConfig, flat, make_config, read_toml, refuse_changes
+from balancer.config import RunConfig, check_shape, flat, make_config, read_toml, refuse_changes
 from balancer.errors import ConfigError
 from balancer.files import write_atomically
 from balancer.ranks import is_first_rank
@@ -42,6 +42,9 @@ def config_for_resume(
     if not path.is_file():
         raise ConfigError(f"--resume {folder}: no run there ({CONFIG} is missing)")
     old = read_toml(path)
+    check_shape(old)
+    if not {"model", "plugins"} <= old.get("run", {}).keys():
+        raise ConfigError(f"config {path}: run.model or run.plugins is missing, so it does not say what to resume")
     # Settings of a plugin that is left out go with it.
     kept = set(old["run"]["plugins"]) if plugins is None else set(plugins)
     tables = {name: table for name, table in old.items() if name in ("run", "train", "model") or name in kept}
@@ -68,10 +71,8 @@ def train(config: RunConfig, *, out: Path | None, resume: Path | None, quiet: bo
     total = length(config, trainer.steps_per_epoch)
     done, notes = 0, list(config.composition.warnings)
     if resume is not None:
-        done, skipped = restore(trainer, folder)
+        done, skipped = restore(trainer, folder, total)
         notes += skipped
-        if done >= total:
-            raise ConfigError(f"--resume {folder}: it has done {done} steps already; ask for more with --steps")
     if trainer.accelerator.is_main_process:
         write_config(config, folder, done)
     trainer.accelerator.wait_for_everyone()
@@ -112,12 +113,19 @@ def build(config: RunConfig, folder: Path | None) -> Trainer:
     return Trainer(model, config.composition, settings, accelerator, folder)
 
 
-def restore(trainer: Trainer, folder: Path) -> tuple[int, list[str]]:
-    """Load the newest good checkpoint; the steps it has done, and what had to be passed over."""
+def restore(trainer: Trainer, folder: Path, total: int) -> tuple[int, list[str]]:
+    """Load the newest good checkpoint; the steps it has done, and what had to be passed over.
+
+    Raises:
+        CheckpointError: there is no good one, or it does not fit the model.
+        ConfigError: nothing is left to do; the run is left as it is.
+    """
     from balancer import checkpoint
     from balancer.loop import CHECKPOINTS
 
     loaded = checkpoint.load_latest(folder / CHECKPOINTS)
+    if loaded.step >= total:
+        raise ConfigError(f"--resume {folder}: it has done {loaded.step} steps already; ask for more with --steps")
     trainer.load_state_dict(loaded.state)
     return loaded.step, loaded.skipped
 
@@ -136,7 +144,11 @@ def refuse_used(folder: Path) -> None:
     Raises:
         ConfigError: says how to go on instead.
     """
-    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+    try:
+        used = folder.exists() and (not folder.is_dir() or any(folder.iterdir()))
+    except OSError as error:
+        raise ConfigError(f"run directory {folder} cannot be used: {error.strerror}") from None
+    if used:
         raise ConfigError(f"run directory {folder} exists: choose another --out, or go on with --resume {folder}")
 
 

@@ -17,7 +17,7 @@ from typing import IO, TYPE_CHECKING, Any, Final
 
 import numpy as np
 
-from balancer.errors import ConfigError
+from balancer.errors import CheckpointError, ConfigError
 from balancer.files import write_atomically
 from balancer.health import HEALTHY_D_ADV
 from balancer.knobs import Decision
@@ -145,13 +145,24 @@ class Telemetry:
             )
 
     def cut(self, step: int) -> None:
-        """Forget everything of `step` and later, so that a resumed run shows no step twice."""
+        """Forget everything of `step` and later, so that a resumed run shows no step twice.
+
+        Raises:
+            CheckpointError: a log is damaged, or cannot be rewritten.
+        """
         self.close()
-        self._rows = self._decisions = self._writer = None
-        _cut_rows(self.folder, step)
-        _cut_decisions(self.folder / DECISIONS, step)
-        for path in self.folder.glob("events.out.tfevents.*"):
-            _cut_events(path, step)
+        try:
+            _cut_rows(self.folder, step)
+            _cut_decisions(self.folder / DECISIONS, step)
+            for path in self.folder.glob("events.out.tfevents.*"):
+                _cut_events(path, step)
+            for path in (self.folder / SHEETS).glob("step_*.png"):
+                if int(path.stem.removeprefix("step_")) > step:
+                    path.unlink()
+        except OSError as error:
+            raise CheckpointError(f"the logs in {self.folder} cannot be cut to step {step}: {error.strerror}") from None
+        except (ValueError, KeyError) as error:
+            raise CheckpointError(f"a log in {self.folder} is damaged, move it away to go on: {error}") from None
 
     def close(self) -> None:
         """Flush and close the files."""
@@ -160,6 +171,7 @@ class Telemetry:
             if file is not None:
                 with contextlib.suppress(OSError):
                     file.close()
+        self._rows = self._decisions = self._writer = None
 
     def _tensorboard(self) -> Any:
         if self._writer is None:

@@ -24,7 +24,9 @@ class FreezeHead(Plugin):
 
     @hookimpl
     def on_run_start(self, run: RunInfo) -> None:
-        self._hold({"epoch": run.epoch, "step": run.step, "d_update": run.d_updates}[self.config.clock])
+        # For a run that it joins in mid-epoch, where on_epoch does not come.
+        if self.config.clock == "epoch":
+            self._hold(run.epoch)
 
     @hookimpl
     def on_epoch(self, run: RunInfo, epoch: int) -> None:

@@ -6,7 +6,7 @@ import re
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal, Self
 
-from pydantic import BeforeValidator, Field, field_validator, model_validator
+from pydantic import AfterValidator, BeforeValidator, Field, field_validator, model_validator
 
 from balancer.adversarial import AdversarialName
 from balancer.settings import Settings
@@ -56,6 +56,11 @@ def _attention_text(value: object) -> object:
     if isinstance(value, list | tuple):
         return ",".join(str(level) for level in value) or "none"
     return value
+
+
+def _absolute(path: Path) -> Path:
+    """So that a run is resumed and drawn with from any folder."""
+    return path.absolute()
 
 
 class Zi2ziSettings(Settings):
@@ -135,18 +140,20 @@ class Zi2ziSettings(Settings):
         1.0, ge=0.0, description="Weight of the category term, in G's loss and in D's. Ports: 1."
     )
 
-    source: Path | None = Field(
+    source: Annotated[Path, AfterValidator(_absolute)] | None = Field(
         None, description="Font file that gives the content; file.ttc:N is face N of a collection. Unset: demo font."
     )
-    targets: Annotated[tuple[Path, ...], BeforeValidator(_comma_separated)] = Field(
-        (), description="Font files to learn, one style each, a list or comma separated; file.ttc:N as for source."
+    targets: Annotated[tuple[Annotated[Path, AfterValidator(_absolute)], ...], BeforeValidator(_comma_separated)] = (
+        Field(
+            (), description="Font files to learn, one style each, a list or comma separated; file.ttc:N as for source."
+        )
     )
     charset: str = Field(
         "big5-1",
         description="Characters to train on: " + ", ".join(CHARSETS) + ", or the path of a UTF-8 file that holds them.",
     )
-    pairs: Path | None = Field(
-        None, description="Folder or pack of paired images to train on, instead of source and targets."
+    pairs: Annotated[Path, AfterValidator(_absolute)] | None = Field(
+        None, description="Folder of paired images to train on, instead of source and targets."
     )
     align: Literal["font", "none"] = Field(
         "font",
@@ -179,6 +186,11 @@ class Zi2ziSettings(Settings):
             return data
         preset = data.get("preset", "tiny")
         return {**PRESETS.get(preset, {}), **data} if isinstance(preset, str) else data
+
+    @field_validator("charset")
+    @classmethod
+    def _charset_file_is_absolute(cls, value: str) -> str:
+        return value if value in CHARSETS else str(Path(value).absolute()) if Path(value).is_file() else value
 
     @field_validator("attention")
     @classmethod

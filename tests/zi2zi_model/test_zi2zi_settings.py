@@ -57,7 +57,7 @@ def test_every_field_has_a_description():
 
 @pytest.mark.parametrize("targets", ["a.ttf, b.ttc:2,", ["a.ttf", "b.ttc:2"]])
 def test_targets_are_a_list_or_comma_separated(targets):
-    assert Zi2ziSettings(targets=targets).targets == (Path("a.ttf"), Path("b.ttc:2"))
+    assert Zi2ziSettings(targets=targets).targets == (Path("a.ttf").absolute(), Path("b.ttc:2").absolute())
 
 
 @pytest.mark.parametrize(
