@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import warnings
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -277,12 +278,18 @@ class Trainer:
         return bool(votes.item())
 
 
-def make_accelerator(train: TrainSettings) -> Accelerator:
+def make_accelerator(train: TrainSettings, composition: Composition) -> Accelerator:
     """Device, precision and process group of a run, from its settings and torchrun's environment."""
+    # A frozen head gets no gradients, and a reducer that waits for them would stall. D runs twice before
+    # its backward pass, so its buffers must not be overwritten in between.
+    freezes = bool(composition.writers("d_frozen"))
+    distributed = DistributedDataParallelKwargs(find_unused_parameters=freezes, broadcast_buffers=False)
+    # Newer releases of torch have another name for it, which older ones and accelerate do not know.
+    warnings.filterwarnings("ignore", message="`broadcast_buffers` is deprecated")
     return Accelerator(
         cpu=train.device == "cpu",
         mixed_precision="bf16" if train.precision == "bf16" else "no",
-        kwargs_handlers=[DistributedDataParallelKwargs(find_unused_parameters=True, broadcast_buffers=False)],
+        kwargs_handlers=[distributed],
     )
 
 

@@ -82,6 +82,9 @@ def train(config: RunConfig, *, out: Path | None, resume: Path | None, quiet: bo
     if trainer.balance.telemetry is not None and not done:
         trainer.balance.telemetry.hparams(flat(config.resolved()))
     finished = trainer.run(total, progress)
+    # A rank that leaves while another still talks to it would abort that one.
+    trainer.accelerator.wait_for_everyone()
+    trainer.accelerator.end_training()
     return Outcome(folder, trainer.balance.step, finished)
 
 
@@ -103,7 +106,7 @@ def build(config: RunConfig, folder: Path | None) -> Trainer:
         torch.set_num_threads(settings.threads)
     torch.manual_seed(settings.seed)
     model = config.family.build(config.model)
-    accelerator = make_accelerator(settings)
+    accelerator = make_accelerator(settings, config.composition)
     ranks = accelerator.num_processes
     size = min(settings.batch_size, model.train_size)
     if size % ranks:

@@ -133,7 +133,7 @@ def toy_trainer(
     host = model_host("points", PointsFamily().spec(model), options.lambda_adv)
     composition = compose(plugins, values, host=host)
     torch.manual_seed(options.seed)
-    return Trainer(PointsFamily().build(model), composition, options, make_accelerator(options), folder)
+    return Trainer(PointsFamily().build(model), composition, options, make_accelerator(options, composition), folder)
 
 
 def check_plugin(plugin: str | type[Plugin], settings: Mapping[str, Any] | None = None, steps: int = 12) -> None:

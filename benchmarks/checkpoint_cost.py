@@ -34,7 +34,9 @@ def main() -> None:
     model = config.family.build(config.model)
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        trainer = Trainer(model, config.composition, config.train, make_accelerator(config.train), folder)
+        trainer = Trainer(
+            model, config.composition, config.train, make_accelerator(config.train, config.composition), folder
+        )
         steps, saves = [], []
         for _ in range(args.saves):
             for times, action in ((steps, lambda: trainer.step(trainer.next_batch())), (saves, trainer.save)):

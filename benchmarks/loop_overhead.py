@@ -66,7 +66,9 @@ def loop_step(model: Zi2zi, plugins: Sequence[str], folder: Path | None) -> tupl
     """Our loop's step with these plugins, logging into `folder` if given."""
     settings = {name: values for name, values in SAME_WORK.items() if name in plugins}
     config = make_config({}, {"train": {"device": "cpu", "log_every": 10}, **settings}, plugins=plugins, model="zi2zi")
-    trainer = Trainer(model, config.composition, config.train, make_accelerator(config.train), folder)
+    trainer = Trainer(
+        model, config.composition, config.train, make_accelerator(config.train, config.composition), folder
+    )
     return trainer, trainer.step
 
 

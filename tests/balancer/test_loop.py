@@ -259,7 +259,7 @@ class TestFrozenHead:
         options = TrainSettings(device="cpu", batch_size=32, lr=2e-3)
         freeze = {"freeze_head": {"head": "body", "until": 3, "clock": "step"}}
         composition = compose(["freeze_head"], freeze, host=model_host("points", model.spec, 1.0))
-        trainer = Trainer(model, composition, options, make_accelerator(options), None)
+        trainer = Trainer(model, composition, options, make_accelerator(options, composition), None)
         start = weights(trainer)
         for _ in range(3):
             advance(trainer, 1)
