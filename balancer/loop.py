@@ -72,12 +72,12 @@ class Trainer:
         )
         # The epoch whose data order is at hand, and that order.
         self._order: tuple[int, NDArray[np.int64]] | None = None
-        prepared = accelerator.prepare(self.G, self.D, self.optimizers["g"], self.optimizers["d"])
-        self.wrapped_G, self.wrapped_D, self.opt_g, self.opt_d = prepared
+        self.wrapped_G, self.wrapped_D = accelerator.prepare(self.G, self.D)
 
     def step(self, batch: Batch) -> None:
         """One step: D once (or a look without an update), then G."""
         balance, model = self.balance, self.model
+        opt_d, opt_g = self.optimizers["d"], self.optimizers["g"]
         balance.start_step(epoch=self.epoch)
         self.apply_schedule()
         real, condition = model.real(batch), model.condition(batch)
@@ -86,12 +86,12 @@ class Trainer:
 
         self.set_trainable_d(True)
         if balance.d_update:
+            opt_d.zero_grad(set_to_none=True)
             d_loss = self.d_loss(self.wrapped_D, batch, real, fake.images.detach(), condition)
             balance.before_d_backward()
-            self.opt_d.zero_grad(set_to_none=True)
-            self.accelerator.backward(d_loss)
+            d_loss.backward()
             balance.require_finite()
-            self.opt_d.step()
+            opt_d.step()
         else:
             with undisturbed(self.D):
                 self.d_loss(self.D, batch, real, fake.images.detach(), condition)
@@ -103,13 +103,13 @@ class Trainer:
             if update > 0:
                 with self.accelerator.autocast():
                     fake = model.generate(self.wrapped_G, batch)
+            opt_g.zero_grad(set_to_none=True)
             terms = self.g_terms(batch, fake, condition)
             balance.before_g_backward(**terms)
             g_loss = torch.stack([balance.weight(term) * value for term, value in terms.items()]).sum()
-            self.opt_g.zero_grad(set_to_none=True)
-            self.accelerator.backward(g_loss)
+            g_loss.backward()
             balance.require_finite()
-            self.opt_g.step()
+            opt_g.step()
             balance.after_g_step()
         balance.end_step()
 

@@ -104,7 +104,8 @@ class Transfer:
         import torch
 
         self._names = tuple(scalars)
-        vector = torch.stack([value.detach().reshape(()).float() for value in scalars.values()])
+        with torch.no_grad():
+            vector = torch.stack([value.squeeze() for value in scalars.values()]).float()
         if reduce is not None:
             vector = reduce(vector)
         self._event: Any = None

@@ -21,7 +21,7 @@ def main() -> None:
     """Run the demo's commands as the Makefile has them, in a folder of their own, and print their cost."""
     text = (ROOT / "Makefile").read_text(encoding="utf-8")
     variables = dict(re.findall(r"^(\w+) [?:]?= (.*)$", text, re.MULTILINE))
-    recipe = text.split("demo: ", 1)[1].split("\n\n", 1)[0]
+    recipe = text.split("\ndemo: ", 1)[1].split("\n\n", 1)[0]
     total = 0.0
     with tempfile.TemporaryDirectory() as folder:
         for line in re.findall(r"^\t\$\(BIN\)/balancer (.*)$", recipe, re.MULTILINE):
