@@ -89,7 +89,7 @@ class Trainer:
             opt_d.zero_grad(set_to_none=True)
             d_loss = self.d_loss(self.wrapped_D, batch, real, fake.images.detach(), condition)
             balance.before_d_backward()
-            d_loss.backward()
+            d_loss.backward()  # type: ignore[no-untyped-call]
             balance.require_finite()
             opt_d.step()
         else:
@@ -107,7 +107,7 @@ class Trainer:
             terms = self.g_terms(batch, fake, condition)
             balance.before_g_backward(**terms)
             g_loss = torch.stack([balance.weight(term) * value for term, value in terms.items()]).sum()
-            g_loss.backward()
+            g_loss.backward()  # type: ignore[no-untyped-call]
             balance.require_finite()
             opt_g.step()
             balance.after_g_step()
