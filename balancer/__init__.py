@@ -7,9 +7,9 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from balancer.compose import CompositionView
     from balancer.engine import Balancer
     from balancer.hookspecs import RunInfo, StepContext, hookimpl
+    from balancer.host import CompositionView
     from balancer.knobs import KnobSpec
     from balancer.model import DOutput, GanModel, GOutput, HeadSpec, ModelFamily, ModelSpec
     from balancer.plugin import Plugin, PluginConfig
@@ -38,7 +38,7 @@ __all__ = [
 
 _HOME = {
     "Balancer": "engine",
-    "CompositionView": "compose",
+    "CompositionView": "host",
     "DOutput": "model",
     "GOutput": "model",
     "GanModel": "model",

@@ -51,6 +51,23 @@ class AdversarialLoss:
             return mean
         return math.log(2.0) * (mean - self.floor) / (self.chance - self.floor)
 
+    def signals(self, real: Tensor, fake: Tensor) -> dict[str, Tensor]:
+        """What D's logits on real and generated images tell: `d_adv`, accuracies in [0, 1], mean logits."""
+        import torch
+
+        with torch.no_grad():
+            real, fake, threshold = real.detach().float(), fake.detach().float(), self.threshold
+            acc_real = (real > threshold).float().mean()
+            acc_fake = (fake <= threshold).float().mean()
+            return {
+                "d_adv": self.d_adv(real, fake),
+                "d_acc": 0.5 * (acc_real + acc_fake),
+                "d_acc_real": acc_real,
+                "d_acc_fake": acc_fake,
+                "d_logit_real": real.mean(),
+                "d_logit_fake": fake.mean(),
+            }
+
     def _towards(self, logits: Tensor, label: float, sign: float) -> Tensor:
         from torch.nn import functional as F
 

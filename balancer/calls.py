@@ -6,8 +6,9 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Final
 
 from balancer.compose import Composition
+from balancer.handles import KnobHandle, KnobHandles
 from balancer.hookspecs import StepContext, plugin_manager
-from balancer.knobs import KnobBoard, KnobHandle, KnobHandles
+from balancer.knobs import KnobBoard
 from balancer.plugin import Plugin
 from balancer.signals import SignalBoard, SignalReader
 

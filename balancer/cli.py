@@ -161,6 +161,7 @@ def show_plugin(name: Annotated[str, typer.Argument(help="A plugin's name.")], a
     """A plugin's card, its settings with defaults and sources, what it reads and writes."""
     from pydantic import ValidationError
 
+    from balancer.describe import shown
     from balancer.registry import card, load_plugin
 
     cls, entry = load_plugin(name)
@@ -198,7 +199,7 @@ def show_plugin(name: Annotated[str, typer.Argument(help="A plugin's name.")], a
     print(f"writes: {', '.join(turned) or 'no knob'}\n")
     print("settings:" if fields else "settings: none")
     for row in fields:
-        print(f"  {name}.{row['name']} = {_shown(row['default'])}  [{row['type']}]\n      {row['description'] or ''}")
+        print(f"  {name}.{row['name']} = {shown(row['default'])}  [{row['type']}]\n      {row['description'] or ''}")
     print(f"\n{text or 'It ships no card.'}")
 
 
@@ -212,60 +213,22 @@ def check_plugins(
 ) -> None:
     """Check a composition, and say who turns what; builds nothing, exits with 2 where it is refused."""
     from balancer.config import parse_set
+    from balancer.describe import describe_composition, print_composition
 
     made = _config(config, parse_set(settings or []), _names(names), model)
     described = describe_composition(made)
     if as_json:
         _print_json(described)
         return
-    _print_composition(described)
-
-
-def describe_composition(made: RunConfig) -> dict[str, Any]:
-    """A composition as plain data: order, who writes which knob, how that meets, what is read, warnings."""
-    composition = made.composition
-    knobs = {}
-    for knob, spec in composition.knobs.items():
-        writers = composition.writers(knob)
-        if writers:
-            knobs[knob] = {
-                "base": composition.host.base.get(knob, spec.base),
-                "writers": [{"plugin": plugin, "how": op} for plugin, op in writers],
-                "takes effect": spec.takes_effect,
-            }
-    return {
-        "model": made.model_name,
-        "order": [plugin.name for plugin in composition.plugins],
-        "sources": dict(composition.sources),
-        "reads": {plugin.name: list(plugin.reads) for plugin in composition.plugins},
-        "knobs": knobs,
-        "warnings": list(composition.warnings),
-    }
-
-
-def _print_composition(described: dict[str, Any]) -> None:
-    order = described["order"]
-    print(f"model:   {described['model']}")
-    print(f"plugins: {' → '.join(order) if order else 'none (the plain baseline)'}")
-    for plugin in order:
-        reads = ", ".join(described["reads"][plugin]) or "no signal"
-        print(f"  {plugin} ({described['sources'][plugin]}) reads {reads}")
-    meaning = {"set": "sets it", "max": "upper bound", "min": "lower bound", "mul": "factor", "ratio": "ratio to lr_g",
-               "gate": "gate", "period": "period", "add": "adds names"}  # fmt: skip
-    for knob, row in described["knobs"].items():
-        base = "scheduled" if knob.startswith("lr_") else _shown(row["base"])
-        how = ", ".join(f"{w['plugin']} ({meaning[w['how']]})" for w in row["writers"])
-        print(f"  {knob}: base {base}; {how}; {row['takes effect']}")
-    for warning in described["warnings"]:
-        print(f"warning: {warning}")
-    print("these plugins can work together")
+    print_composition(described)
 
 
 def _print_dry_run(made: RunConfig) -> None:
+    from balancer.describe import describe_composition, print_composition
     from balancer.dry_run import dry_run
 
     estimate = dry_run(made)
-    _print_composition(describe_composition(made))
+    print_composition(describe_composition(made))
     for name, count in estimate["parameters"].items():
         print(f"{name}: {count:,} parameters")
     for name, count in estimate["data"].items():
@@ -296,10 +259,6 @@ def _names(plugins: str | None) -> list[str] | None:
 def _type_name(annotation: Any) -> str:
     text = getattr(annotation, "__name__", None) if isinstance(annotation, type) else None
     return text or str(annotation).replace("typing.", "").replace("NoneType", "None")
-
-
-def _shown(value: Any) -> str:
-    return "not given" if value is None else json.dumps(value, ensure_ascii=False, default=str)
 
 
 def _print_json(value: Any) -> None:

@@ -9,21 +9,13 @@ from typing import Any, Final
 
 from pydantic import ValidationError
 
-from balancer.errors import CompositionError, ConfigError, PluginError
+from balancer.errors import CompositionError, ConfigError, PluginError, suggestion
 from balancer.hookspecs import hook_options
-from balancer.host import OPTIONAL_HOOKS, Host, known_knob
+from balancer.host import OPTIONAL_HOOKS, CompositionView, Host, known_knob
 from balancer.knobs import STANDARD_KNOBS, KnobSpec, Op
 from balancer.plugin import Plugin, PluginConfig, check_plugin_class
-from balancer.registry import load_plugin, suggestion
+from balancer.registry import load_plugin
 from balancer.signals import STANDARD_SIGNALS, SignalSpec
-
-
-@dataclass(frozen=True)
-class CompositionView:
-    """What a plugin may know of the run it is composed into, when it is checked."""
-
-    configs: Mapping[str, PluginConfig]
-    host: Host
 
 
 @dataclass(frozen=True)

@@ -14,10 +14,10 @@ import tomli_w
 from pydantic import Field, ValidationError
 
 from balancer.compose import Composition, compose, one_line
-from balancer.errors import ConfigError
+from balancer.errors import ConfigError, suggestion
 from balancer.host import Host, model_host
 from balancer.model import ModelFamily
-from balancer.registry import PLUGINS, entries, load_model, suggestion
+from balancer.registry import PLUGINS, entries, load_model
 from balancer.settings import Settings
 
 RESERVED: Final = ("run", "train", "model")

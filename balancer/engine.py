@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 from balancer.adversarial import LOSSES, AdversarialName
 from balancer.calls import PluginCalls
 from balancer.compose import Composition, compose
-from balancer.errors import CheckpointError, ConfigError, TrainingError
+from balancer.errors import CheckpointError, ConfigError, TrainingError, suggestion
 from balancer.hookspecs import RunInfo, StepContext
 from balancer.host import foreign_host
 from balancer.knobs import Decision, KnobBoard, Op, Value
@@ -19,14 +19,13 @@ from balancer.model import HeadSpec
 from balancer.plugin import Plugin
 from balancer.ranks import distributed_mean, is_first_rank
 from balancer.rates import Rates
-from balancer.registry import suggestion
 from balancer.signals import SignalBoard, Transfer
+from balancer.telemetry import Telemetry, tag
 
 if TYPE_CHECKING:
     from torch import Tensor
     from torch.optim import Optimizer
 
-    from balancer.telemetry import Telemetry
 
 STATE_VERSION: Final = 1
 
@@ -118,8 +117,6 @@ class Balancer:
             raise ConfigError("lr_d as a ratio to lr_g needs both: pass optimizers={'d': …, 'g': …}")
         self._rates: Final = Rates(self.board, optimizers or {})
         if log_dir is not None and is_first_rank():
-            from balancer.telemetry import Telemetry
-
             self._telemetry = Telemetry(Path(log_dir), log_every)
 
     # A step, in order.
@@ -170,7 +167,7 @@ class Balancer:
         Tensors are packed into one transfer off the device; whoever reads a signal first waits for it.
         """
         if real_logits is not None and fake_logits is not None:
-            scalars = {**self._from_logits(real_logits, fake_logits), **scalars}
+            scalars = {**self.loss.signals(real_logits, fake_logits), **scalars}
         self._measure(scalars)
 
     def before_d_backward(self) -> None:
@@ -403,7 +400,7 @@ class Balancer:
         fresh = self.signals.fresh()
         row: dict[str, float] = {}
         for name, value in fresh.items():
-            row[_tag(name, self._g_terms)] = value
+            row[tag(name, self._g_terms)] = value
         if "adv" in self._g_terms and "adv" in fresh:
             row["signal/adv_effective"] = self.weight("adv") * fresh["adv"]
         for knob, spec in self.board.specs.items():
@@ -476,22 +473,6 @@ class Balancer:
         if self._telemetry is not None:
             self._telemetry.decision(decision)
 
-    def _from_logits(self, real: Tensor, fake: Tensor) -> dict[str, Tensor]:
-        import torch
-
-        with torch.no_grad():
-            real, fake, threshold = real.detach().float(), fake.detach().float(), self.loss.threshold
-            acc_real = (real > threshold).float().mean()
-            acc_fake = (fake <= threshold).float().mean()
-            return {
-                "d_adv": self.loss.d_adv(real, fake),
-                "d_acc": 0.5 * (acc_real + acc_fake),
-                "d_acc_real": acc_real,
-                "d_acc_fake": acc_fake,
-                "d_logit_real": real.mean(),
-                "d_logit_fake": fake.mean(),
-            }
-
     def _measure(self, scalars: Mapping[str, Tensor | float]) -> None:
         numbers = {name: float(value) for name, value in scalars.items() if isinstance(value, Real)}
         tensors: dict[str, Any] = {name: value for name, value in scalars.items() if not isinstance(value, Real)}
@@ -508,12 +489,3 @@ class Balancer:
                         f"step {self.step}: plugin {plugin.name} reads {name}, which the host said it supplies "
                         f"but did not pass: {spec.ask}"
                     )
-
-
-def _tag(signal: str, g_terms: Collection[str]) -> str:
-    """What TensorBoard calls a signal."""
-    term, _, share = signal.rpartition("_")
-    if share == "share" and term in g_terms:
-        return f"share/{term}"
-    is_d_loss = signal.startswith("d_") and not signal.startswith(("d_adv", "d_acc", "d_logit"))
-    return f"loss/{signal}" if is_d_loss or signal == "g_loss" or signal in g_terms else f"signal/{signal}"

@@ -1,5 +1,8 @@
 """Every error a user may see: one line that says what, where and what to do."""
 
+from collections.abc import Sequence
+from difflib import get_close_matches
+
 
 class BalancerError(Exception):
     """Base class; the command line prints its message on one line and exits with status 2."""
@@ -31,3 +34,11 @@ class CheckpointError(BalancerError):
 
 class TrainingError(BalancerError):
     """Training cannot go on, for example because a loss is not finite."""
+
+
+def suggestion(name: str, known: Sequence[str]) -> str:
+    """The end of an error about an unknown name: the nearest known one, else all of them."""
+    near = get_close_matches(name, known, n=1)
+    if near:
+        return f"did you mean {near[0]}?"
+    return f"known are {', '.join(known)}" if known else "none is installed"

@@ -7,10 +7,10 @@ from dataclasses import dataclass, field, replace
 from typing import Final
 
 from balancer.adversarial import LOSSES, AdversarialName
-from balancer.errors import ConfigError
+from balancer.errors import ConfigError, suggestion
 from balancer.knobs import STANDARD_KNOBS, KnobSpec, Value, weight_knob
 from balancer.model import HeadSpec, ModelSpec
-from balancer.registry import suggestion
+from balancer.settings import Settings
 from balancer.signals import STANDARD_SIGNALS, SignalSpec, share_signal, term_signal
 
 # Hooks that only a host which calls them can offer, and what it would have to do.
@@ -38,6 +38,14 @@ class Host:
     meaningless: Mapping[str, str] = field(default_factory=dict)
     # Whether a term of G's loss without a known weight weighs 1; a script of somebody else's weighs it as it likes.
     weighs: bool = True
+
+
+@dataclass(frozen=True)
+class CompositionView:
+    """What a plugin may know of the run it is composed into, when it is checked."""
+
+    configs: Mapping[str, Settings]
+    host: Host
 
 
 def model_host(model: str, spec: ModelSpec, lambda_adv: float) -> Host:

@@ -8,15 +8,16 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from balancer.errors import PluginError
+from balancer.handles import KnobHandle
 from balancer.hookspecs import HOOK_NAMES, Moments, hook_options
-from balancer.knobs import KnobHandle, KnobSpec, Op
+from balancer.knobs import KnobSpec, Op
 from balancer.settings import Settings
 from balancer.signals import SignalReader, SignalSpec
 
 if TYPE_CHECKING:
     import torch
 
-    from balancer.compose import CompositionView
+    from balancer.host import CompositionView
 
 
 class PluginConfig(Settings):

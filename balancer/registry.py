@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
-from difflib import get_close_matches
 from importlib import import_module, metadata
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from balancer.errors import ConfigError, PluginError
+from balancer.errors import ConfigError, PluginError, suggestion
 
 if TYPE_CHECKING:
     from balancer.model import ModelFamily
@@ -73,14 +71,6 @@ def find(group: str, name: str, kind: str) -> Entry:
         owners = " and ".join(f"{entry.distribution} {entry.version}" for entry in matches)
         raise PluginError(f"{kind} {name} is brought by {owners}: uninstall one of them")
     return matches[0]
-
-
-def suggestion(name: str, known: Sequence[str]) -> str:
-    """The end of an error about an unknown name: the nearest known one, else all of them."""
-    near = get_close_matches(name, known, n=1)
-    if near:
-        return f"did you mean {near[0]}?"
-    return f"known are {', '.join(known)}" if known else "none is installed"
 
 
 def load_plugin(name: str) -> tuple[type[Plugin], Entry]:

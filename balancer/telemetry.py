@@ -8,16 +8,15 @@ import functools
 import json
 import math
 import os
-import socket
-import time
 import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, Final
 
 import numpy as np
 
 from balancer.errors import CheckpointError, ConfigError
+from balancer.events import EventFile, cut_events
 from balancer.files import write_atomically
 from balancer.health import HEALTHY_D_ADV
 from balancer.knobs import Decision
@@ -155,7 +154,7 @@ class Telemetry:
             _cut_rows(self.folder, step)
             _cut_decisions(self.folder / DECISIONS, step)
             for path in self.folder.glob("events.out.tfevents.*"):
-                _cut_events(path, step)
+                cut_events(path, step)
             for path in (self.folder / SHEETS).glob("step_*.png"):
                 if int(path.stem.removeprefix("step_")) > step:
                     path.unlink()
@@ -215,44 +214,18 @@ class Telemetry:
             warnings.warn(f"{self.folder}: no more {what} log in this run: {error}", stacklevel=3)
 
 
-class EventFile:
-    """One TensorBoard event file, written here and now.
-
-    SummaryWriter writes from a thread of its own, which on a full disk dies late, with a traceback of its own.
-    """
-
-    def __init__(self, folder: Path) -> None:
-        from tensorboard.compat.proto.event_pb2 import Event
-        from tensorboard.summary.writer.record_writer import RecordWriter
-
-        # The form of name that TensorBoard looks for; by time, so that it reads a resumed run's files in order.
-        name = f"events.out.tfevents.{time.time_ns() // 1000:016d}.{socket.gethostname()}.{os.getpid()}"
-        self._file = (folder / name).open("xb")
-        self._records = RecordWriter(self._file)
-        self._event = Event
-        self._flushed = time.monotonic()
-        self._records.write(Event(wall_time=time.time(), file_version="brain.Event:2").SerializeToString())
-
-    def add(self, summary: Any, step: int = 0) -> None:
-        """Append a summary; what is older than half a minute is there for TensorBoard to see."""
-        event = self._event(wall_time=time.time(), step=step, summary=summary)
-        self._records.write(event.SerializeToString())
-        if time.monotonic() - self._flushed > 30:
-            self.flush()
-
-    def flush(self) -> None:
-        """Hand everything to the operating system."""
-        self._flushed = time.monotonic()
-        self._file.flush()
-
-    def close(self) -> None:
-        """Flush and close."""
-        self._file.close()
-
-
 def _to_disk(file: IO[Any]) -> None:
     file.flush()
     os.fsync(file.fileno())
+
+
+def tag(signal: str, g_terms: Collection[str]) -> str:
+    """What TensorBoard calls a signal."""
+    term, _, share = signal.rpartition("_")
+    if share == "share" and term in g_terms:
+        return f"share/{term}"
+    is_d_loss = signal.startswith("d_") and not signal.startswith(("d_adv", "d_acc", "d_logit"))
+    return f"loss/{signal}" if is_d_loss or signal == "g_loss" or signal in g_terms else f"signal/{signal}"
 
 
 def column(tag: str) -> str:
@@ -297,22 +270,3 @@ def _cut_decisions(path: Path, step: int) -> None:
         if line.endswith(b"\n") and json.loads(line)["step"] < step:
             kept.append(line)
     write_atomically(path, b"".join(kept))
-
-
-def _cut_events(path: Path, step: int) -> None:
-    """Rewrite an event file without the events of `step` and later; headers and layouts stay."""
-    from tensorboard.backend.event_processing.event_file_loader import RawEventFileLoader
-    from tensorboard.compat.proto.event_pb2 import Event
-    from tensorboard.summary.writer.record_writer import RecordWriter
-
-    temporary = path.with_name(f"cut.{os.getpid()}.tmp")
-    with temporary.open("wb") as file:
-        writer = RecordWriter(file)
-        for raw in RawEventFileLoader(str(path)).Load():
-            event = Event.FromString(raw)
-            is_header = event.HasField("file_version")
-            if is_header or event.step < step or any("custom_scalars" in value.tag for value in event.summary.value):
-                writer.write(raw)
-        file.flush()
-        os.fsync(file.fileno())
-    temporary.replace(path)

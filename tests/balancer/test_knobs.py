@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 
 from balancer import Balancer, KnobSpec, Plugin, StepContext, hookimpl
 from balancer.errors import KnobError, PluginError
-from balancer.knobs import STANDARD_KNOBS, Decision, KnobBoard, KnobHandle
+from balancer.handles import KnobHandle
+from balancer.knobs import STANDARD_KNOBS, Decision, KnobBoard
 
 Change = tuple[Any, ...]
 SPECS = {**STANDARD_KNOBS, "d_frozen": KnobSpec("d_frozen", "", ("add",), "", base=(), choices=("category", "style"))}
