@@ -233,6 +233,8 @@ def _print_dry_run(made: RunConfig) -> None:
         print(f"{name}: {count:,} parameters")
     for name, count in estimate["data"].items():
         print(f"{name}: {count:,}")
+    for remark in estimate["remarks"]:
+        print(remark)
     print(f"length: {estimate['steps']:,} steps, {estimate['steps per epoch']:,} an epoch")
     memory = estimate["memory bytes"]
     rows = ", ".join(f"{size / 2**20:,.0f} MiB {name}" for name, size in memory.items())

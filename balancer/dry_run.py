@@ -52,6 +52,7 @@ def dry_run(config: RunConfig) -> dict[str, Any]:
     return {
         "parameters": parameters,
         "data": trainer.model.counts(),
+        "remarks": list(trainer.model.remarks()),
         "steps": total,
         "steps per epoch": steps_per_epoch,
         "memory bytes": {"weights, gradients and Adam": 4 * weights, "activations, at most": round(kept * scale)},

@@ -106,6 +106,10 @@ class GanModel(ABC):
         """
         return None
 
+    def remarks(self) -> Sequence[str]:
+        """What a user should know about the data before training, one sentence each; printed at the start."""
+        return ()
+
     def counts(self) -> dict[str, int]:
         """Figures about the data for `--dry-run`, by name (items, held-out items, …)."""
         return {"training items": self.train_size}

@@ -77,6 +77,8 @@ def train(config: RunConfig, *, out: Path | None, resume: Path | None, quiet: bo
         write_config(config, folder, done)
     trainer.accelerator.wait_for_everyone()
     progress = Progress(total, done, quiet=quiet or not trainer.accelerator.is_main_process)
+    for remark in trainer.model.remarks():
+        progress.say(remark)
     for note in notes:
         progress.say(f"warning: {note}")
     if trainer.balance.telemetry is not None and not done:

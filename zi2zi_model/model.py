@@ -87,6 +87,9 @@ class Zi2zi(GanModel):
         ]
         return contact_sheet(rows, ["source", "output", "target"])
 
+    def remarks(self) -> Sequence[str]:
+        return self.data.summary
+
     def counts(self) -> dict[str, int]:
         return self.data.counts
 

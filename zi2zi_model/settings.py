@@ -49,8 +49,14 @@ def _comma_separated(value: object) -> object:
     return value
 
 
+# What the source document calls the two layouts, by the channels that its attention has in the `zi2zi` preset.
+_BY_CHANNELS: Final = {"512": "deep", "256": "middle"}
+
+
 def _attention_text(value: object) -> object:
     """Levels also come as an integer or a list, from TOML or a command line that parses numbers."""
+    if str(value) in _BY_CHANNELS:
+        return _BY_CHANNELS[str(value)]
     if isinstance(value, int) and not isinstance(value, bool):
         return str(value)
     if isinstance(value, list | tuple):
@@ -102,9 +108,9 @@ class Zi2ziSettings(Settings):
     )
     attention: Annotated[str, BeforeValidator(_attention_text)] = Field(
         "none",
-        description="G's self-attention: none; deep: the bottleneck and level 5, both at 512 channels in the zi2zi "
-        "preset (source document); middle: levels 3 and 4, at 256 and 512 channels (its remedy); or levels such as "
-        "5 or 3,4, level k being the map after k halvings. A 1x1 map has nothing to attend to.",
+        description="G's self-attention: none; deep (or 512): the bottleneck and level 5, both at 512 channels in the "
+        "zi2zi preset (source document); middle (or 256): levels 3 and 4, at 256 and 512 channels (its remedy); or "
+        "levels such as 5 or 3,4, level k being the map after k halvings. A 1x1 map has nothing to attend to.",
     )
     dropout: float = Field(
         0.0,

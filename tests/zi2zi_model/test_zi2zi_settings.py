@@ -84,7 +84,7 @@ def test_deep_attention_follows_the_number_of_levels():
         ({"attention": "6", "downs": 5}, "each must be one of the 5 levels"),
         ({"attention": "middle", "downs": 3}, "each must be one of the 3 levels"),
         ({"attention": "3,3"}, "once"),
-        ({"attention": "512"}, "neither none, deep, middle nor a list of levels"),
+        ({"attention": "1024"}, "neither none, deep, middle nor a list of levels"),
         ({"styles": 1, "targets": "a.ttf,b.ttf"}, "2 targets need styles of at least that many, not 1"),
         ({"pairs": "images", "targets": "a.ttf"}, "leave out source and targets, or pairs"),
         ({"pairs": "images", "source": "a.ttf"}, "leave out source and targets, or pairs"),
@@ -105,3 +105,8 @@ def test_a_dropout_that_would_do_nothing_is_refused() -> None:
     with pytest.raises(ValidationError, match=r"dropout 0\.5 would do nothing"):
         Zi2ziSettings(dropout=0.5)
     assert Zi2ziSettings(dropout=0.5, downs=6, max_channels=64).dropout == 0.5
+
+
+@pytest.mark.parametrize(("named", "meant"), [("512", "deep"), (512, "deep"), ("256", "middle"), (256, "middle")])
+def test_attention_by_the_source_documents_channel_counts(named: object, meant: str) -> None:
+    assert Zi2ziSettings(preset="zi2zi", attention=named) == Zi2ziSettings(preset="zi2zi", attention=meant)
