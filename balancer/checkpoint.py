@@ -24,6 +24,9 @@ from balancer.files import fsync_directory, write_atomically
 if TYPE_CHECKING:
     from torch import Tensor
 
+# Where a run directory keeps its checkpoints.
+FOLDER: Final = "checkpoints"
+
 _FORMAT: Final = 1
 _MANIFEST: Final = "manifest.json"
 _STATE: Final = "state.json"

@@ -117,14 +117,14 @@ def train(
     if epochs is not None:
         # An epoch count on the command line is meant, whatever a config file says about steps.
         overrides["train"]["steps"] = None
-    if resume is not None and (config or model or out):
-        raise ConfigError("--resume takes config, model and directory from the run: drop --config, --model and --out")
+    if resume is not None and (model or out):
+        raise ConfigError("--resume takes model and directory from the run: drop --model and --out")
     if allow_change and resume is None:
         raise ConfigError("--allow-change goes with --resume")
     if resume is not None:
         from balancer.run import config_for_resume
 
-        made = config_for_resume(resume, overrides, _names(plugins), allow_change or [])
+        made = config_for_resume(resume, config, overrides, _names(plugins), allow_change or [])
     else:
         made = _config(config, overrides, _names(plugins), model)
     if dry_run:
@@ -228,6 +228,8 @@ def _print_dry_run(made: RunConfig) -> None:
     from balancer.dry_run import dry_run
 
     estimate = dry_run(made)
+    if not is_first_rank():
+        return
     print_composition(describe_composition(made))
     for name, count in estimate["parameters"].items():
         print(f"{name}: {count:,} parameters")

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import heapq
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Final
 
 from pydantic import ValidationError
 
-from balancer.errors import CompositionError, ConfigError, PluginError, suggestion
+from balancer.errors import BalancerError, CompositionError, ConfigError, PluginError, suggestion
 from balancer.hookspecs import hook_options
 from balancer.host import OPTIONAL_HOOKS, CompositionView, Host, known_knob
 from balancer.knobs import STANDARD_KNOBS, KnobSpec, Op
@@ -65,7 +66,9 @@ def compose(
             cls, source = check_plugin_class(item, f"plugin class {item.__name__}"), f"class {item.__module__}"
         if cls.name in made:
             raise CompositionError(f"plugin {cls.name} is named twice: one instance of each works in a run")
-        plugin = made[cls.name] = cls(plugin_config(cls, settings.get(cls.name, {}), source))
+        config = plugin_config(cls, settings.get(cls.name, {}), source)
+        with _blaming(cls.name, source, "cannot be made"):
+            plugin = made[cls.name] = cls(config)
         if isinstance(plugin.reads, str) or any(isinstance(ops, str) for ops in plugin.writes.values()):
             raise PluginError(f"plugin {cls.name} of {source}: reads and the values of writes are tuples of names")
         sources[cls.name] = source
@@ -77,8 +80,20 @@ def compose(
     warnings = [*_check_loops(ordered, operations)]
     view = CompositionView({plugin.name: plugin.config for plugin in ordered}, host)
     for plugin in ordered:
-        warnings += [f"{plugin.name}: {sentence}" for sentence in plugin.check(view)]
+        with _blaming(plugin.name, sources[plugin.name], "cannot be checked"):
+            warnings += [f"{plugin.name}: {sentence}" for sentence in plugin.check(view)]
     return Composition(tuple(ordered), knobs, signals, operations, sources, tuple(warnings), host)
+
+
+@contextmanager
+def _blaming(name: str, source: str, what: str) -> Iterator[None]:
+    """Say whose an exception is that a plugin lets out."""
+    try:
+        yield
+    except BalancerError:
+        raise
+    except Exception as error:
+        raise PluginError(f"plugin {name} of {source} {what}: {type(error).__name__}: {error}") from error
 
 
 def plugin_config(cls: type[Plugin], values: Mapping[str, Any], source: str) -> PluginConfig:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from typing import TYPE_CHECKING, Any
 
@@ -23,18 +24,26 @@ def dry_run(config: RunConfig) -> dict[str, Any]:
     Returns parameters of G and D, data counts, bytes of memory (weights, gradients, Adam's two moments,
     and the activations kept for the backward pass, which grow with the batch), and seconds.
     """
-    small = config.train.model_copy(update={"batch_size": MEASURED_ITEMS})
+    ranks = int(os.environ.get("WORLD_SIZE", "1"))
+    small = config.train.model_copy(update={"batch_size": MEASURED_ITEMS * ranks})
     measured = RunConfig(config.model_name, config.family, config.model, small, config.composition, config.versions)
     trainer = build(measured, None)
     full_batch = min(config.train.batch_size, trainer.model.train_size)
     steps_per_epoch = max(1, trainer.model.train_size // full_batch)
     total = length(config, steps_per_epoch) if config.train.steps or config.train.epochs else steps_per_epoch
-    scale = full_batch / trainer.batch_size / trainer.accelerator.num_processes
+    scale = full_batch / trainer.batch_size
     kept = 0
+    # Weights are saved for the backward pass too, but take no memory of their own; nor does a tensor saved twice.
+    counted = {p.untyped_storage().data_ptr() for net in (trainer.G, trainer.D) for p in net.parameters()}
+    alive = []
 
     def count(tensor: Tensor) -> Tensor:
         nonlocal kept
-        kept += tensor.numel() * tensor.element_size()
+        storage = tensor.untyped_storage()
+        if storage.data_ptr() not in counted:
+            counted.add(storage.data_ptr())
+            kept += storage.nbytes()
+            alive.append(storage)  # so that no other tensor gets its address meanwhile
         return tensor
 
     # Step 0 trains D, whatever period a plugin gives it, so it shows what the largest step keeps.

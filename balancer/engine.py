@@ -11,15 +11,15 @@ from typing import TYPE_CHECKING, Any, Final
 from balancer.adversarial import LOSSES, AdversarialName
 from balancer.calls import PluginCalls
 from balancer.compose import Composition, compose
-from balancer.errors import CheckpointError, ConfigError, TrainingError, suggestion
+from balancer.errors import CheckpointError, ConfigError, PluginError, TrainingError, suggestion
 from balancer.hookspecs import RunInfo, StepContext
 from balancer.host import foreign_host
 from balancer.knobs import Decision, KnobBoard, Op, Value
 from balancer.model import HeadSpec
 from balancer.plugin import Plugin
-from balancer.ranks import distributed_mean, is_first_rank
+from balancer.ranks import as_tensors, distributed_mean, is_first_rank
 from balancer.rates import Rates
-from balancer.signals import SignalBoard, Transfer
+from balancer.signals import STANDARD_SIGNALS, SignalBoard, Transfer
 from balancer.telemetry import Telemetry, tag
 
 if TYPE_CHECKING:
@@ -52,7 +52,7 @@ class Balancer:
         log_every: steps between two points in TensorBoard.
         seed: seed of the plugins' own random generators.
         steps_per_epoch: told to plugins, where the host knows it.
-        reduce: averages a tensor over ranks; by default `torch.distributed` does where it is running.
+        on_decision: is told every decision.
 
     Raises:
         PluginError, ConfigError, CompositionError: see `balancer.compose.compose`.
@@ -73,7 +73,6 @@ class Balancer:
         log_every: int = 10,
         seed: int = 0,
         steps_per_epoch: int | None = None,
-        reduce: Callable[[Tensor], Tensor] | None = None,
         on_decision: Callable[[Decision], None] | None = None,
     ) -> None:
         if not isinstance(plugins, Composition):
@@ -95,7 +94,6 @@ class Balancer:
         self.g_updates = 0
         self._seed: Final = seed
         self._steps_per_epoch: Final = steps_per_epoch
-        self._reduce: Final = reduce
         self._on_decision: Final = on_decision
         self._telemetry: Telemetry | None = None
         self._resumed = False
@@ -153,7 +151,7 @@ class Balancer:
 
     def d_loss_terms(self, **tensors: Any) -> dict[str, Tensor]:
         """Further terms that plugins add to D's loss; `tensors` fill the step context's fields."""
-        return self._terms("d_loss_terms", tensors)
+        return self._terms("d_loss_terms", "d_", tensors)
 
     def measure_d(
         self,
@@ -212,7 +210,7 @@ class Balancer:
 
     def g_loss_terms(self, **tensors: Any) -> dict[str, Tensor]:
         """Further terms that plugins add to G's loss; `tensors` fill the step context's fields."""
-        return self._terms("g_loss_terms", tensors)
+        return self._terms("g_loss_terms", "", tensors)
 
     def before_g_backward(self, **terms: Tensor | float) -> None:
         """Take G's unweighted terms (`adv`, `l1`, …) and fire `before_g_backward`; G's weights hold after it.
@@ -398,9 +396,10 @@ class Balancer:
     def _row(self) -> dict[str, float]:
         """Everything known of the present step, by TensorBoard tag: losses, signals, knobs, shares, rates."""
         fresh = self.signals.fresh()
+        brought = {spec.name for plugin in self.composition.plugins for spec in plugin.brings_signals}
         row: dict[str, float] = {}
         for name, value in fresh.items():
-            row[tag(name, self._g_terms)] = value
+            row[tag(name, self._g_terms, brought)] = value
         if "adv" in self._g_terms and "adv" in fresh:
             row["signal/adv_effective"] = self.weight("adv") * fresh["adv"]
         for knob, spec in self.board.specs.items():
@@ -441,22 +440,26 @@ class Balancer:
             self._steps_per_epoch,
         )
 
-    def _terms(self, hook: str, tensors: Mapping[str, Any]) -> dict[str, Tensor]:
+    def _terms(self, hook: str, prefix: str, tensors: Mapping[str, Any]) -> dict[str, Tensor]:
         merged: dict[str, Tensor] = {}
         for terms in self._calls(hook, ctx=self.context(**tensors)):
             for name in terms:
-                if name in merged or name in self.composition.signals:
-                    raise ConfigError(f"step {self.step}: two {hook} are called {name}: rename one")
+                signal = prefix + name
+                if name in merged or signal in self.composition.signals or signal in STANDARD_SIGNALS:
+                    raise ConfigError(f"step {self.step}: {hook}: there is a {signal} already: rename the new one")
             merged.update(terms)
         return merged
 
     def _decide(
         self, plugin: str, knob: str, op: Op, old: Value | None, new: Value | None, effective: Value, note: str
     ) -> None:
-        assert self._calls.acting is not None, "plugins write in hooks only"
+        if self._calls.acting is None:
+            raise PluginError(f"plugin {plugin} wrote to {knob} outside a hook: write in hooks only")
         acting, moment = self._calls.acting
+        # An epoch ends with its last step, which is counted by then.
+        step = self.step - 1 if moment == "on_epoch_end" else self.step
         decision = Decision(
-            self.step,
+            step,
             max(self.epoch, 0),
             moment,
             plugin,
@@ -476,8 +479,12 @@ class Balancer:
     def _measure(self, scalars: Mapping[str, Tensor | float]) -> None:
         numbers = {name: float(value) for name, value in scalars.items() if isinstance(value, Real)}
         tensors: dict[str, Any] = {name: value for name, value in scalars.items() if not isinstance(value, Real)}
+        mean = distributed_mean()
+        if mean is not None and numbers:
+            tensors |= as_tensors(numbers)
+            numbers = {}
         if tensors:
-            self.signals.begin(Transfer(tensors, self._reduce or distributed_mean()))
+            self.signals.begin(Transfer(tensors, mean))
         self.signals.put(numbers)
 
     def _require_supplied(self) -> None:

@@ -6,6 +6,7 @@ import math
 from collections.abc import Mapping
 from typing import Final
 
+from balancer.adversarial import AdversarialName
 from balancer.signals import MovingAverage
 
 # D's adversarial loss oscillates in this band in a healthy run, by the source document.
@@ -18,9 +19,13 @@ HALF_LIFE: Final = 20.0  # steps
 
 
 class Health:
-    """Follows `d_adv` and `adv`, averaged with a half-life of 20 steps, and names the state they are in."""
+    """Follows `d_adv` and `adv`, averaged with a half-life of 20 steps, and names the state they are in.
 
-    def __init__(self) -> None:
+    The level of `adv` that means starvation is one of BCE; with another loss `d_adv` alone is judged.
+    """
+
+    def __init__(self, adversarial: AdversarialName = "bce") -> None:
+        self._judges_adv = adversarial == "bce"
         self._d_adv = MovingAverage(HALF_LIFE)
         self._adv = MovingAverage(HALF_LIFE)
         self._state = ""
@@ -43,7 +48,8 @@ class Health:
         if d_adv is None:
             return ""
         if d_adv < SATURATED_BELOW:
-            return "G starved" if adv is not None and adv > STARVED_ABOVE else "D saturated"
+            starved = self._judges_adv and adv is not None and adv > STARVED_ABOVE
+            return "G starved" if starved else "D saturated"
         if d_adv < HEALTHY_D_ADV[0]:
             return "D strong"
         if d_adv <= HEALTHY_D_ADV[1]:
@@ -61,11 +67,14 @@ STRONG_START_ADV: Final = (1.0, 4.0)
 class StrongStart:
     """Watches the first 50 steps of a run for a lambda_adv that the source document would not start with."""
 
-    def __init__(self, resumed: bool) -> None:
+    def __init__(self, resumed: bool, adversarial: AdversarialName = "bce") -> None:
+        self._bands = {"signal/d_adv": STRONG_START_D_ADV}
+        if adversarial == "bce":
+            self._bands["loss/adv"] = STRONG_START_ADV
         self._resumed = resumed
         self._steps = 0
         self._lambda_adv = 0.0
-        self._sums = {"signal/d_adv": 0.0, "loss/adv": 0.0}
+        self._sums = dict.fromkeys(self._bands, 0.0)
 
     def update(self, row: Mapping[str, float]) -> str | None:
         """Take one step's row of telemetry in; the warning, at the step that settles it, else None."""
@@ -84,8 +93,7 @@ class StrongStart:
         elif self._steps < STRONG_START_STEPS:
             return None
         else:
-            bands = {"signal/d_adv": STRONG_START_D_ADV, "loss/adv": STRONG_START_ADV}
-            for tag, (low, high) in bands.items():
+            for tag, (low, high) in self._bands.items():
                 mean = self._sums[tag] / self._steps
                 if not low <= mean <= high:
                     why.append(

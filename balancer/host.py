@@ -31,6 +31,8 @@ class Host:
     signals: Mapping[str, SignalSpec]
     base: Mapping[str, Value] = field(default_factory=dict)
     heads: Mapping[str, HeadSpec] = field(default_factory=dict)
+    # What D's loss is known to hold besides its adversarial half.
+    d_terms: Collection[str] = ()
     adversarial: AdversarialName = "bce"
     # Hooks of OPTIONAL_HOOKS that it calls.
     calls: Collection[str] = ()
@@ -68,6 +70,7 @@ def model_host(model: str, spec: ModelSpec, lambda_adv: float) -> Host:
         signals=signals,
         base={f"lambda_{term}": base for term, base in weights.items()},
         heads=spec.heads,
+        d_terms=spec.d_terms,
         adversarial=spec.adversarial,
         calls=tuple(OPTIONAL_HOOKS),
         meaningless=meaningless,
@@ -112,7 +115,17 @@ def foreign_host(
             raise ConfigError(f"base {name!r} is not among the knobs obeyed ({', '.join(sorted(knobs)) or 'none'})")
     # Any further name is a term of G's loss, known to the script alone.
     signals = {name: STANDARD_SIGNALS.get(name, term_signal(name, "g")) for name in supplies}
-    return Host("this script", knobs, signals, base, heads, adversarial, calls, meaningless, weighs=False)
+    return Host(
+        "this script",
+        knobs,
+        signals,
+        base,
+        heads,
+        adversarial=adversarial,
+        calls=calls,
+        meaningless=meaningless,
+        weighs=False,
+    )
 
 
 def known_knob(name: str) -> KnobSpec | None:

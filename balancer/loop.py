@@ -22,6 +22,7 @@ from balancer.health import StrongStart
 from balancer.model import GanModel, GOutput
 from balancer.progress import Progress
 from balancer.random_state import random_state, set_random_state
+from balancer.ranks import distributed_mean
 from balancer.stopping import stop_requests
 
 if TYPE_CHECKING:
@@ -29,8 +30,6 @@ if TYPE_CHECKING:
     from torch import Tensor, nn
 
     from balancer.model import Batch
-
-CHECKPOINTS: Final = "checkpoints"
 
 
 class Trainer:
@@ -72,20 +71,23 @@ class Trainer:
         )
         # The epoch whose data order is at hand, and that order.
         self._order: tuple[int, NDArray[np.int64]] | None = None
-        self.wrapped_G, self.wrapped_D = accelerator.prepare(self.G, self.D)
+        with warnings.catch_warnings():
+            # Newer releases of torch have another name for it, which older ones and accelerate do not know.
+            warnings.filterwarnings("ignore", message="`broadcast_buffers` is deprecated")
+            self.wrapped_G, self.wrapped_D = accelerator.prepare(self.G, self.D)
 
     def step(self, batch: Batch) -> None:
         """One step: D once (or a look without an update), then G."""
         balance, model = self.balance, self.model
         opt_d, opt_g = self.optimizers["d"], self.optimizers["g"]
-        balance.start_step(epoch=self.epoch)
         self.apply_schedule()
+        balance.start_step(epoch=self.epoch)
         real, condition = model.real(batch), model.condition(batch)
         with self.accelerator.autocast():
             fake = model.generate(self.wrapped_G, batch)
 
-        self.set_trainable_d(True)
         if balance.d_update:
+            self.set_trainable_d(True)
             opt_d.zero_grad(set_to_none=True)
             d_loss = self.d_loss(self.wrapped_D, batch, real, fake.images.detach(), condition)
             balance.before_d_backward()
@@ -93,7 +95,7 @@ class Trainer:
             balance.require_finite()
             opt_d.step()
         else:
-            with undisturbed(self.D):
+            with undisturbed(self.D):  # for the signals alone
                 self.d_loss(self.D, batch, real, fake.images.detach(), condition)
                 balance.require_finite()
         balance.after_d_step()
@@ -106,11 +108,13 @@ class Trainer:
             opt_g.zero_grad(set_to_none=True)
             terms = self.g_terms(batch, fake, condition)
             balance.before_g_backward(**terms)
+            # The weights, lambda_adv among them, are read here.
             g_loss = torch.stack([balance.weight(term) * value for term, value in terms.items()]).sum()
             g_loss.backward()  # type: ignore[no-untyped-call]
             balance.require_finite()
             opt_g.step()
             balance.after_g_step()
+        self.average_buffers()
         balance.end_step()
 
     def d_loss(self, D: nn.Module, batch: Batch, real: Tensor, fake: Tensor, condition: Tensor | None) -> Tensor:
@@ -160,6 +164,15 @@ class Trainer:
                 parameter.requires_grad_(False)
                 parameter.grad = None
 
+    def average_buffers(self) -> None:
+        """Keep running statistics (batch norm) equal on all ranks."""
+        mean = distributed_mean()
+        if mean is not None:
+            for network in (self.G, self.D):
+                for buffer in network.buffers():
+                    if buffer.is_floating_point():
+                        buffer.copy_(mean(buffer))
+
     # The run around the step. The position in the data order follows from the step alone.
 
     @property
@@ -194,7 +207,7 @@ class Trainer:
             CheckpointError: a checkpoint cannot be written.
         """
         balance, train = self.balance, self.train
-        start = StrongStart(resumed=balance.step > 0)
+        start = StrongStart(balance.step > 0, balance.loss.name)
         self.G.train()
         self.D.train()
         with balance, stop_requests() as stop, progress:
@@ -237,11 +250,20 @@ class Trainer:
             "discriminator": self.D.state_dict(),
             "optimizers": {role: optimizer.state_dict() for role, optimizer in self.optimizers.items()},
             "random": self._gather(random_state()),
+            "train_size": self.model.train_size,
             "balance": self.balance.state_dict(),
         }
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Continue from what `state_dict` returned."""
+        """Continue from what `state_dict` returned.
+
+        Raises:
+            CheckpointError: it belongs to other networks or other data.
+        """
+        if state["train_size"] != self.model.train_size:
+            raise CheckpointError(
+                f"the data has changed: {self.model.train_size} training items, the run had {state['train_size']}"
+            )
         try:
             self.G.load_state_dict(state["generator"])
             self.D.load_state_dict(state["discriminator"])
@@ -257,7 +279,7 @@ class Trainer:
         """Write a checkpoint, after the logs that belong to it."""
         state = self.state_dict()
         if self.accelerator.is_main_process and self.folder is not None:
-            checkpoint.save(self.folder / CHECKPOINTS, self.balance.step, state, keep=self.train.keep)
+            checkpoint.save(self.folder / checkpoint.FOLDER, self.balance.step, state, keep=self.train.keep)
         self.accelerator.wait_for_everyone()
 
     def _gather(self, value: Any) -> list[Any]:
@@ -284,8 +306,6 @@ def make_accelerator(train: TrainSettings, composition: Composition) -> Accelera
     # its backward pass, so its buffers must not be overwritten in between.
     freezes = bool(composition.writers("d_frozen"))
     distributed = DistributedDataParallelKwargs(find_unused_parameters=freezes, broadcast_buffers=False)
-    # Newer releases of torch have another name for it, which older ones and accelerate do not know.
-    warnings.filterwarnings("ignore", message="`broadcast_buffers` is deprecated")
     return Accelerator(
         cpu=train.device == "cpu",
         mixed_precision="bf16" if train.precision == "bf16" else "no",

@@ -8,7 +8,8 @@ from collections.abc import Mapping
 from types import TracebackType
 from typing import Any
 
-from balancer.health import Health
+from balancer.adversarial import AdversarialName
+from balancer.health import HALF_LIFE, Health
 
 FIGURES = (("signal/d_adv", "d_adv"), ("knob/lambda_adv", "lambda_adv"), ("share/adv", "adv share"))
 LINE_EVERY = 10.0  # seconds, where the output is no terminal
@@ -17,11 +18,11 @@ LINE_EVERY = 10.0  # seconds, where the output is no terminal
 class Progress:
     """A rich progress bar on a terminal, a line every ten seconds elsewhere, nothing where `quiet`."""
 
-    def __init__(self, total: int, done: int = 0, *, quiet: bool = False) -> None:
+    def __init__(self, total: int, done: int = 0, *, adversarial: AdversarialName = "bce", quiet: bool = False) -> None:
         self._total = total
         self._first = done
         self._quiet = quiet
-        self._health = Health()
+        self._health = Health(adversarial)
         self._bar: Any = None
         self._task: Any = None
         self._began = self._line = time.monotonic()
@@ -49,6 +50,8 @@ class Progress:
     def update(self, done: int, row: Mapping[str, float]) -> None:
         """Take in one finished step; `row` is its telemetry."""
         state = self._health.update(done, row)
+        if state and done - self._first < HALF_LIFE:
+            state = "warming up"  # an untrained D is at chance, which is no fault
         if self._quiet:
             return
         now = time.monotonic()

@@ -11,6 +11,7 @@ from balancer.config import RunConfig, check_shape, flat, make_config, read_toml
 from balancer.errors import ConfigError
 from balancer.files import write_atomically
 from balancer.ranks import is_first_rank
+from balancer.registry import find_config
 
 if TYPE_CHECKING:
     from balancer.loop import Trainer
@@ -29,11 +30,14 @@ class Outcome:
 
 def config_for_resume(
     folder: Path,
+    config_name: str | None,
     overrides: Mapping[str, Mapping[str, Any]],
     plugins: Sequence[str] | None,
     allowed: Sequence[str],
 ) -> RunConfig:
     """The config with which a run goes on: its own, with changes only where they are allowed by name.
+
+    A further config, such as a recipe, is put over the run's own before `overrides`.
 
     Raises:
         ConfigError: no run there, or a change that is not allowed.
@@ -45,6 +49,12 @@ def config_for_resume(
     check_shape(old)
     if not {"model", "plugins"} <= old.get("run", {}).keys():
         raise ConfigError(f"config {path}: run.model or run.plugins is missing, so it does not say what to resume")
+    if config_name is not None:
+        further = read_toml(find_config(config_name))
+        check_shape(further)
+        run = further.pop("run", {})
+        plugins = run.get("plugins") if plugins is None else plugins
+        overrides = {name: {**further.get(name, {}), **overrides.get(name, {})} for name in {*further, *overrides}}
     # Settings of a plugin that is left out go with it.
     kept = set(old["run"]["plugins"]) if plugins is None else set(plugins)
     tables = {name: table for name, table in old.items() if name in ("run", "train", "model") or name in kept}
@@ -76,7 +86,12 @@ def train(config: RunConfig, *, out: Path | None, resume: Path | None, quiet: bo
     if trainer.accelerator.is_main_process:
         write_config(config, folder, done)
     trainer.accelerator.wait_for_everyone()
-    progress = Progress(total, done, quiet=quiet or not trainer.accelerator.is_main_process)
+    progress = Progress(
+        total,
+        done,
+        adversarial=trainer.balance.loss.name,
+        quiet=quiet or not trainer.accelerator.is_main_process,
+    )
     for remark in trainer.model.remarks():
         progress.say(remark)
     for note in notes:
@@ -126,9 +141,8 @@ def restore(trainer: Trainer, folder: Path, total: int) -> tuple[int, list[str]]
         ConfigError: nothing is left to do; the run is left as it is.
     """
     from balancer import checkpoint
-    from balancer.loop import CHECKPOINTS
 
-    loaded = checkpoint.load_latest(folder / CHECKPOINTS)
+    loaded = checkpoint.load_latest(folder / checkpoint.FOLDER)
     if loaded.step >= total:
         raise ConfigError(f"--resume {folder}: it has done {loaded.step} steps already; ask for more with --steps")
     trainer.load_state_dict(loaded.state)

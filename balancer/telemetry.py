@@ -6,7 +6,6 @@ import contextlib
 import dataclasses
 import functools
 import json
-import math
 import os
 import warnings
 from collections.abc import Callable, Collection, Mapping
@@ -20,14 +19,12 @@ from balancer.events import EventFile, cut_events
 from balancer.files import write_atomically
 from balancer.health import HEALTHY_D_ADV
 from balancer.knobs import Decision
+from balancer.signal_log import COLUMNS, SignalLog, cut_signals
 
 if TYPE_CHECKING:
-    from numpy.typing import NDArray
     from PIL.Image import Image
 
 DECISIONS: Final = "decisions.jsonl"
-SIGNALS: Final = "signals.bin"
-COLUMNS: Final = "signals.json"
 SHEETS: Final = "sheets"
 
 LAYOUT: Final = {
@@ -56,20 +53,19 @@ class Telemetry:
     def __init__(self, folder: Path, log_every: int) -> None:
         self.folder: Final = folder
         self._log_every: Final = log_every
-        self._columns: list[str] = []
         self._dead: set[str] = set()
-        self._unknown: set[str] = set()
         try:
             folder.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise ConfigError(f"run directory {folder} cannot be made: {error.strerror}") from None
-        self._rows: Any = None
+        self._signals = SignalLog(folder)
         self._decisions: Any = None
         self._writer: Any = None
 
     def step(self, step: int, epoch: int, row: Mapping[str, float]) -> None:
         """Keep one step's row, by TensorBoard tag; draw it where its turn has come."""
-        self._guard("signals", lambda: self._append(step, epoch, row))
+        named = {"step": float(step), "epoch": float(epoch), **{column(tag): value for tag, value in row.items()}}
+        self._guard("signals", lambda: self._signals.append(named))
         if step % self._log_every == 0:
             self.scalars(step, row)
 
@@ -126,7 +122,7 @@ class Telemetry:
 
     def flush(self) -> None:
         """Bring everything to the disk, so that a kill afterwards loses nothing up to here."""
-        for name, file in (("signals", self._rows), (DECISIONS, self._decisions)):
+        for name, file in (("signals", self._signals.file), (DECISIONS, self._decisions)):
             if file is not None:
                 self._guard(name, functools.partial(_to_disk, file))
         if self._writer is not None:
@@ -138,7 +134,7 @@ class Telemetry:
         Raises:
             ConfigError: there are some.
         """
-        if (self.folder / SIGNALS).exists():
+        if (self.folder / COLUMNS).exists():
             raise ConfigError(
                 f"{self.folder} holds the logs of an earlier run: choose another log_dir, or load its state first"
             )
@@ -151,7 +147,7 @@ class Telemetry:
         """
         self.close()
         try:
-            _cut_rows(self.folder, step)
+            cut_signals(self.folder, step)
             _cut_decisions(self.folder / DECISIONS, step)
             for path in self.folder.glob("events.out.tfevents.*"):
                 cut_events(path, step)
@@ -166,11 +162,12 @@ class Telemetry:
     def close(self) -> None:
         """Flush and close the files."""
         self.flush()
-        for file in (self._rows, self._decisions, self._writer):
+        for file in (self._signals.file, self._decisions, self._writer):
             if file is not None:
                 with contextlib.suppress(OSError):
                     file.close()
-        self._rows = self._decisions = self._writer = None
+        self._signals = SignalLog(self.folder)
+        self._decisions = self._writer = None
 
     def _tensorboard(self) -> Any:
         if self._writer is None:
@@ -181,28 +178,6 @@ class Telemetry:
             if new:
                 self._writer.add(summary.custom_scalars(LAYOUT))  # type: ignore[no-untyped-call]
         return self._writer
-
-    def _append(self, step: int, epoch: int, row: Mapping[str, float]) -> None:
-        named = {"step": float(step), "epoch": float(epoch), **{column(tag): value for tag, value in row.items()}}
-        if self._rows is None:
-            self._open(list(named))
-        late = set(named) - set(self._columns) - self._unknown
-        if late:
-            self._unknown |= late
-            warnings.warn(
-                f"not kept in {SIGNALS}, since step 0 had no such value: {', '.join(sorted(late))}", stacklevel=2
-            )
-        values = [named.get(name, math.nan) for name in self._columns]
-        self._rows.write(np.asarray(values, dtype="<f8").tobytes())
-
-    def _open(self, names: list[str]) -> None:
-        header = self.folder / COLUMNS
-        if header.is_file():
-            self._columns = json.loads(header.read_text(encoding="utf-8"))["columns"]
-        else:
-            self._columns = names
-            write_atomically(header, json.dumps({"dtype": "<f8", "columns": names}, indent=1).encode())
-        self._rows = (self.folder / SIGNALS).open("ab")
 
     def _guard(self, what: str, action: Callable[[], object]) -> None:
         if what in self._dead:
@@ -219,8 +194,10 @@ def _to_disk(file: IO[Any]) -> None:
     os.fsync(file.fileno())
 
 
-def tag(signal: str, g_terms: Collection[str]) -> str:
-    """What TensorBoard calls a signal."""
+def tag(signal: str, g_terms: Collection[str], brought: Collection[str]) -> str:
+    """What TensorBoard calls a signal; `brought` are those that plugins bring."""
+    if signal in brought:
+        return f"signal/{signal}"
     term, _, share = signal.rpartition("_")
     if share == "share" and term in g_terms:
         return f"share/{term}"
@@ -236,29 +213,6 @@ def column(tag: str) -> str:
     if kind == "share":
         return f"{name}_share"
     return f"lr_{name}" if kind == "lr" else name
-
-
-def read_signals(folder: Path) -> dict[str, NDArray[np.float64]]:
-    """The signals of every step of a run, by column, each of shape (steps,).
-
-    Raises:
-        FileNotFoundError: the run kept none.
-    """
-    names = json.loads((folder / COLUMNS).read_text(encoding="utf-8"))["columns"]
-    raw = np.fromfile(folder / SIGNALS, dtype="<f8")
-    # A run that was killed may have left the beginning of a row.
-    table = raw[: len(raw) // len(names) * len(names)].reshape(-1, len(names))
-    return {name: table[:, index] for index, name in enumerate(names)}
-
-
-def _cut_rows(folder: Path, step: int) -> None:
-    header, rows = folder / COLUMNS, folder / SIGNALS
-    if header.is_file() and rows.is_file():
-        width = 8 * len(json.loads(header.read_text(encoding="utf-8"))["columns"])
-        # Only whole rows: one that a kill or a full disk tore would shift all that follow.
-        keep = int((read_signals(folder)["step"] < step).sum())
-        if rows.stat().st_size > keep * width:
-            os.truncate(rows, keep * width)
 
 
 def _cut_decisions(path: Path, step: int) -> None:

@@ -99,7 +99,7 @@ def recorded(folder: Path) -> Iterator[dict[str, float]]:
     """The signals of every step of a run directory, in the form `replay` takes."""
     import math
 
-    from balancer.telemetry import read_signals
+    from balancer.signal_log import read_signals
 
     columns = read_signals(folder)
     wanted = {}

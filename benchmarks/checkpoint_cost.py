@@ -16,7 +16,7 @@ import torch
 
 from balancer import checkpoint
 from balancer.config import make_config
-from balancer.loop import CHECKPOINTS, Trainer, make_accelerator
+from balancer.loop import Trainer, make_accelerator
 
 
 def main() -> None:
@@ -44,7 +44,7 @@ def main() -> None:
                 action()
                 times.append(time.perf_counter() - began)
         began = time.perf_counter()
-        loaded = checkpoint.load_latest(folder / CHECKPOINTS)
+        loaded = checkpoint.load_latest(folder / checkpoint.FOLDER)
         load = time.perf_counter() - began
         size = sum(path.stat().st_size for path in loaded.path.iterdir())
         trainer.balance.end_run()

@@ -128,6 +128,11 @@ class DynamicLambda(Plugin):
         self.knobs["lambda_adv"].set(self.law.update(loss))
 
     def check(self, composition: CompositionView) -> Iterable[str]:
+        if any(value > self.config.ceiling for _, value in self.config.bands or ()):
+            yield f"the ceiling of {self.config.ceiling:g} cuts some of its bands: raise the ceiling if they are meant"
+        if self.config.signal == "d_loss" and composition.host.d_terms:
+            terms = ", ".join(composition.host.d_terms)
+            yield f"d_loss also holds {terms}, which may lift it above every band for good: d_adv does not"
         if self.config.signal == "d_loss" and "label_smoothing" in composition.configs:
             yield (
                 "smoothed labels lift the raw d_loss above every band (a floor of 0.325 at 0.9/0.1), "
@@ -135,9 +140,15 @@ class DynamicLambda(Plugin):
             )
 
     def state_dict(self) -> dict[str, Any]:
-        return {"band": self.law.band, "average": self.average.value, "warmup_left": self.warmup_left}
+        return {
+            "thresholds": list(self.law.thresholds),
+            "band": self.law.band,
+            "average": self.average.value,
+            "warmup_left": self.warmup_left,
+        }
 
     def load_state_dict(self, state: Mapping[str, Any], version: int) -> None:
-        self.law.band = state["band"]
+        # Under other thresholds the old band means nothing.
+        self.law.band = state["band"] if state["thresholds"] == list(self.law.thresholds) else None
         self.average.value = state["average"]
         self.warmup_left = state["warmup_left"]

@@ -22,7 +22,7 @@ class LabelSmoothing(Plugin):
 
         @model_validator(mode="after")
         def _fake_is_used(self) -> Self:
-            if self.sides == "real" and self.fake != 0.1:
+            if self.sides == "real" and self.fake != type(self).model_fields["fake"].default:
                 raise ValueError('fake does nothing with sides = "real": leave one of them out')
             return self
 

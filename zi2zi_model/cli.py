@@ -8,6 +8,8 @@ from typing import Annotated
 
 import typer
 
+from balancer.errors import ConfigError
+
 app = typer.Typer(no_args_is_help=True, help="Commands of the model zi2zi.")
 
 
@@ -27,8 +29,11 @@ def compare_runs(
     from zi2zi_model.compare import compare, table
 
     picture, result = compare(first, second)
-    out.parent.mkdir(parents=True, exist_ok=True)
-    picture.save(out)
+    try:
+        out.parent.mkdir(parents=True, exist_ok=True)
+        picture.save(out)
+    except (OSError, ValueError) as error:
+        raise ConfigError(f"--out {out}: cannot be written: {error}") from None
     if as_json:
         print(json.dumps({**result, "picture": str(out)}, ensure_ascii=False, indent=1))
         return

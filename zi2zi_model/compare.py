@@ -5,6 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
+import numpy as np
+
 from balancer.errors import ConfigError
 from zi2zi_model.inference import TrainedRun, load_run
 from zi2zi_model.measures import measure
@@ -37,8 +39,9 @@ def compare(first: Path, second: Path) -> tuple[Image, dict[str, Any]]:
     """
     one = load_run(first)
     two = load_run(second)
-    if one.data.characters != two.data.characters or one.data.styles != two.data.styles:
-        raise ConfigError(f"{first} and {second} were not trained on the same characters and styles")
+    for name in ("characters", "styles", "held_out", "target_index", "source", "target"):
+        if not np.array_equal(getattr(one.data, name), getattr(two.data, name)):
+            raise ConfigError(f"{first} and {second} cannot be compared: they differ in their glyph data ({name})")
     items = one.data.held_out_items
     source, target, _ = one.data.batch(items)
     outputs = [run.held_out() for run in (one, two)]
@@ -46,6 +49,8 @@ def compare(first: Path, second: Path) -> tuple[Image, dict[str, Any]]:
     shown = spread(items, SHEET_COLUMNS)
     places = [next(i for i, item in enumerate(items) if (item == wanted).all()) for wanted in shown]
     labels = [label(run) for run in (one, two)]
+    if labels[0] == labels[1]:
+        labels = [str(first), str(second)] if one.name == two.name else [one.name, two.name]
     rows = [source, *outputs, target]
     picture = contact_sheet([list(row[places]) for row in rows], ["source", *labels, "target"], zoom=2)
     closer = {name: closer_of(name, figures[0][name], figures[1][name]) for name in _DISTANCE}

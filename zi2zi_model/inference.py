@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
 
 from balancer import checkpoint
-from balancer.config import make_config, read_toml
-from balancer.errors import ConfigError
+from balancer.config import check_shape, make_config, read_toml
+from balancer.errors import CheckpointError, ConfigError
 from zi2zi_model.data import GlyphData
 from zi2zi_model.glyphs import Pixels
 from zi2zi_model.model import draw, load_data
@@ -32,11 +31,8 @@ class TrainedRun:
         return draw(self.generator, self.data, self.data.held_out_items, self.settings.channels)
 
 
-CHECKPOINTS: Final = "checkpoints"
-
-
-def load_run(folder: Path, data: GlyphData | None = None) -> TrainedRun:
-    """Read a zi2zi run at its newest good checkpoint; `data` spares drawing glyphs that are at hand.
+def load_run(folder: Path) -> TrainedRun:
+    """Read a zi2zi run at its newest good checkpoint.
 
     Raises:
         ConfigError: no zi2zi run there.
@@ -47,14 +43,20 @@ def load_run(folder: Path, data: GlyphData | None = None) -> TrainedRun:
     if not path.is_file():
         raise ConfigError(f"{folder}: no run there (config.toml is missing)")
     tables = read_toml(path)
+    check_shape(tables)
+    if not {"model", "plugins"} <= tables.get("run", {}).keys():
+        raise ConfigError(f"config {path}: run.model or run.plugins is missing, so it is no run's config")
     if tables["run"]["model"] != "zi2zi":
         raise ConfigError(f"{folder}: a run of model {tables['run']['model']}, not of zi2zi")
     # The run's plugins need not be installed to draw with it.
-    settings = make_config({"run": {"model": "zi2zi"}, "model": tables["model"]}, {}).model
-    loaded = checkpoint.load_latest(folder / CHECKPOINTS)
+    settings = make_config({"run": {"model": "zi2zi"}, "model": tables.get("model", {})}, {}).model
+    loaded = checkpoint.load_latest(folder / checkpoint.FOLDER)
     generator = Generator(settings)
-    generator.load_state_dict(loaded.state["generator"])
+    try:
+        generator.load_state_dict(loaded.state["generator"])
+    except RuntimeError as error:
+        raise CheckpointError(f"{loaded.path} does not fit the settings in {path}: {error}") from None
     generator.eval()
     return TrainedRun(
-        folder.name, loaded.step, tuple(tables["run"]["plugins"]), settings, data or load_data(settings), generator
+        folder.name, loaded.step, tuple(tables["run"]["plugins"]), settings, load_data(settings), generator
     )

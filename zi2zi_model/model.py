@@ -12,6 +12,7 @@ from PIL import Image
 from torch import Tensor, nn
 
 from balancer.model import DOutput, GanModel, GOutput, ModelSpec
+from zi2zi_model.charsets import CHARSETS
 from zi2zi_model.data import GlyphData, from_fonts, from_pairs
 from zi2zi_model.glyphs import Pixels
 from zi2zi_model.losses import category_loss, const_loss, l1_loss
@@ -88,6 +89,10 @@ class Zi2zi(GanModel):
         return contact_sheet(rows, ["source", "output", "target"])
 
     def remarks(self) -> Sequence[str]:
+        embedded = self.settings.source is None and self.settings.pairs is None
+        if embedded and (self.settings.targets or self.settings.charset != "big5-1"):
+            only = f"without model.source only the {len(CHARSETS['demo']())} embedded characters are there"
+            return *self.data.summary, only
         return self.data.summary
 
     def counts(self) -> dict[str, int]:

@@ -55,8 +55,6 @@ _BY_CHANNELS: Final = {"512": "deep", "256": "middle"}
 
 def _attention_text(value: object) -> object:
     """Levels also come as an integer or a list, from TOML or a command line that parses numbers."""
-    if str(value) in _BY_CHANNELS:
-        return _BY_CHANNELS[str(value)]
     if isinstance(value, int) and not isinstance(value, bool):
         return str(value)
     if isinstance(value, list | tuple):
@@ -85,7 +83,9 @@ class Zi2ziSettings(Settings):
     image_size: int = Field(
         64, ge=64, le=384, description="Side of a glyph image in pixels; a multiple of 2^downs. Ports: 256 or 384."
     )
-    channels: Literal[1, 3] = Field(1, description="Channels of an image: 1 (grey, as the source document) or 3.")
+    channels: Literal[1, 3] = Field(
+        1, description="Channels of an image: 1 (grey, as the source document), or 3: the grey picture repeated."
+    )
     downs: int = Field(
         5, ge=3, le=8, description="Levels of the U-Net; each halves the image. Ports: 7 at 384 px, 8 at 256 px."
     )
@@ -167,7 +167,7 @@ class Zi2ziSettings(Settings):
         "lambda_adv), or leave the em boxes as they are.",
     )
     held_out: float = Field(
-        0.1, ge=0.0, lt=1.0, description="Share of the characters kept from training, for sample sheets and measures."
+        0.1, gt=0.0, lt=1.0, description="Share of the characters kept from training, for sample sheets and measures."
     )
     max_characters: int | None = Field(
         None, ge=2, description="Train on at most this many characters of the charset. Unset: all of them."
@@ -182,7 +182,7 @@ class Zi2ziSettings(Settings):
     def attention_levels(self) -> tuple[int, ...]:
         """Levels of G that have self-attention, ascending; level k is the map after k halvings."""
         named = {"none": (), "deep": {min(5, self.downs), self.downs}, "middle": (3, 4)}
-        levels = named.get(self.attention)
+        levels = named.get(_BY_CHANNELS.get(self.attention, self.attention))
         return tuple(sorted(levels if levels is not None else map(int, self.attention.split(","))))
 
     @model_validator(mode="before")
@@ -202,7 +202,7 @@ class Zi2ziSettings(Settings):
     @classmethod
     def _attention_is_known(cls, value: str) -> str:
         value = value.replace(" ", "")
-        if value in ("none", "deep", "middle") or re.fullmatch(r"[1-8](,[1-8])*", value):
+        if value in ("none", "deep", "middle", *_BY_CHANNELS) or re.fullmatch(r"[1-8](,[1-8])*", value):
             return value
         raise ValueError(f"{value!r} is neither none, deep, middle nor a list of levels such as 3,4")
 
@@ -216,6 +216,8 @@ class Zi2ziSettings(Settings):
             raise ValueError(f"image_size {self.image_size} cannot be halved {self.downs} times (downs): {remedy}")
         if self.max_channels < self.g_channels:
             raise ValueError(f"max_channels ({self.max_channels}) is below g_channels ({self.g_channels})")
+        if self.attention in _BY_CHANNELS and int(self.attention) not in self.level_channels:
+            raise ValueError(f"attention {self.attention}: no level has that many channels, but {self.level_channels}")
         levels = self.attention_levels
         if len(set(levels)) < len(levels) or any(level > self.downs for level in levels):
             raise ValueError(
@@ -237,4 +239,7 @@ class Zi2ziSettings(Settings):
             raise ValueError(f"{len(self.targets)} targets need styles of at least that many, not {self.styles}")
         if self.pairs is not None and (self.source is not None or self.targets):
             raise ValueError("pairs already holds source and target images: leave out source and targets, or pairs")
+        for name in ("charset", "align", "max_characters"):
+            if self.pairs is not None and getattr(self, name) != type(self).model_fields[name].default:
+                raise ValueError(f"{name} does nothing with pairs, which are used as they are: leave one of them out")
         return self

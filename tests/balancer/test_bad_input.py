@@ -22,7 +22,7 @@ import torch
 
 from balancer import checkpoint
 from balancer.cli import main
-from balancer.telemetry import read_signals
+from balancer.signal_log import read_signals
 
 Cli = Callable[..., Any]
 POINTS = ("--model", "points", "--device", "cpu")

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from balancer import Balancer, HeadSpec, KnobSpec, ModelSpec, Plugin, SignalSpec, hookimpl
 from balancer.compose import Composition, compose
-from balancer.errors import CompositionError, ConfigError
+from balancer.errors import CompositionError, ConfigError, PluginError
 from balancer.host import Host, model_host
 
 SPEC = ModelSpec(weights={"l1": 100.0}, d_terms=("category",), heads={"category": HeadSpec(("category",))})
@@ -350,10 +350,28 @@ def test_little_training_left_for_d_is_warned_of(ratio: float, every: int, warne
 
 def test_smoothed_labels_under_a_law_on_the_raw_loss_are_warned_of() -> None:
     settings = {"dynamic_lambda": {"signal": "d_loss"}}
-    (warning,) = composed("dynamic_lambda", "label_smoothing", settings=settings).warnings
-    assert "smoothed labels lift the raw d_loss above every band" in warning
+    warnings = composed("dynamic_lambda", "label_smoothing", settings=settings).warnings
+    assert any("smoothed labels lift the raw d_loss above every band" in warning for warning in warnings)
     assert composed("dynamic_lambda", "label_smoothing").warnings == ()
-    assert composed("dynamic_lambda", settings=settings).warnings == ()
+    (warning,) = composed("dynamic_lambda", settings=settings).warnings
+    assert "d_loss also holds category" in warning
+
+
+def test_bands_that_the_ceiling_cuts_are_warned_of() -> None:
+    bands = [[0.1, 1.0], [0.2, 2.0]]
+    (warning,) = composed("dynamic_lambda", settings={"dynamic_lambda": {"bands": bands}}).warnings
+    assert "the ceiling of 0.6 cuts some of its bands" in warning
+    assert composed("dynamic_lambda", settings={"dynamic_lambda": {"bands": bands, "ceiling": 2.0}}).warnings == ()
+
+
+def test_whose_a_broken_plugin_is_is_said() -> None:
+    class Broken(Plugin):
+        name = "broken"
+
+        def __init__(self) -> None: ...
+
+    with pytest.raises(PluginError, match=r"plugin broken of class .* cannot be made: TypeError"):
+        composed(Broken)
 
 
 def test_a_head_that_thaws_where_the_schedule_jumps_is_warned_of() -> None:

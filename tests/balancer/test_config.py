@@ -363,6 +363,8 @@ def test_a_name_allows_itself_and_its_table_not_what_begins_alike() -> None:
     refuse_changes(OLD, new, ["train"])
 
 
-def test_allowing_what_did_not_change_is_a_mistake() -> None:
-    with pytest.raises(ConfigError, match=r"--allow-change train\.lr: nothing of that name changed"):
-        refuse_changes(OLD, changed("model.width=8"), ["model.width", "train.lr"])
+def test_allowing_what_does_not_exist_is_a_mistake_and_what_did_not_change_is_none() -> None:
+    new = changed("model.width=8")
+    refuse_changes(OLD, new, ["model.width", "train.lr"])
+    with pytest.raises(ConfigError, match=r"--allow-change train\.lrr: no such setting: did you mean train\.lr"):
+        refuse_changes(OLD, new, ["model.width", "train.lrr"])

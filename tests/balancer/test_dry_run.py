@@ -70,7 +70,8 @@ def test_it_takes_the_real_data_of_zi2zi(cli: Cli) -> None:
     parts = memory(out)
     # A weight, its gradient and Adam's two moments are four floats of four bytes.
     assert parts["weights, gradients and Adam"] == pytest.approx(16 * sum(counts) / 2**20, abs=1)
-    assert parts["activations, at most"] > 20
+    # Two items keep 4.1 MiB that are not weights; the batch has eight.
+    assert 15 < parts["activations, at most"] < 18
 
 
 def test_activations_grow_with_the_batch_and_weights_do_not(cli: Cli) -> None:

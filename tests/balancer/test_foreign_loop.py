@@ -18,7 +18,7 @@ from torch import Tensor, nn
 
 from balancer import Balancer, HeadSpec, Plugin, RunInfo, StepContext, hookimpl
 from balancer.errors import CompositionError, ConfigError
-from balancer.telemetry import read_signals
+from balancer.signal_log import read_signals
 
 SCRIPT = Path(__file__).with_name("foreign_script.py")
 PLUGINS = "dynamic_lambda,d_lr_ratio,d_skip"

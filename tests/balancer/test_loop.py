@@ -25,7 +25,7 @@ from balancer.loop import Trainer, make_accelerator
 from balancer.model import HeadSpec
 from balancer.points import PointsFamily, PointsSettings
 from balancer.progress import Progress
-from balancer.telemetry import read_signals
+from balancer.signal_log import read_signals
 from balancer.testing import toy_trainer
 
 BUILT_INS = ("d_lr_ratio", "d_skip", "dynamic_lambda", "freeze_head", "label_smoothing", "lambda_schedule")

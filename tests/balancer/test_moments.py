@@ -261,10 +261,12 @@ def test_terms_of_plugins_are_gathered_by_name_and_never_replace_one_another() -
     balance = script(adding("one", "lecam"), adding("two", "r1"), cls)
     balance.start_step(epoch=0)
     assert balance.d_loss_terms() == {"lecam": 1.0, "r1": 1.0}
-    for clash in (adding("two", "lecam"), adding("two", "d_adv")):
+    for clash in (adding("two", "lecam"), adding("two", "adv"), adding("two", "loss_real")):
         balance = script(adding("one", "lecam"), clash)
         balance.start_step(epoch=0)
-        with pytest.raises(ConfigError, match=r"step 0: two d_loss_terms are called (lecam|d_adv): rename one"):
+        with pytest.raises(
+            ConfigError, match=r"step 0: d_loss_terms: there is a d_(lecam|adv|loss_real) already: rename the new one"
+        ):
             balance.d_loss_terms()
 
 

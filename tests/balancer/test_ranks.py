@@ -10,13 +10,13 @@ from typing import Any
 import pytest
 
 from balancer import checkpoint
-from balancer.telemetry import read_signals
+from balancer.signal_log import read_signals
 
 ALL = "d_lr_ratio,d_skip,dynamic_lambda,freeze_head,label_smoothing,lambda_schedule"
 # The head thaws at step 7 of 14; steps 1, 3, 5, … skip D; the accuracy gate closes more of them.
 STEPS, THAW = 14, 7
 SETTINGS: dict[str, dict[str, Any]] = {
-    "model": {"points": 128},
+    "model": {"points": 128, "norm": "batch"},
     "freeze_head": {"until": THAW, "clock": "step"},
     "d_skip": {"every": 2, "accuracy_above": 0.9},
     "dynamic_lambda": {"warmup_steps": 3, "bands": [[0.6, 0.1], [0.695, 0.3]], "above": 0.5},

@@ -18,8 +18,8 @@ from tensorboard.backend.event_processing.event_file_loader import RawEventFileL
 from tensorboard.compat.proto.event_pb2 import Event
 
 from balancer import checkpoint
+from balancer.signal_log import read_signals
 from balancer.stopping import StopRequests
-from balancer.telemetry import read_signals
 
 Cli = Callable[..., Any]
 
@@ -260,7 +260,7 @@ class TestChanges:
         message = self.refused(cli, run, *changes, "--allow-change", "train.lr")
         assert "dynamic_lambda.ceiling" in message
         assert "train.lr:" not in message
-        assert "nothing of that name changed" in self.refused(cli, run, "--allow-change", "train.lr")
+        assert "no such setting: did you mean train.lr" in self.refused(cli, run, "--allow-change", "train.lrr")
         train(cli, "--resume", run, "--steps", STEPS, "--quiet", *changes,
               "--allow-change", "train.lr", "--allow-change", "dynamic_lambda.ceiling")  # fmt: skip
         columns = read_signals(run)
@@ -302,10 +302,25 @@ class TestChanges:
         assert snapshot(run) == before
 
     def test_flags_that_belong_to_a_new_run(self, run: Path, cli: Cli) -> None:
-        for flags in (("--out", "elsewhere"), ("--config", "document"), ("--model", "points")):
-            assert "--resume takes config, model and directory from the run" in self.refused(cli, run, *flags)
+        for flags in (("--out", "elsewhere"), ("--model", "points")):
+            assert "--resume takes model and directory from the run" in self.refused(cli, run, *flags)
         result = cli("train", *POINTS, "--steps", 3, "--allow-change", "train.lr")
         assert (result.status, result.err) == (2, "balancer: --allow-change goes with --resume\n")
+
+    def test_a_recipe_for_a_starved_run_that_is_resumed(self, run: Path, cli: Cli) -> None:
+        assert "train.lambda_adv: 0.7 -> 0.2" in self.refused(cli, run, "--config", "document_resume")
+        train(cli, "--resume", run, "--config", "document_resume", "--steps", STEPS, "--quiet",
+              "--allow-change", "run.plugins", "--allow-change", "train.lambda_adv")  # fmt: skip
+        assert set(read_signals(run)["lambda_adv"][STOP:]) == {0.2}
+
+    def test_other_bands_than_the_state_was_saved_with(self, run: Path, cli: Cli) -> None:
+        train(cli, "--resume", run, "--steps", STEPS, "--quiet", "--set", "dynamic_lambda.preset=three_bands",
+              "--allow-change", "dynamic_lambda.preset")  # fmt: skip
+        assert set(read_signals(run)["lambda_adv"][STOP:]) <= {0.2, 0.4, 0.6}
+
+    def test_other_data_is_noticed(self, run: Path, cli: Cli) -> None:
+        message = self.refused(cli, run, "--set", "model.points=300", "--allow-change", "model.points")
+        assert "the data has changed: 300 training items" in message
 
 
 def test_the_config_of_a_run_repeats_it(tmp_path: Path, cli: Cli) -> None:

@@ -147,14 +147,15 @@ def test_scalars_are_packed_averaged_over_ranks_and_copied_once() -> None:
     assert not vectors[0].requires_grad
 
 
-def test_a_law_sees_the_mean_over_ranks_and_a_phase_needs_one_reduction() -> None:
+def test_a_law_sees_the_mean_over_ranks_and_a_phase_needs_one_reduction(monkeypatch: pytest.MonkeyPatch) -> None:
     sizes: list[int] = []
 
     def other_rank_says_zero(vector: torch.Tensor) -> torch.Tensor:
         sizes.append(vector.numel())
         return vector / 2
 
-    balance, seen = watched(reduce=other_rank_says_zero)
+    monkeypatch.setattr("balancer.engine.distributed_mean", lambda: other_rank_says_zero)
+    balance, seen = watched()
     balance.start_step(epoch=0)
     balance.after_d_step(real_logits=torch.zeros(3, 1), fake_logits=torch.zeros(3, 1), d_loss=torch.tensor(0.5))
     reading = seen[-1]

@@ -21,7 +21,8 @@ from balancer.config import make_config
 from balancer.health import HEALTHY_D_ADV
 from balancer.points import PointsFamily
 from balancer.run import train
-from balancer.telemetry import COLUMNS, DECISIONS, LAYOUT, SHEETS, SIGNALS, Telemetry, column, read_signals
+from balancer.signal_log import COLUMNS, SIGNALS, read_signals
+from balancer.telemetry import DECISIONS, LAYOUT, SHEETS, Telemetry, column
 from balancer.testing import recorded, replay, toy_trainer
 
 STEPS, LOG_EVERY = 40, 5
@@ -317,7 +318,7 @@ from pathlib import Path
 
 import torch
 
-from balancer.telemetry import read_signals
+from balancer.signal_log import read_signals
 from balancer.testing import toy_trainer
 
 torch.set_num_threads(1)
@@ -380,13 +381,18 @@ def test_a_full_disk_is_told_once_for_each_log(full_disk: tuple[dict[str, Any], 
     assert "Traceback" not in errors
 
 
-def test_a_value_that_step_0_did_not_have_is_told_once(tmp_path: Path) -> None:
+def test_a_value_that_first_comes_later_gets_a_column_of_its_own(tmp_path: Path) -> None:
     telemetry = Telemetry(tmp_path, 10)
     telemetry.step(0, 0, {"signal/d_adv": 0.5})
-    with pytest.warns(UserWarning, match=r"not kept in signals.bin, since step 0 had no such value: late") as told:
-        for step in (1, 2):
-            telemetry.step(step, 0, {"signal/d_adv": 0.5, "signal/late": 1.0})
+    for step in (1, 2):
+        telemetry.step(step, 0, {"signal/d_adv": 0.5, "signal/late": 1.0})
     telemetry.close()
-    assert len(told) == 1
-    assert json.loads((tmp_path / COLUMNS).read_text(encoding="utf-8"))["columns"] == ["step", "epoch", "d_adv"]
-    assert read_signals(tmp_path)["d_adv"].tolist() == [0.5] * 3
+    assert json.loads((tmp_path / COLUMNS).read_text(encoding="utf-8"))["columns"] == ["step", "epoch", "d_adv", "late"]
+    columns = read_signals(tmp_path)
+    assert columns["d_adv"].tolist() == [0.5] * 3
+    assert math.isnan(columns["late"][0]) and columns["late"][1:].tolist() == [1.0] * 2
+    again = Telemetry(tmp_path, 10)
+    again.cut(2)
+    again.step(2, 0, {"signal/d_adv": 0.25, "signal/late": 2.0})
+    again.close()
+    assert read_signals(tmp_path)["late"][1:].tolist() == [1.0, 2.0]

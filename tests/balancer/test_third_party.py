@@ -257,7 +257,7 @@ def trained(fresh: Environment) -> Path:
 def test_it_trains_beside_built_ins_and_leaves_its_trace(trained: Path) -> None:
     from balancer.checkpoint import load_latest
     from balancer.config import read_toml
-    from balancer.telemetry import read_signals
+    from balancer.signal_log import read_signals
 
     config = read_toml(trained / "config.toml")
     assert config["run"]["plugins"] == ["d_lr_ratio", "dynamic_lambda", "notch"]
@@ -368,7 +368,7 @@ def test_a_nan_is_stopped_at_the_knob_and_the_run_goes_on_without_its_writer(
     fresh: Environment, tmp_path: Path
 ) -> None:
     from balancer.checkpoint import load_latest
-    from balancer.telemetry import read_signals
+    from balancer.signal_log import read_signals
 
     out, plain = tmp_path / "nan", tmp_path / "plain"
     often = ("--set", "train.checkpoint_every=2", "--steps", 8)

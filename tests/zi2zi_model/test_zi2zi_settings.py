@@ -109,4 +109,7 @@ def test_a_dropout_that_would_do_nothing_is_refused() -> None:
 
 @pytest.mark.parametrize(("named", "meant"), [("512", "deep"), (512, "deep"), ("256", "middle"), (256, "middle")])
 def test_attention_by_the_source_documents_channel_counts(named: object, meant: str) -> None:
-    assert Zi2ziSettings(preset="zi2zi", attention=named) == Zi2ziSettings(preset="zi2zi", attention=meant)
+    settings = Zi2ziSettings(preset="zi2zi", attention=named)
+    assert settings.attention_levels == Zi2ziSettings(preset="zi2zi", attention=meant).attention_levels
+    with pytest.raises(ValidationError, match="no level has that many channels"):
+        Zi2ziSettings(attention=named)
