@@ -13,11 +13,15 @@ from balancer.host import model_host
 from balancer.knobs import Decision, Value
 from balancer.model import HeadSpec, ModelSpec
 from balancer.plugin import Plugin
+from balancer.points import PointsFamily, PointsSettings
 from balancer.registry import load_plugin
 from balancer.signals import STANDARD_SIGNALS, term_signal
 
 if TYPE_CHECKING:
     from balancer.loop import Trainer
+
+# The toy GAN itself stands in points.py, where an entry point finds it as `--model points`.
+__all__ = ["PointsFamily", "PointsSettings", "Replay", "check_plugin", "recorded", "replay", "toy_trainer"]
 
 PluginList = Sequence[str | type[Plugin]]
 
@@ -125,7 +129,6 @@ def toy_trainer(
 
     from balancer.config import TrainSettings
     from balancer.loop import Trainer, make_accelerator
-    from balancer.points import PointsFamily, PointsSettings
 
     values = settings or {}
     model = PointsSettings(**values.get("model", {}))
