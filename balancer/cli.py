@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 import sys
 import warnings
 from collections.abc import Sequence
@@ -72,7 +73,7 @@ PluginsOption = Annotated[
 ConfigOption = Annotated[
     str | None, typer.Option("--config", help="A TOML file, or the name of a recipe (see `balancer plugins list`).")
 ]
-ModelOption = Annotated[str | None, typer.Option("--model", help="The model to train [default: zi2zi].")]
+ModelOption = Annotated[str | None, typer.Option("--model", help="The model to train (zi2zi if not given).")]
 SetOption = Annotated[
     list[str] | None, typer.Option("--set", help="A setting, as train.KEY=VALUE, model.KEY=VALUE or PLUGIN.KEY=VALUE.")
 ]
@@ -94,7 +95,7 @@ def train(
     config: ConfigOption = None,
     model: ModelOption = None,
     settings: SetOption = None,
-    out: Annotated[Path | None, typer.Option("--out", help="Run directory [default: runs/MODEL-PLUGINS].")] = None,
+    out: Annotated[Path | None, typer.Option("--out", help="Run directory (runs/MODEL-PLUGINS if not given).")] = None,
     steps: Annotated[int | None, typer.Option("--steps", help="Length of the run in steps.")] = None,
     epochs: Annotated[int | None, typer.Option("--epochs", help="Length of the run in epochs.")] = None,
     seed: Annotated[int | None, typer.Option("--seed", help="Seed of everything random.")] = None,
@@ -134,10 +135,11 @@ def train(
 
     outcome = run_training(made, out=out, resume=resume, quiet=quiet)
     if is_first_rank():
+        folder = shlex.quote(str(outcome.folder))
         if outcome.finished:
-            print(f"done: {outcome.steps} steps; see it with: tensorboard --logdir {outcome.folder}")
+            print(f"done: {outcome.steps} steps; see it with: tensorboard --logdir {folder}")
         else:
-            print(f"stopped at step {outcome.steps}; go on with: balancer train --resume {outcome.folder}")
+            print(f"stopped at step {outcome.steps}; go on with: balancer train --resume {folder}")
 
 
 @plugins_app.command("list")
@@ -227,6 +229,8 @@ def _print_dry_run(made: RunConfig) -> None:
     from balancer.describe import describe_composition, print_composition
     from balancer.dry_run import dry_run
 
+    if is_first_rank():
+        print("measuring one step …", file=sys.stderr, flush=True)
     estimate = dry_run(made)
     if not is_first_rank():
         return
@@ -241,7 +245,13 @@ def _print_dry_run(made: RunConfig) -> None:
     memory = estimate["memory bytes"]
     rows = ", ".join(f"{size / 2**20:,.0f} MiB {name}" for name, size in memory.items())
     print(f"memory, estimated: {sum(memory.values()) / 2**20:,.0f} MiB ({rows}), besides data and libraries")
-    print(f"time, estimated: {estimate['seconds per step']:.3g} s a step, {estimate['seconds'] / 60:.3g} min in all")
+    print(f"time, estimated: {estimate['seconds per step']:.3g} s a step, {_duration(estimate['seconds'])} in all")
+
+
+def _duration(seconds: float) -> str:
+    if seconds < 100:
+        return f"{seconds:.3g} s"
+    return f"{seconds / 60:.0f} min" if seconds < 10_000 else f"{seconds / 3600:,.0f} h"
 
 
 def _config(

@@ -75,6 +75,8 @@ class Balancer:
         steps_per_epoch: int | None = None,
         on_decision: Callable[[Decision], None] | None = None,
     ) -> None:
+        if isinstance(plugins, str):
+            raise ConfigError(f"plugins are a list of names, such as [{plugins!r}]")
         if not isinstance(plugins, Composition):
             host = foreign_host(supplies, obeys, base or {}, heads or {}, adversarial, optimizers or {})
             plugins = compose(plugins, settings, host=host)

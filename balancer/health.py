@@ -31,6 +31,11 @@ class Health:
         self._state = ""
         self._since = 0
 
+    @property
+    def d_adv(self) -> float | None:
+        """The average of `d_adv`, or None before its first measurement."""
+        return self._d_adv.value
+
     def update(self, step: int, row: Mapping[str, float]) -> str:
         """Take one step's row of telemetry in and return the word for the state."""
         if "signal/d_adv" in row:

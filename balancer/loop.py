@@ -262,7 +262,8 @@ class Trainer:
         """
         if state["train_size"] != self.model.train_size:
             raise CheckpointError(
-                f"the data has changed: {self.model.train_size} training items, the run had {state['train_size']}"
+                f"the data has changed: {self.model.train_size} training items, the run had {state['train_size']}; "
+                "bring the data back, or start a new run"
             )
         try:
             self.G.load_state_dict(state["generator"])

@@ -11,6 +11,7 @@ from typing import Any
 from balancer.adversarial import AdversarialName
 from balancer.health import HALF_LIFE, Health
 
+# d_adv is shown as the average that the word on the state is about.
 FIGURES = (("signal/d_adv", "d_adv"), ("knob/lambda_adv", "lambda_adv"), ("share/adv", "adv share"))
 LINE_EVERY = 10.0  # seconds, where the output is no terminal
 
@@ -54,6 +55,8 @@ class Progress:
             state = "warming up"  # an untrained D is at chance, which is no fault
         if self._quiet:
             return
+        if self._health.d_adv is not None:
+            row = {**row, "signal/d_adv": self._health.d_adv}
         now = time.monotonic()
         last = done == self._total
         if self._bar is not None:

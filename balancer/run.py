@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
+from balancer.checkpoint import FOLDER
 from balancer.config import RunConfig, check_shape, flat, make_config, read_toml, refuse_changes
 from balancer.errors import ConfigError
 from balancer.files import write_atomically
@@ -146,7 +148,8 @@ def restore(trainer: Trainer, folder: Path, total: int) -> tuple[int, list[str]]
     if loaded.step >= total:
         raise ConfigError(f"--resume {folder}: it has done {loaded.step} steps already; ask for more with --steps")
     trainer.load_state_dict(loaded.state)
-    return loaded.step, loaded.skipped
+    onward = [f"going on from step {loaded.step}"] if loaded.skipped else []
+    return loaded.step, [*loaded.skipped, *onward]
 
 
 def length(config: RunConfig, steps_per_epoch: int) -> int:
@@ -168,7 +171,11 @@ def refuse_used(folder: Path) -> None:
     except OSError as error:
         raise ConfigError(f"run directory {folder} cannot be used: {error.strerror}") from None
     if used:
-        raise ConfigError(f"run directory {folder} exists: choose another --out, or go on with --resume {folder}")
+        begun = (folder / CONFIG).is_file()
+        whole = begun and (folder / FOLDER).is_dir()
+        onward = f", or go on with --resume {shlex.quote(str(folder))}" if whole else ""
+        why = " and holds a run that stopped before its first checkpoint" if begun and not whole else ""
+        raise ConfigError(f"run directory {folder} exists{why}: choose another --out{onward}")
 
 
 def default_folder(config: RunConfig) -> Path:

@@ -62,12 +62,13 @@ class SignalLog:
         self.file = (self._folder / name).open("ab")
 
 
-def read_signals(folder: Path) -> dict[str, NDArray[np.float64]]:
+def read_signals(folder: str | Path) -> dict[str, NDArray[np.float64]]:
     """The signals of every step of a run, by column, each of shape (steps,).
 
     Raises:
         FileNotFoundError: the run kept none.
     """
+    folder = Path(folder)
     header = _header(folder)
     if header is None:
         raise FileNotFoundError(f"{folder / COLUMNS} is missing: the run kept no signals")

@@ -99,7 +99,7 @@ def _brought(plugins: PluginList, settings: Mapping[str, Mapping[str, Any]]) -> 
         yield from (knob.name for knob in plugin.brings_knobs)
 
 
-def recorded(folder: Path) -> Iterator[dict[str, float]]:
+def recorded(folder: str | Path) -> Iterator[dict[str, float]]:
     """The signals of every step of a run directory, in the form `replay` takes."""
     import math
 

@@ -37,6 +37,8 @@ def compare(first: Path, second: Path) -> tuple[Image, dict[str, Any]]:
     Raises:
         ConfigError: the runs were not trained on the same glyphs.
     """
+    if first.resolve() == second.resolve():
+        raise ConfigError(f"{first} and {second} are one and the same run")
     one = load_run(first)
     two = load_run(second)
     for name in ("characters", "styles", "held_out", "target_index", "source", "target"):

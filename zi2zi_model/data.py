@@ -61,7 +61,9 @@ class GlyphData:
         if untrained:
             raise DataError(f"style {untrained[0]}: no training characters are left; add characters or hold out fewer")
         if not len(self.held_out_items):
-            raise DataError("no held-out characters: hold out a greater share or add characters")
+            raise DataError(
+                "no held-out characters: hold out a greater share, such as model.held_out=0.3, or add characters"
+            )
 
     @cached_property
     def train_items(self) -> Items:
@@ -122,7 +124,7 @@ def from_fonts(
         DataError: a font or the charset cannot be used, or a style or the held-out set would be empty.
     """
     if source is not None and not targets:
-        raise DataError("no target font: name at least one font to imitate")
+        raise DataError("no target font: name at least one to imitate, as model.targets=FONT")
     asked = load_charset(charset)
     if source is None:  # the embedded source holds the demo characters only
         demo = frozenset(load_charset("demo"))

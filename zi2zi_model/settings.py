@@ -64,7 +64,7 @@ def _attention_text(value: object) -> object:
 
 def _absolute(path: Path) -> Path:
     """So that a run is resumed and drawn with from any folder."""
-    return path.absolute()
+    return path.expanduser().absolute()
 
 
 class Zi2ziSettings(Settings):
@@ -159,7 +159,9 @@ class Zi2ziSettings(Settings):
         description="Characters to train on: " + ", ".join(CHARSETS) + ", or the path of a UTF-8 file that holds them.",
     )
     pairs: Annotated[Path, AfterValidator(_absolute)] | None = Field(
-        None, description="Folder of paired images to train on, instead of source and targets."
+        None,
+        description="Folder of paired images to train on, instead of source and targets: LABEL_INDEX.png or .jpg, "
+        "twice as wide as high, left the target, right the source, of any size; LABEL, a number, is the style.",
     )
     align: Literal["font", "none"] = Field(
         "font",
@@ -196,7 +198,9 @@ class Zi2ziSettings(Settings):
     @field_validator("charset")
     @classmethod
     def _charset_file_is_absolute(cls, value: str) -> str:
-        return value if value in CHARSETS else str(Path(value).absolute()) if Path(value).is_file() else value
+        return (
+            value if value in CHARSETS else str(_absolute(Path(value))) if Path(value).expanduser().is_file() else value
+        )
 
     @field_validator("attention")
     @classmethod

@@ -550,3 +550,12 @@ class TestFullDisk:
         # A line each for TensorBoard, the signals and perhaps the decisions; no trace of TensorBoard's own thread.
         assert 2 <= len(given_up) <= 3, ended.err
         assert all(line.startswith(f"warning: {disk / 'run'}: no more ") for line in given_up), ended.err
+
+
+def test_a_run_that_stopped_before_its_first_checkpoint_is_not_offered_for_resuming(here: Path, cli: Cli) -> None:
+    (here / "begun").mkdir()
+    (here / "begun" / "config.toml").write_text("")
+    result = cli("train", "--model", "points", "--plugins", "", "--steps", 2, "--device", "cpu", "--out", "begun")
+    assert result.status == 2
+    assert "stopped before its first checkpoint: choose another --out" in result.err
+    assert "--resume" not in result.err

@@ -181,7 +181,8 @@ class TestDamage:
         newest.write_bytes(damaged)
         result = cli("train", "--resume", run)
         assert result.status == 0, result.err
-        (warning,) = [line for line in result.err.splitlines() if line.startswith("warning:")]
+        warning, onward = [line for line in result.err.splitlines() if line.startswith("warning:")]
+        assert onward == "warning: going on from step 10"
         assert "step_00000020" in warning
         assert "tensors.safetensors is damaged" in warning
         assert_same_run(tmp_path / "whole", run, steps=20)

@@ -132,7 +132,7 @@ def test_charset_that_no_font_draws(tmp_path: Path) -> None:
 
 
 def test_source_without_target() -> None:
-    with pytest.raises(DataError, match="name at least one font to imitate"):
+    with pytest.raises(DataError, match="name at least one to imitate"):
         from_fonts(EMBEDDED_SOURCE)
 
 
