@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 # Where a run directory keeps its checkpoints.
 FOLDER: Final = "checkpoints"
 
-_FORMAT: Final = 1
+_FORMAT: Final = 2
 _MANIFEST: Final = "manifest.json"
 _STATE: Final = "state.json"
 _TENSORS: Final = "tensors.safetensors"

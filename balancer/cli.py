@@ -102,7 +102,8 @@ def train(
     device: Annotated[str | None, typer.Option("--device", help="auto, cpu or cuda.")] = None,
     resume: Annotated[Path | None, typer.Option("--resume", help="Go on with this run.")] = None,
     allow_change: Annotated[
-        list[str] | None, typer.Option("--allow-change", help="With --resume: a setting that may differ, by name.")
+        list[str] | None,
+        typer.Option("--allow-change", help="With --resume: a setting that may differ, by name; data for other data."),
     ] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what the run would be, and stop.")] = False,
     quiet: Annotated[bool, typer.Option("--quiet", help="No progress.")] = False,
@@ -133,7 +134,7 @@ def train(
         return
     from balancer.run import train as run_training
 
-    outcome = run_training(made, out=out, resume=resume, quiet=quiet)
+    outcome = run_training(made, out=out, resume=resume, quiet=quiet, other_data="data" in (allow_change or []))
     if is_first_rank():
         folder = shlex.quote(str(outcome.folder))
         if outcome.finished:

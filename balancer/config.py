@@ -34,7 +34,15 @@ class TrainSettings(Settings):
     lr_floor: float = Field(0.0, ge=0, le=1, description="the decay stops here")
     beta1: float = Field(0.5, ge=0, lt=1, description="Adam's first beta")
     beta2: float = Field(0.999, ge=0, lt=1, description="Adam's second beta")
-    g_updates: int = Field(1, ge=1, le=16, description="updates of G in each step")
+    g_updates: int = Field(1, ge=1, le=16, description="updates of G in each step (zi2zi and its ports: 2)")
+    micro_batches: int = Field(
+        1, ge=1, description="parts in which a batch is computed, so that a larger one fits (gradient accumulation)"
+    )
+    ema_half_life: float | None = Field(
+        None,
+        gt=0,
+        description="half-life, in training items, of the average of G's weights that samples are drawn with",
+    )
     steps: int | None = Field(None, ge=1, description="length of the run in steps")
     epochs: int | None = Field(None, ge=1, description="length of the run in epochs, where steps is not given")
     seed: int = Field(0, ge=0, lt=2**31, description="seed of weights, data order, dropout and plugins")
@@ -205,7 +213,7 @@ def refuse_changes(old: Mapping[str, Any], new: Mapping[str, Any], allowed: Sequ
         rows = "; ".join(f"{key}: {_show(one)} -> {_show(two)}" for key, (one, two) in left.items())
         flags = " ".join(f"--allow-change {key}" for key in left)
         raise ConfigError(f"the run was made with other settings: {rows}; to change them on purpose add {flags}")
-    known = {*old, *new, *flat(old), *flat(new), "train.steps", "train.epochs"}
+    known = {*old, *new, *flat(old), *flat(new), "train.steps", "train.epochs", "data"}
     for name in allowed:
         if name not in known:
             raise ConfigError(f"--allow-change {name}: no such setting: {suggestion(name, sorted(known))}")

@@ -214,6 +214,18 @@ class Balancer:
         """Further terms that plugins add to G's loss; `tensors` fill the step context's fields."""
         return self._terms("g_loss_terms", "", tensors)
 
+    def measure_g(self, **terms: Tensor | float) -> None:
+        """Take G's unweighted terms where `before_g_backward` came too early for them, before G's optimizer steps."""
+        self._measure(terms)
+        self._g_terms = tuple(term for term in terms if term != "g_loss")
+
+    @property
+    def laws_on_g_terms(self) -> bool:
+        """Whether a plugin acts in `before_g_backward` on what G's terms are in the same step."""
+        acting = self._calls.implemented("before_g_backward")
+        reads = {name for plugin in self.composition.plugins if plugin.name in acting for name in plugin.reads}
+        return any(self.composition.signals[name].phase == "g" for name in reads)
+
     def before_g_backward(self, **terms: Tensor | float) -> None:
         """Take G's unweighted terms (`adv`, `l1`, …) and fire `before_g_backward`; G's weights hold after it.
 
@@ -221,8 +233,7 @@ class Balancer:
         """
         if self._stage == "weights":
             raise ConfigError(f"step {self.step}: before_g_backward comes before the first look at a weight, and once")
-        self._measure(terms)
-        self._g_terms = tuple(term for term in terms if term != "g_loss")
+        self.measure_g(**terms)
         self._stage = "weights"
         self._calls("before_g_backward", ctx=self.context())
         self._weights = {knob: self.board.number(knob) for knob in self.board.specs if knob.startswith("lambda_")}
@@ -273,8 +284,7 @@ class Balancer:
         if self._stage == "g":
             self.before_g_backward()
         if terms:
-            self._measure(terms)
-            self._g_terms = tuple(term for term in terms if term != "g_loss")
+            self.measure_g(**terms)
         if self._stage != "end":
             self.after_g_step()
         elif terms:

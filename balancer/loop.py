@@ -1,10 +1,10 @@
-"""The training loop, and nothing else: one step on one screen, then the run around it."""
+"""The training loop: the run around the steps."""
 
 from __future__ import annotations
 
-import contextlib
+import reprlib
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -12,6 +12,7 @@ import numpy as np
 import torch
 from accelerate import Accelerator
 from accelerate.utils import DistributedDataParallelKwargs
+from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from balancer import checkpoint
 from balancer.compose import Composition
@@ -19,15 +20,17 @@ from balancer.config import TrainSettings
 from balancer.engine import Balancer
 from balancer.errors import CheckpointError
 from balancer.health import StrongStart
-from balancer.model import GanModel, GOutput
+from balancer.model import GanModel
 from balancer.progress import Progress
 from balancer.random_state import random_state, set_random_state
 from balancer.ranks import distributed_mean
+from balancer.step import GanStep, Networks
 from balancer.stopping import stop_requests
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
-    from torch import Tensor, nn
+    from torch import Tensor
+    from torch.optim import Optimizer
 
     from balancer.model import Batch
 
@@ -36,7 +39,10 @@ class Trainer:
     """Trains one model with one composition, in one run directory.
 
     Networks are wrapped once, with everything trainable, so that a head frozen later does not stall
-    a distributed run; G's pass and probes use D unwrapped, since D's gradients are not wanted there.
+    a distributed run. Parameters of G that the model does not train have `requires_grad` off from the start.
+
+    Attributes:
+        average: moving average of G's weights, with which samples are drawn, or None.
     """
 
     def __init__(
@@ -55,7 +61,7 @@ class Trainer:
         self.D: Final = model.discriminator.to(accelerator.device)
         betas = (train.beta1, train.beta2)
         self.base_lr: Final = {"g": train.lr, "d": train.lr if train.lr_d is None else train.lr_d}
-        self.optimizers: Final = {
+        self.optimizers: Final[dict[str, Optimizer]] = {
             "g": torch.optim.Adam(self.G.parameters(), lr=self.base_lr["g"], betas=betas, fused=True),
             "d": torch.optim.Adam(self.D.parameters(), lr=self.base_lr["d"], betas=betas, fused=True),
         }
@@ -74,95 +80,31 @@ class Trainer:
         with warnings.catch_warnings():
             # Newer releases of torch have another name for it, which older ones and accelerate do not know.
             warnings.filterwarnings("ignore", message="`broadcast_buffers` is deprecated")
-            self.wrapped_G, self.wrapped_D = accelerator.prepare(self.G, self.D)
+            wrapped_G, wrapped_D = accelerator.prepare(self.G, self.D)
+        self._step: Final = GanStep(
+            model,
+            self.balance,
+            Networks(self.G, self.D, wrapped_G, wrapped_D),
+            self.optimizers,
+            accelerator,
+            micro_batches=train.micro_batches,
+            g_updates=train.g_updates,
+        )
+        self.average: AveragedModel | None = None
+        if train.ema_half_life is not None:
+            # As in Karras et al. 2018 (PGGAN) and the later StyleGANs: a decay of 0.5^(batch / half-life) a step.
+            decay = 0.5 ** (self.batch_size / train.ema_half_life)
+            averaging = get_ema_multi_avg_fn(decay)  # type: ignore[no-untyped-call]
+            self.average = AveragedModel(self.G, multi_avg_fn=averaging)
 
     def step(self, batch: Batch) -> None:
-        """One step: D once (or a look without an update), then G."""
-        balance, model = self.balance, self.model
-        opt_d, opt_g = self.optimizers["d"], self.optimizers["g"]
+        """One step of training on this rank's part of a batch."""
         self.apply_schedule()
-        balance.start_step(epoch=self.epoch)
-        real, condition = model.real(batch), model.condition(batch)
-        with self.accelerator.autocast():
-            fake = model.generate(self.wrapped_G, batch)
-
-        if balance.d_update:
-            self.set_trainable_d(True)
-            opt_d.zero_grad(set_to_none=True)
-            d_loss = self.d_loss(self.wrapped_D, batch, real, fake.images.detach(), condition)
-            balance.before_d_backward()
-            d_loss.backward()  # type: ignore[no-untyped-call]
-            balance.require_finite()
-            opt_d.step()
-        else:
-            with undisturbed(self.D):  # for the signals alone
-                self.d_loss(self.D, batch, real, fake.images.detach(), condition)
-                balance.require_finite()
-        balance.after_d_step()
-
-        self.set_trainable_d(False)
-        for update in range(self.train.g_updates):
-            if update > 0:
-                with self.accelerator.autocast():
-                    fake = model.generate(self.wrapped_G, batch)
-            opt_g.zero_grad(set_to_none=True)
-            terms = self.g_terms(batch, fake, condition)
-            balance.before_g_backward(**terms)
-            # The weights, lambda_adv among them, are read here.
-            g_loss = torch.stack([balance.weight(term) * value for term, value in terms.items()]).sum()
-            g_loss.backward()  # type: ignore[no-untyped-call]
-            balance.require_finite()
-            opt_g.step()
-            balance.after_g_step()
+        self._step(batch, self.epoch)
         self.average_buffers()
-        balance.end_step()
-
-    def d_loss(self, D: nn.Module, batch: Batch, real: Tensor, fake: Tensor, condition: Tensor | None) -> Tensor:
-        """D's loss, its signals on their way to the host: half of each side, the model's terms, the plugins'."""
-        balance, model = self.balance, self.model
-        with self.accelerator.autocast():
-            outputs = [model.discriminate(D, *balance.transform_d_input(images, condition)) for images in (real, fake)]
-            real_out, fake_out = outputs
-            terms = {
-                "loss_real": balance.loss.d_real(real_out.logits, balance.real_label),
-                "loss_fake": balance.loss.d_fake(fake_out.logits, balance.fake_label),
-                **model.d_terms(real_out, fake_out, batch),
-            }
-            if balance.d_update:
-                terms |= balance.d_loss_terms(
-                    real=real,
-                    fake=fake,
-                    condition=condition,
-                    real_logits=real_out.logits,
-                    fake_logits=fake_out.logits,
-                    discriminate=lambda images, condition: model.discriminate(self.D, images, condition).logits,
-                )
-        weights = {"loss_real": 0.5, "loss_fake": 0.5, **dict.fromkeys(balance.frozen_d_terms(), 0.0)}
-        counted = [weights.get(term, 1.0) * value for term, value in terms.items() if weights.get(term) != 0.0]
-        loss = torch.stack(counted).sum()
-        named = {f"d_{term}": value for term, value in terms.items()}
-        balance.measure_d(real_logits=real_out.logits, fake_logits=fake_out.logits, d_loss=loss, **named)
-        return loss
-
-    def g_terms(self, batch: Batch, fake: GOutput, condition: Tensor | None) -> dict[str, Tensor]:
-        """G's unweighted terms on its images as the updated D sees them."""
-        balance, model = self.balance, self.model
-        with self.accelerator.autocast():
-            judged = model.discriminate(self.D, *balance.transform_d_input(fake.images, condition))
-            return {
-                "adv": balance.loss.generator(judged.logits),
-                **model.g_terms(fake, judged, batch),
-                **balance.g_loss_terms(fake=fake.images, condition=condition, fake_logits=judged.logits),
-            }
-
-    def set_trainable_d(self, trainable: bool) -> None:
-        """Switch D's gradients; heads that plugins froze stay off, without gradients for Adam to go on with."""
-        for parameter in self.D.parameters():
-            parameter.requires_grad_(trainable)
-        for head in self.balance.d_frozen:
-            for parameter in self.model.head_parameters(head):
-                parameter.requires_grad_(False)
-                parameter.grad = None
+        if self.average is not None:
+            self.average.update_parameters(self.G)
+        self.balance.end_step()
 
     def average_buffers(self) -> None:
         """Keep running statistics (batch norm) equal on all ranks."""
@@ -234,10 +176,11 @@ class Trainer:
         """Put a sheet of held-out samples into the run directory and into TensorBoard."""
         if self.balance.telemetry is None:
             return
-        self.G.eval()
+        sampler: torch.nn.Module = self.G if self.average is None else self.average.module
+        sampler.eval()
         self.D.eval()
         with torch.no_grad(), self.accelerator.autocast():
-            sheet = self.model.sheet()
+            sheet = self.model.sheet(sampler)
         self.G.train()
         self.D.train()
         if sheet is not None:
@@ -250,26 +193,34 @@ class Trainer:
             "discriminator": self.D.state_dict(),
             "optimizers": {role: optimizer.state_dict() for role, optimizer in self.optimizers.items()},
             "random": self._gather(random_state()),
-            "train_size": self.model.train_size,
+            "average": None if self.average is None else self.average.state_dict(),
+            "data": self.model.data_record(),
             "balance": self.balance.state_dict(),
         }
 
-    def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Continue from what `state_dict` returned.
+    def load_state_dict(self, state: Mapping[str, Any], *, other_data: bool = False) -> None:
+        """Continue from what `state_dict` returned; on other data only where that is meant.
 
         Raises:
             CheckpointError: it belongs to other networks or other data.
         """
-        if state["train_size"] != self.model.train_size:
+        now, then = self.model.data_record(), state["data"]
+        short = reprlib.repr
+        changed = [f"{k}: {short(now[k])}, the run had {short(then.get(k))}" for k in now if now[k] != then.get(k)]
+        if changed and not other_data:
             raise CheckpointError(
-                f"the data has changed: {self.model.train_size} training items, the run had {state['train_size']}; "
-                "bring the data back, or start a new run"
+                f"the data has changed ({'; '.join(changed)}): bring it back, or go on with --allow-change data"
             )
         try:
             self.G.load_state_dict(state["generator"])
             self.D.load_state_dict(state["discriminator"])
             for role, optimizer in self.optimizers.items():
                 optimizer.load_state_dict(state["optimizers"][role])
+            if self.average is not None:
+                # A run without an average so far begins one here.
+                self.average.module.load_state_dict(state["generator"])
+                if state["average"] is not None:
+                    self.average.load_state_dict(state["average"])
         except (RuntimeError, ValueError) as error:
             raise CheckpointError(f"the checkpoint does not fit the model of this run: {error}") from None
         ranks = state["random"]
@@ -312,14 +263,3 @@ def make_accelerator(train: TrainSettings, composition: Composition) -> Accelera
         mixed_precision="bf16" if train.precision == "bf16" else "no",
         kwargs_handlers=[distributed],
     )
-
-
-@contextlib.contextmanager
-def undisturbed(module: nn.Module) -> Iterator[None]:
-    """Let a module compute without gradients, and leave its buffers and the random state as they were."""
-    buffers = {name: buffer.clone() for name, buffer in module.named_buffers()}
-    devices = [torch.cuda.current_device()] if torch.cuda.is_available() else []
-    with torch.random.fork_rng(devices=devices), torch.no_grad():
-        yield
-    for name, buffer in module.named_buffers():
-        buffer.copy_(buffers[name])

@@ -32,13 +32,15 @@ class ModelSpec:
 
     `weights` names G's terms besides the adversarial one, with their default weights; the loop adds
     `adv`, weighted by `lambda_adv`. `d_terms` names what D's loss holds besides its adversarial half;
-    the model returns those already weighted.
+    the model returns those already weighted. Where G draws several images for each real one,
+    `fakes_per_real` weighs D's loss on them: a batch of fakes counts as much as the batch of reals.
     """
 
     adversarial: AdversarialName = "bce"
     weights: Mapping[str, float] = field(default_factory=dict)
     d_terms: tuple[str, ...] = ()
     heads: Mapping[str, HeadSpec] = field(default_factory=dict)
+    fakes_per_real: int = 1
 
 
 class DOutput(NamedTuple):
@@ -49,10 +51,14 @@ class DOutput(NamedTuple):
 
 
 class GOutput(NamedTuple):
-    """G's images for a batch, and what else it computed that its own terms can use, by name."""
+    """G's images for a batch, and what else it computed that its own terms can use, by name.
+
+    `condition` is what D sees beside these images, where that is not the batch's own condition.
+    """
 
     images: Tensor
     extras: Mapping[str, Tensor] = MappingProxyType({})
+    condition: Tensor | None = None
 
 
 class GanModel(ABC):
@@ -69,7 +75,7 @@ class GanModel(ABC):
 
     @abstractmethod
     def batch(self, indices: Sequence[int]) -> Batch:
-        """Training items as CPU tensors by name; `indices` are in [0, train_size)."""
+        """Training items as CPU tensors by name, items first; `indices` are in [0, train_size)."""
 
     @abstractmethod
     def real(self, batch: Batch) -> Tensor:
@@ -81,7 +87,10 @@ class GanModel(ABC):
 
     @abstractmethod
     def generate(self, generator: nn.Module, batch: Batch) -> GOutput:
-        """G's forward pass for a batch, differentiable; images are shaped as `real(batch)`."""
+        """G's forward pass for a batch, differentiable; images are shaped as `real(batch)`.
+
+        Their number is `spec.fakes_per_real` times that of the real ones.
+        """
 
     @abstractmethod
     def discriminate(self, discriminator: nn.Module, images: Tensor, condition: Tensor | None) -> DOutput:
@@ -99,12 +108,24 @@ class GanModel(ABC):
         """The parameters of a head named in `spec.heads`."""
         raise KeyError(head)
 
-    def sheet(self) -> Image | None:
-        """A picture of held-out samples, the same ones each time, or None.
+    def begin(self) -> Sequence[str]:
+        """A new run begins, before its first step: load what the networks are to start from; sentences for the user.
+
+        Raises:
+            DataError, CheckpointError: it cannot be used.
+        """
+        return ()
+
+    def sheet(self, generator: nn.Module) -> Image | None:
+        """A picture of held-out samples by this generator (G or its average), the same ones each time, or None.
 
         The loop calls it with the networks in evaluation mode and without gradients.
         """
         return None
+
+    def data_record(self) -> dict[str, Any]:
+        """What tells this data from other data, as primitives; each checkpoint keeps it, a resumed run must match."""
+        return {"training items": self.train_size}
 
     def remarks(self) -> Sequence[str]:
         """What a user should know about the data before training, one sentence each; printed at the start."""

@@ -65,8 +65,10 @@ def config_for_resume(
     return config
 
 
-def train(config: RunConfig, *, out: Path | None, resume: Path | None, quiet: bool) -> Outcome:
-    """Train, in a new run directory or in the one that is resumed.
+def train(
+    config: RunConfig, *, out: Path | None, resume: Path | None, quiet: bool, other_data: bool = False
+) -> Outcome:
+    """Train, in a new run directory or in the one that is resumed, which `other_data` lets go on with other data.
 
     Raises:
         ConfigError: no length, or the directory exists already or cannot be made.
@@ -81,10 +83,13 @@ def train(config: RunConfig, *, out: Path | None, resume: Path | None, quiet: bo
         refuse_used(folder)
     trainer = build(config, folder)
     total = length(config, trainer.steps_per_epoch)
+    begun: Sequence[str] = ()
     done, notes = 0, list(config.composition.warnings)
     if resume is not None:
-        done, skipped = restore(trainer, folder, total)
+        done, skipped = restore(trainer, folder, total, other_data=other_data)
         notes += skipped
+    else:
+        begun = trainer.model.begin()
     if trainer.accelerator.is_main_process:
         write_config(config, folder, done)
     trainer.accelerator.wait_for_everyone()
@@ -94,7 +99,7 @@ def train(config: RunConfig, *, out: Path | None, resume: Path | None, quiet: bo
         adversarial=trainer.balance.loss.name,
         quiet=quiet or not trainer.accelerator.is_main_process,
     )
-    for remark in trainer.model.remarks():
+    for remark in (*trainer.model.remarks(), *begun):
         progress.say(remark)
     for note in notes:
         progress.say(f"warning: {note}")
@@ -130,12 +135,15 @@ def build(config: RunConfig, folder: Path | None) -> Trainer:
     size = min(settings.batch_size, model.train_size)
     if size % ranks:
         raise ConfigError(f"train.batch_size: {size} items do not divide evenly among {ranks} ranks")
+    if size // ranks % settings.micro_batches:
+        parts = settings.micro_batches
+        raise ConfigError(f"train.micro_batches: {size // ranks} items do not divide evenly into {parts} micro-batches")
     # Weights are the same on every rank; dropout is not.
     torch.manual_seed(settings.seed + accelerator.process_index)
     return Trainer(model, config.composition, settings, accelerator, folder)
 
 
-def restore(trainer: Trainer, folder: Path, total: int) -> tuple[int, list[str]]:
+def restore(trainer: Trainer, folder: Path, total: int, *, other_data: bool = False) -> tuple[int, list[str]]:
     """Load the newest good checkpoint; the steps it has done, and what had to be passed over.
 
     Raises:
@@ -147,7 +155,7 @@ def restore(trainer: Trainer, folder: Path, total: int) -> tuple[int, list[str]]
     loaded = checkpoint.load_latest(folder / checkpoint.FOLDER)
     if loaded.step >= total:
         raise ConfigError(f"--resume {folder}: it has done {loaded.step} steps already; ask for more with --steps")
-    trainer.load_state_dict(loaded.state)
+    trainer.load_state_dict(loaded.state, other_data=other_data)
     onward = [f"going on from step {loaded.step}"] if loaded.skipped else []
     return loaded.step, [*loaded.skipped, *onward]
 

@@ -41,7 +41,7 @@ def compare(first: Path, second: Path) -> tuple[Image, dict[str, Any]]:
         raise ConfigError(f"{first} and {second} are one and the same run")
     one = load_run(first)
     two = load_run(second)
-    for name in ("characters", "styles", "held_out", "target_index", "source", "target"):
+    for name in ("characters", "labels", "held_out", "target_index", "source", "target"):
         if not np.array_equal(getattr(one.data, name), getattr(two.data, name)):
             raise ConfigError(f"{first} and {second} cannot be compared: they differ in their glyph data ({name})")
     items = one.data.held_out_items

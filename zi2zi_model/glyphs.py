@@ -1,4 +1,4 @@
-"""Glyphs from font files: which characters a font really draws, and the one function that draws them.
+"""Glyphs: where they go in a picture, which characters a font really draws, and the one function that draws them.
 
 Coordinates. The *em* of a font is its design square: x to the right and y upwards from the glyph's origin on
 the baseline, in units of the em (font units divided by `Font.units_per_em`). The *frame* is the picture: x to
@@ -15,7 +15,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from io import BytesIO
 from pathlib import Path
-from typing import Final, NamedTuple
+from typing import Final, NamedTuple, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -72,6 +72,11 @@ class Placement:
     x: float = 0.0
     y: float = BASELINE
 
+    @property
+    def offset(self) -> tuple[float, float]:
+        """Where the glyph's origin is in the frame."""
+        return self.x, self.y
+
     def to_frame(self, x: float, y: float) -> tuple[float, float]:
         """A point of the em (y upwards) in the frame (y downwards)."""
         return self.x + self.scale * x, self.y - self.scale * y
@@ -108,6 +113,52 @@ def meet(mean: InkBox, source_mean: InkBox, source: Placement) -> Placement:
     return Placement(scale, frame_x - scale * x, frame_y + scale * y)
 
 
+def reframe(picture: Pixels, placed: Placement, wanted: Placement, size: int) -> Pixels:
+    """A glyph's picture (S, S), drawn with one placement, as another would show it: (size, size).
+
+    What lies outside the picture is paper.
+    """
+    side = picture.shape[0]
+    # The wanted frame's corners, in pixels of the picture.
+    left, top = (side * edge for edge in placed.to_frame(*wanted.to_em(0, 0)))
+    right, bottom = (side * edge for edge in placed.to_frame(*wanted.to_em(1, 1)))
+    margin = max(0, math.ceil(max(-left, -top, right - side, bottom - side)))
+    sheet = Image.new("L", (side + 2 * margin,) * 2, 255)
+    sheet.paste(Image.fromarray(picture), (margin, margin))
+    box = (left + margin, top + margin, right + margin, bottom + margin)
+    return np.asarray(sheet.resize((size, size), Image.Resampling.BICUBIC, box=box))
+
+
+class Typeface(Protocol):
+    """Where glyphs come from: a font file (`Font`) or a folder of pictures (`pictures.Pictures`)."""
+
+    name: str
+
+    def usable(self, characters: Iterable[str]) -> tuple[str, ...]:
+        """Those of the characters that it draws, in the order given."""
+        ...
+
+    def lacking(self, characters: Iterable[str]) -> dict[str, str]:
+        """Those that it does not draw, each with the reason."""
+        ...
+
+    def ink_box(self, character: str) -> InkBox:
+        """Ink box of a character; DataError where it is not drawn."""
+        ...
+
+    def mean_box(self, characters: Iterable[str]) -> InkBox:
+        """Mean ink box of characters, at least one, that it draws."""
+        ...
+
+    def drawn(self, character: str, size: int, placement: Placement) -> Pixels:
+        """The picture (size, size) of a character that it draws."""
+        ...
+
+    def identity(self) -> str:
+        """SHA-256 of what it was read from."""
+        ...
+
+
 class _Drawing(NamedTuple):
     """A glyph's ink box, and a digest that equal drawings share."""
 
@@ -128,6 +179,7 @@ class Font:
 
     def __init__(self, path: str | Path) -> None:
         self.name = Path(path).name
+        self.path = str(path)
         try:
             face = None if Path(path).exists() else re.fullmatch(r"(.+):(\d+)", str(path))
             file, self._index = (face[1], int(face[2])) if face else (str(path), 0)
@@ -161,10 +213,33 @@ class Font:
         Left out is what the character map lacks, what is drawn without ink or cannot be drawn at all, and
         tofu: what looks like `.notdef`, or like many others of the font's ideographs or of these characters.
         """
-        drawings = {c: drawing for c in characters if (drawing := self._drawing(c))}
-        repeats = Counter(drawing.digest for drawing in drawings.values())
+        characters = tuple(dict.fromkeys(characters))
+        lacking = self.lacking(characters)
+        return tuple(c for c in characters if c not in lacking)
+
+    def lacking(self, characters: Iterable[str]) -> dict[str, str]:
+        """Those of the characters that `usable` leaves out, each with the reason."""
+        drawings = {c: self._drawing(c) for c in characters}
+        repeats = Counter(drawing.digest for drawing in drawings.values() if drawing)
         tofu = self._tofu.union(digest for digest, count in repeats.items() if count >= _TOFU_REPEATS)
-        return tuple(c for c, drawing in drawings.items() if drawing.digest not in tofu)
+        reasons = {}
+        for character, drawing in drawings.items():
+            if ord(character) not in self._codes:
+                reasons[character] = "not in the font"
+            elif drawing is None:
+                reasons[character] = "blank"
+            elif drawing.digest in tofu:
+                reasons[character] = "tofu"
+        return reasons
+
+    def identity(self) -> str:
+        """SHA-256 of the file, and of the face's number where it is not the first."""
+        face = f":{self._index}".encode() if self._index else b""
+        return hashlib.sha256(self._data + face).hexdigest()
+
+    def outlines(self) -> TTFont:
+        """The font as fontTools reads it."""
+        return TTFont(BytesIO(self._data), fontNumber=self._index, lazy=True)
 
     def ink_box(self, character: str) -> InkBox:
         """Ink box of a character, exact to about 1/256 em.
@@ -180,6 +255,25 @@ class Font:
     def mean_box(self, characters: Iterable[str]) -> InkBox:
         """Mean ink box of characters, at least one, that the font draws."""
         return InkBox(*np.mean([self.ink_box(c) for c in characters], axis=0).tolist())
+
+    def drawn(self, character: str, size: int, placement: Placement) -> Pixels:
+        """The picture (size, size) of a character.
+
+        It is drawn at 256 pixels per em or more and reduced, so that neither hinting nor whole pixels move or
+        reshape strokes, and a placement holds to a small part of a pixel.
+        """
+        pixels = max(_MEASURE, math.ceil(2 * size * placement.scale))
+        side = pixels / placement.scale
+        left, top = -placement.x * side, -placement.y * side
+        x, y = math.floor(left), math.floor(top)
+        picture = Image.new("L", (math.ceil(side) + 1, math.ceil(side) + 1), 255)
+        ImageDraw.Draw(picture).text((-x, -y), character, fill=0, font=self.at(pixels), anchor="ls")
+        frame = (left - x, top - y, left - x + side, top - y + side)
+        return np.asarray(picture.resize((size, size), Image.Resampling.HAMMING, box=frame))
+
+    def advance(self, character: str) -> float:
+        """Advance width of a character in em."""
+        return float(self.at(_MEASURE).getlength(character)) / _MEASURE
 
     def at(self, pixels: int) -> ImageFont.FreeTypeFont:
         """The font at a number of pixels per em."""
@@ -221,27 +315,26 @@ class Font:
         return _Drawing(InkBox(*(edge / _MEASURE for edge in edges)), digest.digest())
 
 
-def draw_glyph(font: Font, character: str, size: int, placement: Placement) -> Pixels:
+def draw_glyph(typeface: Typeface, character: str, size: int, placement: Placement) -> Pixels:
     """Picture of a character for training and for inference alike: (size, size), paper 255, ink 0, antialiased.
 
-    It is drawn at 256 pixels per em or more and reduced, so that neither hinting nor whole pixels move or
-    reshape strokes, and a placement holds to a small part of a pixel.
-
     Raises:
-        DataError: the font does not draw the character, or not within the frame.
+        DataError: the typeface does not draw the character, or not within the frame.
     """
-    font.ink_box(character)
-    pixels = max(_MEASURE, math.ceil(2 * size * placement.scale))
-    side = pixels / placement.scale
-    left, top = -placement.x * side, -placement.y * side
-    x, y = math.floor(left), math.floor(top)
-    picture = Image.new("L", (math.ceil(side) + 1, math.ceil(side) + 1), 255)
-    ImageDraw.Draw(picture).text((-x, -y), character, fill=0, font=font.at(pixels), anchor="ls")
-    frame = (left - x, top - y, left - x + side, top - y + side)
-    glyph = np.asarray(picture.resize((size, size), Image.Resampling.HAMMING, box=frame))
+    typeface.ink_box(character)
+    glyph = typeface.drawn(character, size, placement)
     if is_blank(glyph):
-        raise DataError(f"font {font.name}: {character} falls outside the picture; align the fonts, or leave it out")
+        where = f"font {typeface.name}: {character}"
+        raise DataError(f"{where} falls outside the picture; align the fonts, or leave it out")
     return glyph
+
+
+def ink_extent(pixels: Pixels) -> tuple[float, float, float, float]:
+    """Left, top, right and bottom of the ink in a picture (S, S) that shows some, in the frame."""
+    box = Image.fromarray(255 - pixels).point(_INK).getbbox()
+    assert box is not None
+    left, top, right, bottom = (edge / pixels.shape[0] for edge in box)
+    return left, top, right, bottom
 
 
 def is_blank(pixels: Pixels) -> bool:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Final
+from typing import Final, Self
 
 import torch
 from torch import Tensor, nn
@@ -57,6 +57,16 @@ class Generator(nn.Module):
             for level in range(innermost, 0, -1)
         )
         self.apply(_initialise)
+        self._frozen_encoder: Final = settings.freeze_encoder
+        if self._frozen_encoder:
+            self.encoder.requires_grad_(False)
+
+    def train(self, mode: bool = True) -> Self:
+        """As for any module, but a frozen encoder keeps its batch norm statistics too."""
+        super().train(mode)
+        if self._frozen_encoder:
+            self.encoder.eval()
+        return self
 
     def forward(self, source: Tensor, style: Tensor) -> tuple[Tensor, Tensor]:
         """Images for sources (B, C, S, S) in the styles named by `style`, and the sources' bottleneck code.

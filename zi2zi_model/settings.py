@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import re
+import tomllib
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal, Self
 
@@ -65,6 +67,52 @@ def _attention_text(value: object) -> object:
 def _absolute(path: Path) -> Path:
     """So that a run is resumed and drawn with from any folder."""
     return path.expanduser().absolute()
+
+
+# What a run hands on to one that starts from it.
+_HANDED_ON: Final = (
+    "preset", "image_size", "channels", "downs", "g_channels", "max_channels", "decoder", "norm", "skips", "attention",
+    "dropout", "style_dim", "d_channels", "d_head", "spectral_norm", "adversarial", "lambda_l1", "lambda_const",
+    "lambda_category",
+)  # fmt: skip
+
+
+def _of_start(data: dict[str, Any]) -> dict[str, Any]:
+    """Defaults from the run to start from: its networks, and a new row of the embedding for each style."""
+    start = data.get("start")
+    if not isinstance(start, str | Path):
+        return {}
+    path = _absolute(Path(start)) / "config.toml"
+    try:
+        model = tomllib.loads(path.read_text(encoding="utf-8"))["model"]
+        handed_on = {key: model[key] for key in _HANDED_ON if key in model}
+        rows = int(model["styles"])
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        if {"styles", "style_offset", *_HANDED_ON} <= data.keys():
+            return {}  # a resolved config needs nothing of it any more
+        raise ValueError(f"start: {path} is not the config of a zi2zi run ({error})") from None
+    targets = _comma_separated(data.get("targets", ()))
+    offset = data.get("style_offset", rows)
+    count = len(targets) if isinstance(targets, list | tuple) else 1
+    if "data" in data:
+        count = 1 + max((style["label"] for style in _manifest(data).get("styles", ())), default=0)
+    fits = isinstance(offset, int) and not isinstance(offset, bool)
+    return {**handed_on, "style_offset": rows, "styles": max(rows, offset + max(1, count)) if fits else rows}
+
+
+def _of_data(data: dict[str, Any]) -> dict[str, Any]:
+    """The default that a data-set folder gives: its pictures' size."""
+    manifest = _manifest(data)
+    return {"image_size": manifest["size"]} if "size" in manifest else {}
+
+
+def _manifest(data: dict[str, Any]) -> dict[str, Any]:
+    """The manifest of the data set named, unverified; empty where it cannot be read, which building will say."""
+    try:
+        manifest = json.loads((_absolute(Path(data["data"])) / "dataset.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError, KeyError, TypeError):
+        return {}
+    return manifest if isinstance(manifest, dict) else {}
 
 
 class Zi2ziSettings(Settings):
@@ -146,12 +194,37 @@ class Zi2ziSettings(Settings):
         1.0, ge=0.0, description="Weight of the category term, in G's loss and in D's. Ports: 1."
     )
 
+    shuffle_labels: bool = Field(
+        False,
+        description="Label shuffling (kaonashi-tyc/zi2zi): G also draws each batch with the styles shuffled among "
+        "its items, and D judges those too. Its remedy for a D loss near 0; needs several styles.",
+    )
+    freeze_encoder: bool = Field(
+        False, description="Leave G's encoder as it is, for fine-tuning on a new style (kaonashi-tyc/zi2zi)."
+    )
+    start: Annotated[Path, AfterValidator(_absolute)] | None = Field(
+        None,
+        description="Run to start from: its newest weights, and its networks' settings as defaults. A new style gets a "
+        "row of its own in the style embedding, beginning at the mean of those that were trained.",
+    )
+    style_offset: int = Field(
+        0,
+        ge=0,
+        description="Row of the style embedding of the data's label 0. With start: the first row that the run there "
+        "does not have; 0 goes on with the styles of that run.",
+    )
+
+    data: Annotated[Path, AfterValidator(_absolute)] | None = Field(
+        None, description="Data-set folder made by `balancer zi2zi data build`, instead of source and targets."
+    )
     source: Annotated[Path, AfterValidator(_absolute)] | None = Field(
         None, description="Font file that gives the content; file.ttc:N is face N of a collection. Unset: demo font."
     )
     targets: Annotated[tuple[Annotated[Path, AfterValidator(_absolute)], ...], BeforeValidator(_comma_separated)] = (
         Field(
-            (), description="Font files to learn, one style each, a list or comma separated; file.ttc:N as for source."
+            (),
+            description="What to learn, one style each, a list or comma separated: font files (file.ttc:N as for "
+            "source), or folders of pictures named by character or code point (永.png, U+6C38.png).",
         )
     )
     charset: str = Field(
@@ -161,7 +234,8 @@ class Zi2ziSettings(Settings):
     pairs: Annotated[Path, AfterValidator(_absolute)] | None = Field(
         None,
         description="Folder of paired images to train on, instead of source and targets: LABEL_INDEX.png or .jpg, "
-        "twice as wide as high, left the target, right the source, of any size; LABEL, a number, is the style.",
+        "twice as wide as high, left the target, right the source, of any size; LABEL, a number, is its style's row in "
+        "the embedding.",
     )
     align: Literal["font", "none"] = Field(
         "font",
@@ -173,6 +247,17 @@ class Zi2ziSettings(Settings):
     )
     max_characters: int | None = Field(
         None, ge=2, description="Train on at most this many characters of the charset. Unset: all of them."
+    )
+
+    augment_shift: float = Field(
+        0.0,
+        ge=0.0,
+        le=0.25,
+        description="Shift source and target of a training pair alike by up to this share of the side. Off: it would "
+        "unlearn the place and size that the alignment gives every glyph.",
+    )
+    augment_scale: float = Field(
+        0.0, ge=0.0, le=0.25, description="Scale source and target alike by up to this share. Off, as augment_shift."
     )
 
     @property
@@ -192,8 +277,9 @@ class Zi2ziSettings(Settings):
     def _preset_beneath(cls, data: Any) -> Any:
         if not isinstance(data, dict):
             return data
-        preset = data.get("preset", "tiny")
-        return {**PRESETS.get(preset, {}), **data} if isinstance(preset, str) else data
+        beneath = {**_of_start(data), **_of_data(data)}
+        preset = data.get("preset", beneath.get("preset", "tiny"))
+        return {**PRESETS.get(preset, {}), **beneath, **data} if isinstance(preset, str) else data
 
     @field_validator("charset")
     @classmethod
@@ -239,11 +325,21 @@ class Zi2ziSettings(Settings):
                 f"dropout {self.dropout:g} would do nothing: it acts in decoder blocks that keep the channel count, "
                 "and with these channels none does; lower max_channels, or leave dropout at 0"
             )
-        if len(self.targets) > self.styles:
-            raise ValueError(f"{len(self.targets)} targets need styles of at least that many, not {self.styles}")
-        if self.pairs is not None and (self.source is not None or self.targets):
-            raise ValueError("pairs already holds source and target images: leave out source and targets, or pairs")
-        for name in ("charset", "align", "max_characters"):
-            if self.pairs is not None and getattr(self, name) != type(self).model_fields[name].default:
-                raise ValueError(f"{name} does nothing with pairs, which are used as they are: leave one of them out")
+        if self.style_offset + max(1, len(self.targets)) > self.styles:
+            count = f"{len(self.targets)} targets" if self.targets else "a target"
+            beyond = f" from row {self.style_offset} on (style_offset)" if self.style_offset else ""
+            least = self.style_offset + max(1, len(self.targets))
+            raise ValueError(f"{count}{beyond} need styles of at least {least}, not {self.styles}")
+        if self.data is not None and self.pairs is not None:
+            raise ValueError("data and pairs both hold the images: leave one of them out")
+        for whole in ("data", "pairs"):
+            if getattr(self, whole) is None:
+                continue
+            if self.source is not None or self.targets:
+                raise ValueError(
+                    f"{whole} already holds source and target images: leave out source and targets, or {whole}"
+                )
+            for name in ("charset", "align", "max_characters", *(("held_out",) if whole == "data" else ())):
+                if getattr(self, name) != type(self).model_fields[name].default:
+                    raise ValueError(f"{name} does nothing with {whole}, used as it is: leave one of them out")
         return self

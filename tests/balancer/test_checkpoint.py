@@ -547,10 +547,10 @@ class TestDamage:
             load_latest(tmp_path)
 
     def test_a_newer_format_is_not_called_damaged(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr(checkpoint, "_FORMAT", 2)
+        monkeypatch.setattr(checkpoint, "_FORMAT", 3)
         path = save(tmp_path, 1, {}, keep=1)
         monkeypatch.undo()
-        with pytest.raises(CheckpointError, match="it has format 2, and this version of balancer reads 1"):
+        with pytest.raises(CheckpointError, match="it has format 3, and this version of balancer reads 2"):
             load(path)
 
     def test_an_intact_file_that_cannot_be_decoded_is_an_error_for_users(self, tmp_path: Path) -> None:

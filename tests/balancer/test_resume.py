@@ -321,7 +321,7 @@ class TestChanges:
 
     def test_other_data_is_noticed(self, run: Path, cli: Cli) -> None:
         message = self.refused(cli, run, "--set", "model.points=300", "--allow-change", "model.points")
-        assert "the data has changed: 300 training items" in message
+        assert "training items: 300, the run had 512" in message
 
 
 def test_the_config_of_a_run_repeats_it(tmp_path: Path, cli: Cli) -> None:

@@ -17,7 +17,7 @@ import typer
 from balancer import Balancer
 from balancer.cli import app
 from zi2zi_model.charsets import CHARSETS
-from zi2zi_model.data import EMBEDDED_SOURCE, EMBEDDED_TARGETS
+from zi2zi_model.font_data import EMBEDDED_SOURCE, EMBEDDED_TARGETS
 
 Cli = Callable[..., Any]
 

@@ -9,7 +9,7 @@ import pytest
 from PIL import Image, ImageFilter
 
 from zi2zi_model.compare import closer_of, verdict
-from zi2zi_model.data import from_fonts
+from zi2zi_model.font_data import from_fonts
 from zi2zi_model.measures import measure
 
 

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from balancer.errors import DataError
 from zi2zi_model.charsets import load_charset
-from zi2zi_model.data import EMBEDDED_SOURCE, EMBEDDED_TARGETS
+from zi2zi_model.font_data import EMBEDDED_SOURCE, EMBEDDED_TARGETS
 from zi2zi_model.glyphs import EM_BOX, FILL, Font, InkBox, Placement, centre_in_frame, draw_glyph, meet
 
 TARGETS = EMBEDDED_TARGETS

@@ -85,7 +85,7 @@ def test_deep_attention_follows_the_number_of_levels():
         ({"attention": "middle", "downs": 3}, "each must be one of the 3 levels"),
         ({"attention": "3,3"}, "once"),
         ({"attention": "1024"}, "neither none, deep, middle nor a list of levels"),
-        ({"styles": 1, "targets": "a.ttf,b.ttf"}, "2 targets need styles of at least that many, not 1"),
+        ({"styles": 1, "targets": "a.ttf,b.ttf"}, "2 targets need styles of at least 2, not 1"),
         ({"pairs": "images", "targets": "a.ttf"}, "leave out source and targets, or pairs"),
         ({"pairs": "images", "source": "a.ttf"}, "leave out source and targets, or pairs"),
         ({"preset": "huge"}, "preset"),

@@ -1,0 +1,145 @@
+"""Glyph data from pair pictures of zi2zi: twice as wide as high, left the target, right the source."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Iterator, Sequence
+from io import BytesIO
+from pathlib import Path
+from typing import Final, NamedTuple
+
+import numpy as np
+from PIL import Image, UnidentifiedImageError
+
+from balancer.errors import DataError
+from zi2zi_model.charsets import is_held_out
+from zi2zi_model.data import GlyphData
+from zi2zi_model.glyphs import Pixels, is_blank
+from zi2zi_model.packages import read_package
+
+_PAIR_NAME: Final = re.compile(r"(\d+)_(\d+)\.(?:png|jpe?g)", re.IGNORECASE)
+_ON_DAMAGED: Final = (OSError, SyntaxError, ValueError, EOFError, Image.DecompressionBombError)
+
+
+class _Pair(NamedTuple):
+    label: int
+    name: str
+    where: str
+    image: bytes
+    held_out: bool | None  # None: what the source glyph shows decides
+
+
+def from_pairs(folder: str | Path, *, size: int = 64, held_out: float = 0.1, seed: int = 0) -> GlyphData:
+    """Pictures `{label}_{index}.png` or `.jpg` in a folder.
+
+    They are read in grey and resized to `size`. A label is the row of its style in G's embedding. The split goes by
+    index, which zi2zi's tools count over the characters of a font.
+
+    Raises:
+        DataError: no such pictures, one with another name or shape, one that cannot be read or shows nothing,
+            or a style or the held-out set would be empty.
+    """
+    found = sorted(_find_pairs(Path(folder)))
+    if not found:
+        raise DataError(f"folder {folder}: holds no pictures named like 0_12.png or 0_12.jpg (label, index)")
+
+    def pairs() -> Iterator[_Pair]:
+        for label, index, path in found:
+            try:
+                image = path.read_bytes()
+            except OSError as error:
+                raise DataError(f"picture {path}: cannot be read: {error.strerror}") from error
+            yield _Pair(label, path.stem, f"picture {path}", image, is_held_out(index, held_out, seed))
+
+    return _collect(pairs(), len(found), size, held_out, seed)
+
+
+def from_packages(
+    training: Sequence[Path],
+    validation: Sequence[Path] = (),
+    *,
+    size: int = 64,
+    held_out: float = 0.1,
+    max_bytes: int | None = None,
+    seed: int = 0,
+) -> GlyphData:
+    """Packages of zi2zi (`train.obj`, `val.obj`): pickled pairs of a label and a picture's bytes.
+
+    They hold no characters. Where no validation package is given, the source glyph decides what is held out, so that
+    one character is on the same side in all styles. With one, its pairs are the held-out ones.
+
+    Raises:
+        DataError: as `from_pairs`; a package that is cut short, too large, or holds anything else.
+    """
+    limit = {} if max_bytes is None else {"max_bytes": max_bytes}
+    pairs = []
+    for paths, held in ((training, False if validation else None), (validation, True)):
+        for path in paths:
+            for number, example in enumerate(read_package(path, **limit)):
+                name = f"{path.stem} {number}"
+                pairs.append(_Pair(example.label, name, f"{path}: record {number}", example.image, held))
+    if not pairs:
+        raise DataError(f"package {training[0]}: holds no pictures")
+    return _collect(iter(pairs), len(pairs), size, held_out, seed)
+
+
+def _collect(pairs: Iterator[_Pair], count: int, size: int, share: float, seed: int) -> GlyphData:
+    pictures = np.empty((2, count, size, size), np.uint8)
+    label_of, names, held_out = np.empty(count, np.int64), [], np.empty(count, np.bool_)
+    digest = hashlib.sha256()
+    for row, pair in enumerate(pairs):
+        pictures[:, row] = split_pair(pair.image, size, pair.where)
+        label_of[row] = pair.label
+        names.append(pair.name)
+        digest.update(f"{pair.name} {len(pair.image)} ".encode() + pair.image)
+        if pair.held_out is None:
+            glyph = int.from_bytes(hashlib.blake2b(pictures[1, row].tobytes(), digest_size=8).digest(), "big")
+            held_out[row] = is_held_out(glyph, share, seed)
+        else:
+            held_out[row] = pair.held_out
+    labels = np.unique(label_of)
+    return GlyphData(
+        characters=tuple(names),
+        styles=tuple(str(label) for label in labels),
+        source=pictures[1],
+        target=pictures[0],
+        target_index=np.where(label_of[:, None] == labels, np.arange(count)[:, None], -1),
+        held_out=held_out,
+        labels=tuple(labels.tolist()),
+        origin=digest.hexdigest(),
+    )
+
+
+def _find_pairs(folder: Path) -> Iterator[tuple[int, int, Path]]:
+    """Label, index and path of every picture in a folder; other files are passed over."""
+    try:
+        files = list(folder.iterdir())
+    except OSError as error:
+        raise DataError(f"folder {folder}: cannot be read: {error.strerror}") from error
+    for file in files:
+        if named := _PAIR_NAME.fullmatch(file.name):
+            yield int(named[1]), int(named[2]), file
+        elif file.suffix.lower() in {".png", ".jpg", ".jpeg"}:
+            raise DataError(f"picture {file}: its name is not like 0_12{file.suffix} (label, index); rename or move it")
+
+
+def split_pair(data: bytes, size: int, where: str) -> Pixels:
+    """Target and source of a pair picture: (2, size, size); `where` names it in errors."""
+    try:
+        with Image.open(BytesIO(data), formats=["PNG", "JPEG"]) as image:
+            paper = Image.new("RGBA", image.size, "white")  # under transparent parts
+            picture = Image.alpha_composite(paper, image.convert("RGBA")).convert("L")
+    except UnidentifiedImageError as error:
+        raise DataError(f"{where}: not a PNG or JPEG file") from error
+    except _ON_DAMAGED as error:
+        raise DataError(f"{where}: cannot be read: {getattr(error, 'strerror', None) or error}") from error
+    width, height = picture.size
+    if width != 2 * height:
+        raise DataError(f"{where}: {width}x{height} pixels; a pair is twice as wide as high")
+    boxes = ((0, 0, height, height), (height, 0, width, height))
+    halves = np.stack([np.asarray(picture.resize((size, size), Image.Resampling.LANCZOS, box)) for box in boxes])
+    for half, name in zip(halves, ("left (target)", "right (source)"), strict=True):
+        if is_blank(half):
+            raise DataError(f"{where}: its {name} half is blank; remove the file")
+    return halves
