@@ -308,6 +308,11 @@ class Balancer:
             self._rates.note_schedules()
             self._calls("on_run_start", run=self._run_info())
 
+    def begin_at(self, step: int) -> None:
+        """Count from `step` on, before the first step: for networks that were trained so far elsewhere."""
+        self.step = self.d_updates = self.g_updates = step
+        self.board.step = self.signals.step = step
+
     def end_epoch(self) -> None:
         """Fire `on_epoch_end`, once per epoch; a step of another epoch does it otherwise."""
         self.end_step()

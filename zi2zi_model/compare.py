@@ -10,8 +10,8 @@ import numpy as np
 from balancer.errors import ConfigError
 from zi2zi_model.inference import TrainedRun, load_run
 from zi2zi_model.measures import measure
-from zi2zi_model.model import SHEET_COLUMNS, spread
-from zi2zi_model.sheet import contact_sheet
+from zi2zi_model.model import SHEET_COLUMNS
+from zi2zi_model.sheet import contact_sheet, spread
 
 if TYPE_CHECKING:
     from PIL.Image import Image

@@ -6,7 +6,6 @@ from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
-import numpy.typing as npt
 import torch
 from PIL import Image
 from torch import Tensor, nn
@@ -23,7 +22,7 @@ from zi2zi_model.losses import category_loss, const_loss, l1_loss
 from zi2zi_model.networks import Discriminator, Generator
 from zi2zi_model.pair_data import from_pairs
 from zi2zi_model.settings import Zi2ziSettings
-from zi2zi_model.sheet import contact_sheet
+from zi2zi_model.sheet import contact_sheet, spread
 from zi2zi_model.start import start_from
 
 if TYPE_CHECKING:
@@ -215,9 +214,3 @@ def to_pixels(images: Tensor) -> Pixels:
     grey = images.float().mean(dim=1).add(1.0).mul(127.5).round().clamp(0, 255)
     pixels: Pixels = grey.to(torch.uint8).cpu().numpy()
     return pixels
-
-
-def spread(items: npt.NDArray[np.int64], count: int) -> npt.NDArray[np.int64]:
-    """At most `count` items, evenly spread; the same ones each time."""
-    chosen: npt.NDArray[np.int64] = items[np.linspace(0, len(items) - 1, min(count, len(items))).round().astype(int)]
-    return chosen

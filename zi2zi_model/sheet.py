@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Final
 
+import numpy as np
+import numpy.typing as npt
 from PIL import Image, ImageDraw, ImageFont
 
 from zi2zi_model.glyphs import Pixels
@@ -46,3 +48,9 @@ def contact_sheet(
             glyph = Image.fromarray(pixels).resize((side, side), Image.Resampling.LANCZOS)
             sheet.paste(glyph, (left + column * step, top))
     return sheet
+
+
+def spread(items: npt.NDArray[np.int64], count: int) -> npt.NDArray[np.int64]:
+    """At most `count` items, evenly spread; the same ones each time."""
+    chosen: npt.NDArray[np.int64] = items[np.linspace(0, len(items) - 1, min(count, len(items))).round().astype(int)]
+    return chosen
