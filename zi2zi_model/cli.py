@@ -14,6 +14,7 @@ from balancer.errors import ConfigError
 
 if TYPE_CHECKING:
     from zi2zi_model.data import GlyphData
+    from zi2zi_model.inference import TrainedRun
 
 app = typer.Typer(no_args_is_help=True, help="Commands of the model zi2zi.")
 data_app = typer.Typer(no_args_is_help=True, help="Build and inspect data sets.")
@@ -200,14 +201,14 @@ def infer(
         ends = [end.strip() for end in between.split(",")]
         if len(ends) != 2:
             raise ConfigError(f"--between {between}: two styles, such as 0,1")
-        rows = run.row(ends[0]), run.row(ends[1])
+        rows = _row(run, ends[0]), _row(run, ends[1])
         drawn = draw_between(run, Source(run, source), characters, rows, steps, out, size=side, frame=frame)
     else:
         drawn = draw_files(
             run,
             Source(run, source),
             characters,
-            run.row(style),
+            _row(run, style),
             out,
             size=side,
             frame=frame,
@@ -265,7 +266,7 @@ def make_font_file(
         run,
         Source(run, source),
         characters,
-        run.row(style),
+        _row(run, style),
         out,
         family=name or out.stem,
         keep_own=keep_own,
@@ -307,8 +308,6 @@ def evaluate_run(
 
     run = load_run(folder, device)
     result, sheet = evaluate(run, None if style is None else run.row(style))
-    if not result["styles"]:
-        raise ConfigError(f"run {run.name}: no held-out characters of style {style}")
     path = out or folder / "evaluation.png"
     write(path, png(np.asarray(sheet)))
     if as_json:
@@ -344,6 +343,14 @@ def compare_runs(
     print(f"picture:  {out}")
     print(f"runs:     {first} and {second}")
     print(f"see both: tensorboard --logdir {first.parent if first.parent == second.parent else first}")
+
+
+def _row(run: TrainedRun, style: str | None) -> int:
+    """A style's row, with a word where the run's data had none of it."""
+    row = run.row(style)
+    if row not in run.rows:
+        print(f"row {row} is no style that this run was trained on", file=sys.stderr)
+    return row
 
 
 def _say_lacking(lacking: dict[str, str]) -> None:

@@ -15,7 +15,7 @@ from balancer.errors import DataError
 from zi2zi_model import dataset
 from zi2zi_model.drawing import drawable
 from zi2zi_model.font_data import EMBEDDED_TARGETS, open_typeface
-from zi2zi_model.font_file import check, write_font
+from zi2zi_model.font_file import UNITS, check, write_font
 from zi2zi_model.glyphs import EM_BOX, Font, Pixels, Typeface
 from zi2zi_model.inference import Source, TrainedRun, batches
 from zi2zi_model.outlines import Outline, font_outline, trace
@@ -90,7 +90,16 @@ def make_font(
         outlines[character] = trace(picture, placement)
         if isinstance(source.typeface, Font):
             advance[character] = source.typeface.advance(character)
-    write_font(path, outlines, family=family, advance=advance, version=version, copyright=copyright, licence=licence)
+    write_font(
+        path,
+        outlines,
+        family=family,
+        advance=advance,
+        units=own.units_per_em if isinstance(own, Font) else UNITS,
+        version=version,
+        copyright=copyright,
+        licence=licence,
+    )
     overlap = check(path, pictures, placement)
     font = Font(path)
     shown = [there[i] for i in spread(np.arange(len(there)), PREVIEW)] if there else []

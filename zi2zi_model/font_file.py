@@ -19,9 +19,7 @@ from zi2zi_model.glyphs import BASELINE, Font, Pixels, Placement
 from zi2zi_model.outlines import Outline
 
 UNITS: Final = 1000
-ASCENT: Final = round(BASELINE * UNITS)
-DESCENT: Final = UNITS - ASCENT
-_CURVE_ERROR: Final = 1.0  # font units by which a quadratic curve may leave its cubic one
+_CURVE_ERROR: Final = 0.001  # em by which a quadratic curve may leave its cubic one
 _MOST_LETTERS: Final = 63  # of a PostScript name; longer family names also break older programs
 _MADE: Final = 3_786_912_000  # 2024-01-01 in seconds since 1904: the same glyphs give the same bytes
 
@@ -32,17 +30,19 @@ def write_font(
     *,
     family: str,
     advance: Mapping[str, float] | None = None,
+    units: int = UNITS,
     version: str = "1.000",
     copyright: str = "",
     licence: str = "",
 ) -> None:
-    """Write a TrueType font of 1000 units to the em, with one glyph for each character.
+    """Write a TrueType font with one glyph for each character.
 
     Args:
         path: of the file; it is replaced whole.
         glyphs: outline of each character, in em units. Spaces are added where they are not given.
         family: the font's name; any script.
         advance: width of each character in em, where it is not 1.
+        units: font units to the em; those of a font whose outlines are to stay exactly as they are.
         version: such as 1.000.
         copyright: of the glyphs, for the name table.
         licence: likewise.
@@ -56,6 +56,8 @@ def write_font(
         raise ConfigError(f"font version {version!r}: is a number such as 1.000")
     if not glyphs:
         raise ConfigError("a font needs at least one glyph")
+    ascent = round(BASELINE * units)
+    descent = units - ascent
     widths = dict(advance or {})
     drawn = dict(glyphs)
     for space, width in (("\u0020", 0.5), ("\u3000", 1.0)):
@@ -63,10 +65,10 @@ def write_font(
             drawn[space], widths[space] = Outline(), width
     characters = sorted(drawn, key=ord)
     names = {c: _glyph_name(c) for c in characters}
-    shapes = {".notdef": _shape(_BOX), **{names[c]: _shape(drawn[c]) for c in characters}}
-    widths_of = {".notdef": UNITS, **{names[c]: round(UNITS * widths.get(c, 1.0)) for c in characters}}
+    shapes = {".notdef": _shape(_BOX, units), **{names[c]: _shape(drawn[c], units) for c in characters}}
+    widths_of = {".notdef": units, **{names[c]: round(units * widths.get(c, 1.0)) for c in characters}}
 
-    builder = FontBuilder(UNITS, isTTF=True)
+    builder = FontBuilder(units, isTTF=True)
     builder.setupGlyphOrder([".notdef", *names.values()])
     builder.setupCharacterMap({ord(c): name for c, name in names.items()})
     builder.setupGlyf(shapes)
@@ -76,9 +78,9 @@ def write_font(
         {name: (width, getattr(table[name], "xMin", 0)) for name, width in widths_of.items()}
     )
     tops = {name: getattr(table[name], "yMax", 0) for name in widths_of}
-    builder.setupHorizontalHeader(ascent=ASCENT, descent=-DESCENT)
-    builder.setupVerticalHeader(ascent=UNITS // 2, descent=-UNITS // 2)
-    builder.setupVerticalMetrics({name: (UNITS, ASCENT - top) for name, top in tops.items()})
+    builder.setupHorizontalHeader(ascent=ascent, descent=-descent)
+    builder.setupVerticalHeader(ascent=units // 2, descent=-units // 2)
+    builder.setupVerticalMetrics({name: (units, ascent - top) for name, top in tops.items()})
     postscript = re.sub(r"[^A-Za-z0-9]", "", family) or "Font" + "".join(f"{ord(c):04X}" for c in family)[:40]
     builder.setupNameTable(
         {
@@ -95,10 +97,10 @@ def write_font(
     )
     builder.setupOS2(
         version=4,
-        sTypoAscender=ASCENT,
-        sTypoDescender=-DESCENT,
-        usWinAscent=max(ASCENT, *tops.values()),
-        usWinDescent=max(DESCENT, *(-getattr(table[name], "yMin", 0) for name in widths_of)),
+        sTypoAscender=ascent,
+        sTypoDescender=-descent,
+        usWinAscent=max(ascent, *tops.values()),
+        usWinDescent=max(descent, *(-getattr(table[name], "yMin", 0) for name in widths_of)),
         fsSelection=0x40,
         achVendID="    ",
     )
@@ -136,9 +138,9 @@ def check(path: Path, pictures: Mapping[str, Pixels], placement: Placement) -> d
     }
 
 
-def _shape(outline: Outline) -> Any:
+def _shape(outline: Outline, units: int) -> Any:
     pen = TTGlyphPen(None)
-    outline.draw(Cu2QuPen(pen, _CURVE_ERROR), scale=UNITS)
+    outline.draw(Cu2QuPen(pen, _CURVE_ERROR * units), scale=units)
     return pen.glyph()
 
 

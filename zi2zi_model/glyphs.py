@@ -126,7 +126,9 @@ def reframe(picture: Pixels, placed: Placement, wanted: Placement, size: int) ->
     sheet = Image.new("L", (side + 2 * margin,) * 2, 255)
     sheet.paste(Image.fromarray(picture), (margin, margin))
     box = (left + margin, top + margin, right + margin, bottom + margin)
-    return np.asarray(sheet.resize((size, size), Image.Resampling.BICUBIC, box=box))
+    # Reduced as fonts' glyphs are; enlarged or kept, as smoothly as can be.
+    how = Image.Resampling.HAMMING if right - left > 1.5 * size else Image.Resampling.BICUBIC
+    return np.asarray(sheet.resize((size, size), how, box=box))
 
 
 class Typeface(Protocol):

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import re
+import unicodedata
+import warnings
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Final
@@ -16,7 +18,8 @@ from zi2zi_model.glyphs import EM_BOX, InkBox, Pixels, Placement, ink_extent, is
 
 SUFFIXES: Final = (".png", ".jpg", ".jpeg")
 _CODE: Final = re.compile(r"(?:u\+|uni|u|0x)?([0-9a-f]{4,6})(?:[ _-].*)?", re.IGNORECASE | re.DOTALL)
-_MOST_PIXELS: Final = 4096 * 4096
+_MOST_SIDE: Final = 4096
+_PALEST_INK: Final = 191  # what `ink_extent` still takes for ink: as dark an edge is no paper
 _ON_DAMAGED: Final = (OSError, SyntaxError, ValueError, EOFError, Image.DecompressionBombError)
 
 
@@ -38,7 +41,10 @@ class Pictures:
         folder = Path(folder)
         self.name = folder.absolute().name
         try:
-            files = sorted(path for path in folder.iterdir() if path.suffix.lower() in SUFFIXES)
+            # `._永.png` is what macOS puts beside a file on disks of other systems: no picture.
+            files = sorted(
+                path for path in folder.iterdir() if path.suffix.lower() in SUFFIXES and not path.name.startswith("._")
+            )
         except OSError as error:
             raise DataError(f"folder {folder}: cannot be read: {error.strerror}") from error
         self._files: dict[str, Path] = {}
@@ -102,7 +108,7 @@ class Pictures:
         if character not in self._boxes:
             square = self._square(character)
             box = None
-            if not is_blank(square):
+            if not is_blank(square) and square.min() <= _PALEST_INK:
                 left, top, right, bottom = ink_extent(square)
                 (x, y), (x2, y2) = EM_BOX.to_em(left, bottom), EM_BOX.to_em(right, top)
                 box = InkBox(x, y, x2, y2)
@@ -119,8 +125,9 @@ class Pictures:
     def _square(self, character: str) -> Pixels:
         path = self._files[character]
         try:
-            with Image.open(path, formats=["PNG", "JPEG"]) as image:
-                if image.width * image.height > _MOST_PIXELS:
+            # What Pillow warns of is damaged metadata, and sizes that are refused here.
+            with warnings.catch_warnings(action="ignore"), Image.open(path, formats=["PNG", "JPEG"]) as image:
+                if max(image.size) > _MOST_SIDE:
                     raise DataError(f"picture {path}: {image.width}x{image.height} pixels; make it smaller")
                 upright = ImageOps.exif_transpose(image)
                 if upright.mode.startswith("I"):  # 16 bits of grey, which convert would clip
@@ -133,8 +140,9 @@ class Pictures:
         except _ON_DAMAGED as error:
             raise DataError(f"picture {path}: cannot be read: {getattr(error, 'strerror', None) or error}") from error
         edge = np.concatenate([grey[0], grey[-1], grey[:, 0], grey[:, -1]])
-        if np.median(edge) < 128:
-            raise DataError(f"picture {path}: its edge is dark; invert it, since ink is dark and paper light")
+        if np.median(edge) <= _PALEST_INK:
+            why = "its edge is dark; invert it, or brighten it until paper is white, or leave paper around the glyph"
+            raise DataError(f"picture {path}: {why}")
         height, width = grey.shape
         square = np.full((max(height, width),) * 2, 255, np.uint8)
         top, left = (len(square) - height) // 2, (len(square) - width) // 2
@@ -145,6 +153,8 @@ class Pictures:
 def character_named(stem: str) -> str | None:
     """The character that a file's stem names: itself or its code point, perhaps with more after a space, _ or -."""
     first, rest = stem[:1], stem[1:]
+    if rest and len(composed := unicodedata.normalize("NFC", stem)) == 1:  # macOS may write が as か and a mark
+        return composed
     if first and not rest:
         return first
     if first and not first.isascii() and re.match(r"[ _-]", rest):

@@ -1,0 +1,172 @@
+"""Data-set folders: what was built comes back, every change is noticed, and what is in them can be read off."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from PIL import Image
+
+from balancer.errors import DataError
+from zi2zi_model import data_report, dataset
+from zi2zi_model.data import GlyphData
+from zi2zi_model.font_data import EMBEDDED_SOURCE, EMBEDDED_TARGETS, from_fonts
+from zi2zi_model.pair_data import from_pairs
+
+Cli = Callable[..., Any]
+
+
+@pytest.fixture(scope="module")
+def data() -> GlyphData:
+    return from_fonts(targets=[EMBEDDED_TARGETS[0], EMBEDDED_SOURCE], size=32, max_characters=60)
+
+
+@pytest.fixture(scope="module")
+def built(data: GlyphData, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("data") / "set"
+    dataset.save(data, folder)
+    return folder
+
+
+def test_what_was_built_comes_back(data: GlyphData, built: Path) -> None:
+    again = dataset.load(built)
+    for name in ("source", "target", "target_index", "held_out"):
+        assert np.array_equal(getattr(again, name), getattr(data, name))
+    assert again.record == data.record
+    assert again.typefaces == data.typefaces
+    assert again.summary == data.summary
+
+
+def test_pairs_come_back(data: GlyphData, tmp_path: Path) -> None:
+    (tmp_path / "pairs").mkdir()
+    for index in range(40):
+        pair = np.hstack([data.target[data.target_index[index, 0]], data.source[index]])
+        Image.fromarray(pair).save(tmp_path / "pairs" / f"3_{index}.png")
+    pairs = from_pairs(tmp_path / "pairs", size=32)
+    dataset.save(pairs, tmp_path / "set")
+    assert dataset.load(tmp_path / "set").record == pairs.record
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.sampled_from([dataset.MANIFEST, dataset.GLYPHS]), st.integers(0), st.integers(0, 7))
+def test_a_flipped_bit_is_noticed(
+    built: Path, tmp_path_factory: pytest.TempPathFactory, name: str, at: int, bit: int
+) -> None:
+    folder = tmp_path_factory.mktemp("flip") / "set"
+    shutil.copytree(built, folder)
+    contents = bytearray((folder / name).read_bytes())
+    contents[at % len(contents)] ^= 1 << bit
+    (folder / name).write_bytes(contents)
+    with pytest.raises(DataError, match=rf"data set .*{name} was changed or damaged since it was made; build it again"):
+        dataset.load(folder)
+
+
+def test_changes_by_hand_are_noticed(data: GlyphData, built: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "set"
+    shutil.copytree(built, folder)
+    text = (folder / dataset.MANIFEST).read_text(encoding="utf-8")
+    (folder / dataset.MANIFEST).write_text(text.replace(data.characters[0], "龘"), encoding="utf-8")
+    with pytest.raises(DataError, match=r"dataset\.json was changed"):
+        dataset.load(folder)
+    (folder / dataset.MANIFEST).write_text("[]")
+    with pytest.raises(DataError, match=r"dataset\.json was changed"):
+        dataset.load(folder)
+    (folder / dataset.MANIFEST).write_text(text, encoding="utf-8")
+    other = tmp_path / "other"
+    dataset.save(from_fonts(size=32, max_characters=50), other)
+    shutil.copy(other / dataset.GLYPHS, folder)
+    with pytest.raises(DataError, match=r"glyphs\.npz was changed"):
+        dataset.load(folder)
+    (folder / dataset.GLYPHS).unlink()
+    with pytest.raises(DataError, match=r"glyphs\.npz cannot be read"):
+        dataset.load(folder)
+    with pytest.raises(DataError, match="no data set there"):
+        dataset.load(tmp_path)
+
+
+def test_a_folder_in_use_is_left_alone(data: GlyphData, built: Path, tmp_path: Path) -> None:
+    before = (built / dataset.MANIFEST).read_bytes()
+    with pytest.raises(DataError, match="exists already; choose another --out"):
+        dataset.save(data, built)
+    assert (built / dataset.MANIFEST).read_bytes() == before
+    (tmp_path / "file").write_text("in the way")
+    with pytest.raises(DataError, match="cannot be written"):
+        dataset.save(data, tmp_path / "file" / "set")
+
+
+def test_figures_say_what_is_there(data: GlyphData) -> None:
+    figures = data_report.report(data)
+    assert figures["characters"] == 60
+    style = figures["style"]["target.ttf"]
+    assert style["training"] + style["held out"] == 60
+    assert style["coverage"]["big5-1"] == pytest.approx(60 / 5401)
+    assert style["repeated"] == []
+    assert 0 < style["ink"]["least"] < style["ink"]["mean"] < style["ink"]["most"] < 1
+    # Aligned: the mean boxes of source and target have the same area.
+    boxes = [figures["source"]["box"], style["box"]]
+    assert boxes[0]["width"] * boxes[0]["height"] == pytest.approx(boxes[1]["width"] * boxes[1]["height"], rel=0.1)
+
+
+def test_repeated_glyphs_are_found(data: GlyphData) -> None:
+    target = data.target.copy()
+    target[data.target_index[5, 0]] = target[data.target_index[9, 0]]
+    twice = GlyphData(**_with(data, target=target))
+    assert data_report.report(twice)["style"]["target.ttf"]["repeated"] == [[data.characters[5], data.characters[9]]]
+
+
+def _with(data: GlyphData, **changed: Any) -> dict[str, Any]:
+    return {name: changed.get(name, getattr(data, name)) for name in GlyphData.__dataclass_fields__}
+
+
+def test_building_showing_and_training(tmp_path: Path, cli: Cli) -> None:
+    folder = tmp_path / "set"
+    text = tmp_path / "mine.txt"
+    text.write_text("永和井今凶匹反少引斤比父丙乏他凹包去叫囚巨弘旦玄用皿禾伊件先龘", encoding="utf-8")
+    build = ["zi2zi", "data", "build", "--targets", EMBEDDED_TARGETS[0], "--source", EMBEDDED_SOURCE]
+    result = cli(*build, "--charset", text, "--held-out", "0.2", "--out", folder)
+    assert result.status == 0, result.err
+    assert "lacks 1 of the characters asked for" in result.out
+    shown = cli("zi2zi", "data", "show", folder)
+    assert "source.ttf lacks 1 asked for (not in the font): 龘" in shown.out
+    assert "drawn alike" not in shown.out
+    with Image.open(folder.with_name("set.png")) as sheet:
+        assert sheet.width > 100
+    figures = json.loads(cli("zi2zi", "data", "show", folder, "--out", tmp_path / "s.png", "--json").out)
+    assert figures["missing"]["target.ttf"] == {"not in the font": "龘"}
+    run = tmp_path / "run"
+    train = ["train", "--plugins", "", "--steps", "2", "--quiet", "--device", "cpu"]
+    assert cli(*train, "--set", f"model.data={folder}", "--out", run).status == 0
+    refused = cli(*train, "--set", f"model.data={folder}", "--set", "model.image_size=128", "--out", tmp_path / "no")
+    assert (refused.status, "build it with --size 128" in refused.err) == (2, True)
+    shutil.rmtree(folder)
+    cli(*build, "--charset", "demo", "--out", folder)
+    gone = cli("train", "--resume", run, "--steps", "4")
+    assert gone.status == 2
+    assert "the data has changed (training items" in gone.err
+    assert "--allow-change data" in gone.err
+    assert cli("train", "--resume", run, "--steps", "4", "--allow-change", "data", "--quiet").status == 0
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["--pairs", "a", "--obj", "b"], "--pairs and --obj: give one of them"),
+        (["--val-obj", "b"], "--val-obj goes with --obj"),
+        (["--align", "left"], "--align left: is font or none"),
+        (["--held-out", "1.5"], "a share between 0 and 1"),
+        (["--source", "none.ttf", "--targets", "none.ttf"], "none.ttf: cannot be read"),
+        (["--source", "none.ttf"], "no target font"),
+        (["--obj", "none.obj"], "none.obj: cannot be read"),
+    ],
+)
+def test_what_cannot_be_built_is_said_in_one_line(tmp_path: Path, cli: Cli, arguments: list[str], said: str) -> None:
+    result = cli("zi2zi", "data", "build", *arguments, "--out", tmp_path / "set")
+    assert (result.status, said in result.err, result.err.count("\n")) == (2, True, 1), result.err
+    assert not (tmp_path / "set").exists()
