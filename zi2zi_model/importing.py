@@ -47,6 +47,8 @@ def import_run(
     if model.get("start"):
         raise ConfigError("model.start: an import starts from the files given; leave it out")
     port = read_port(generator, discriminator)
+    if port.discriminator is None and "image_size" in model:
+        port.settings["image_size"] = model["image_size"]  # without D it is a guess
     for key, value in port.settings.items():
         if model.get(key, value) != value:
             raise ConfigError(f"model.{key} = {model[key]!r}: {generator.name} has {value!r}; leave it out")

@@ -56,6 +56,12 @@ class Generator(nn.Module):
             )
             for level in range(innermost, 0, -1)
         )
+        # Levels whose attention the decoder's map goes through as well: the bottleneck has no such map.
+        self._attended_again: Final = frozenset(
+            level
+            for level in settings.attention_levels
+            if settings.attention_decoder and level < innermost and channels[level] == channels[level - 1]
+        )
         self.apply(_initialise)
         self._frozen_encoder: Final = settings.freeze_encoder
         if self._frozen_encoder:
@@ -78,11 +84,19 @@ class Generator(nn.Module):
         code, skips = self._encode(source)
         tiled = vectors[:, :, None, None].expand(-1, -1, code.shape[2], code.shape[3])
         x = torch.cat([tiled.to(code.dtype), code], 1)
-        for level, skip in zip(self.decoder, [*reversed(skips), None], strict=True):
-            x = level(x)
+        for index, skip in enumerate([*reversed(skips), None]):
+            x = self.decoder[index](x)
+            level = len(self.decoder) - index
+            if level in self._attended_again:
+                x = self._attention(level)(x)
             if skip is not None:
                 x = torch.cat([skip, x], 1) if self.concat else skip + x
         return torch.tanh(x), code
+
+    def _attention(self, level: int) -> nn.Module:
+        encoder = self.encoder[level - 1]
+        assert isinstance(encoder, _EncoderLevel)
+        return encoder.attention
 
     def encode(self, source: Tensor) -> Tensor:
         """The bottleneck code (B, C', S/2^downs, S/2^downs) of images (B, C, S, S), before the style joins."""

@@ -156,6 +156,7 @@ def _g_settings(g: Weights, path: Path) -> dict[str, Any]:
         "decoder": "pixelshuffle" if shuffles else "transposed",
         "norm": "batch" if any(key.endswith("running_mean") for key in g) else "instance",
         "skips": "concat" if up[1 if shuffles else 0] == 2 * width else "add",
+        "attention_decoder": bool(attention),
         "attention": ",".join(map(str, attention)) or "none",
         "styles": styles,
         "style_dim": style_dim,
@@ -275,7 +276,7 @@ def _scale_attention(g: Weights, settings: Zi2ziSettings) -> list[str]:
     """Work the port's scaling of dot products by 1/sqrt(C/8) into the queries; what to know about attention.
 
     max32002/zi2zi-pytorch at 010be43 (December 2025) scales, and where a block keeps the channel count, it puts its
-    decoder's map through the same attention again. Its bottleneck, which has no such map, is matched exactly.
+    decoder's map through the same attention again, as `attention_decoder` has it.
     """
     remarks = []
     channels = (settings.channels, *settings.level_channels)
@@ -284,12 +285,7 @@ def _scale_attention(g: Weights, settings: Zi2ziSettings) -> list[str]:
         gamma = g[f"{block}.gamma"].item()
         for part in ("weight", "bias"):
             g[f"{block}.query.{part}"] = g[f"{block}.query.{part}"] / math.sqrt(channels[level] // 8)
-        if gamma and level < settings.downs and channels[level] == channels[level - 1]:
-            remarks.append(
-                f"self-attention of level {level} (gamma {gamma:.3g}) also acts on the decoder's map in the port, "
-                "here only on the encoder's: drawings will differ, the more so the larger gamma"
-            )
-        elif gamma and level < settings.downs:
+        if gamma and level < settings.downs and channels[level] != channels[level - 1]:
             remarks.append(
                 f"self-attention of level {level} (gamma {gamma:.3g}) is taken as acting on the encoder's map alone, "
                 "which the file does not tell"

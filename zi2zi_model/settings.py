@@ -72,8 +72,8 @@ def _absolute(path: Path) -> Path:
 # What a run hands on to one that starts from it.
 _HANDED_ON: Final = (
     "preset", "image_size", "channels", "downs", "g_channels", "max_channels", "decoder", "norm", "skips", "attention",
-    "dropout", "style_dim", "d_channels", "d_head", "spectral_norm", "adversarial", "lambda_l1", "lambda_const",
-    "lambda_category",
+    "attention_decoder", "dropout", "style_dim", "d_channels", "d_head", "spectral_norm", "adversarial", "lambda_l1",
+    "lambda_const", "lambda_category",
 )  # fmt: skip
 
 
@@ -159,6 +159,11 @@ class Zi2ziSettings(Settings):
         description="G's self-attention: none; deep (or 512): the bottleneck and level 5, both at 512 channels in the "
         "zi2zi preset (source document); middle (or 256): levels 3 and 4, at 256 and 512 channels (its remedy); or "
         "levels such as 5 or 3,4, level k being the map after k halvings. A 1x1 map has nothing to attend to.",
+    )
+    attention_decoder: bool = Field(
+        False,
+        description="Where a level with attention keeps the channel count, put the decoder's map through it too, "
+        "before the skip joins. Networks imported from max32002/zi2zi-pytorch have it so.",
     )
     dropout: float = Field(
         0.0,
