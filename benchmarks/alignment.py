@@ -3,8 +3,8 @@
     python benchmarks/alignment.py [--source FONT --targets FONT,FONT] [--steps 1200] [--seeds 0,1]
 
 Each setting trains the plain baseline (tiny preset, lambda_adv 1) on the same characters. Every held-out output is then
-shown in the em box of its font, as the font itself would be, and compared there: aligned outputs are resampled for
-that, which costs them a little sharpness. A third setting adds paired augmentation to the alignment.
+shown in the em box of its font at twice the size, as the font itself would be, and compared there: both ways are
+resampled alike. A third setting adds paired augmentation to the alignment.
 """
 
 from __future__ import annotations
@@ -23,9 +23,10 @@ from balancer.config import make_config
 from balancer.run import train
 from zi2zi_model.evaluation import MEANING, judge
 from zi2zi_model.font_data import EMBEDDED_SOURCE, EMBEDDED_TARGETS, open_typeface
-from zi2zi_model.glyphs import EM_BOX, draw_glyph, reframe
+from zi2zi_model.glyphs import EM_BOX, Pixels, draw_glyph, reframe
 from zi2zi_model.inference import load_run
 
+ENLARGED = 2
 SETTINGS: dict[str, dict[str, Any]] = {
     "aligned": {},
     "raw em boxes": {"align": "none"},
@@ -44,13 +45,18 @@ def figures(folder: Path, targets: list[Path]) -> list[dict[str, float]]:
         drawn = run.draw(source, torch.from_numpy(label))
         placement = run.placement(index)
         assert placement is not None
-        size = run.data.size
-        output = drawn if placement == EM_BOX else np.stack([reframe(g, placement, EM_BOX, size) for g in drawn])
+        size = ENLARGED * run.data.size
+        output = np.stack([reframe(glyph, placement, EM_BOX, size) for glyph in drawn])
         characters = [run.data.characters[row] for row, _ in items]
         target = np.stack([draw_glyph(typeface, c, size, EM_BOX) for c in characters])
-        references = np.concatenate([run.data.source, target])
+        references = np.concatenate([enlarged(run.data.source, size), target])
         rows.append(judge(output, target, characters, references, [*run.data.characters, *characters])[0])
     return rows
+
+
+def enlarged(pictures: Pixels, size: int) -> Pixels:
+    """Pictures at the size of the common frame."""
+    return np.stack([reframe(picture, EM_BOX, EM_BOX, size) for picture in pictures])
 
 
 def main() -> None:

@@ -152,7 +152,7 @@ def train(judge: str, network: nn.Module, glyphs: Glyphs, classes: int) -> None:
             logits = head(network(shifted(ink)))
         loss = F.cross_entropy(logits, labels[chosen])
         optimizer.zero_grad()
-        loss.backward()
+        loss.backward()  # type: ignore[no-untyped-call]
         optimizer.step()
         schedule.step()
         if step % 200 == 0 or step == steps - 1:
@@ -208,7 +208,7 @@ def measure_style(network: nn.Module, unseen: Glyphs, trained: Glyphs) -> tuple[
                 if glyphs is trained:
                     nearest = torch.cdist(features(network, one).mean(0, keepdim=True), means).argmin()
                     right.append(int(nearest) == font)
-    figures = {}
+    figures: dict[str, float] = {}
     for name, values in rows.items():
         figures |= {
             f"{name}: mean": float(np.mean(values)),

@@ -121,7 +121,7 @@ class GlyphData:
     def summary(self) -> tuple[str, ...]:
         """What was built, for the user: one line of figures, then one for each thing worth knowing."""
         megabytes = (self.source.nbytes + self.target.nbytes) / 1e6
-        figures = ", ".join(f"{count} {name}" for name, count in self.counts.items())
+        figures = ", ".join(f"{n} {name if n != 1 else name.removesuffix('s')}" for name, n in self.counts.items())
         lacks = (
             f"{font} lacks {sum(map(len, reasons.values()))} of the characters asked for"
             for font, reasons in self.missing.items()

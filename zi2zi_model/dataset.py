@@ -7,7 +7,6 @@ import json
 from io import BytesIO
 from pathlib import Path
 from typing import Any, Final
-from zipfile import BadZipFile
 
 import numpy as np
 
@@ -57,9 +56,14 @@ def save(data: GlyphData, folder: Path) -> None:
             "held_out": [name for name, out in zip(data.characters, data.held_out, strict=True) if out],
             "characters": list(data.characters),
         }
-        write_atomically(folder / GLYPHS, glyphs)
         text = json.dumps({**body, "sha256": _seal(body)}, ensure_ascii=False, indent=1)
-        write_atomically(folder / MANIFEST, text.encode() + b"\n")
+        manifest = text.encode(errors="surrogatepass") + b"\n"  # a path may be bytes that are no text
+        write_atomically(folder / GLYPHS, glyphs)
+        try:
+            write_atomically(folder / MANIFEST, manifest)
+        except OSError:
+            (folder / GLYPHS).unlink()
+            raise
     except OSError as error:
         raise DataError(f"data set {folder}: cannot be written: {error.strerror}") from error
 
@@ -81,7 +85,7 @@ def load(folder: Path) -> GlyphData:
     try:
         with np.load(BytesIO(glyphs), allow_pickle=False) as arrays:
             held = {name: arrays[name] for name in ("source", "target", "target_index", "held_out")}
-    except (ValueError, KeyError, BadZipFile) as error:  # a manifest that was made to fit it
+    except Exception as error:  # whatever zipfile and numpy meet, where a manifest was made to fit what is no archive
         raise _changed(folder, GLYPHS) from error
     return GlyphData(
         characters=tuple(manifest["characters"]),

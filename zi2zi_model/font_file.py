@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from io import BytesIO
 from pathlib import Path
 from typing import Any, Final
@@ -15,12 +16,18 @@ from fontTools.pens.ttGlyphPen import TTGlyphPen
 
 from balancer.errors import ConfigError
 from balancer.files import write_atomically
+from zi2zi_model.charsets import load_charset
 from zi2zi_model.glyphs import BASELINE, Font, Pixels, Placement
 from zi2zi_model.outlines import Outline
 
 UNITS: Final = 1000
 _CURVE_ERROR: Final = 0.001  # em by which a quadratic curve may leave its cubic one
-_MOST_LETTERS: Final = 63  # of a PostScript name; longer family names also break older programs
+_MOST_LETTERS: Final = 31  # of a family name, in UTF-16: Windows' LOGFONT has no room for more
+_MOST_ASCII: Final = 63 - len("-Regular")  # of a PostScript name's family
+_MOST_GLYPHS: Final = 65_535
+# Bit of a Windows code page, its codec, and the charset of its everyday characters.
+_CODE_PAGES: Final = ((17, "shift_jis", "jis-1"), (18, "gb2312", "gb2312-1"), (20, "big5", "big5-1"))
+_NEARLY_ALL: Final = 0.95
 _MADE: Final = 3_786_912_000  # 2024-01-01 in seconds since 1904: the same glyphs give the same bytes
 
 
@@ -48,12 +55,9 @@ def write_font(
         licence: likewise.
 
     Raises:
-        ConfigError: a name that fonts cannot have, no glyphs, or a file that cannot be written.
+        ConfigError: what `refuse` refuses, no glyphs or too many, or a file that cannot be written.
     """
-    if not family.strip() or len(family) > _MOST_LETTERS - len("-Regular"):
-        raise ConfigError(f"font name {family!r}: give one of 1 to {_MOST_LETTERS - len('-Regular')} letters")
-    if not re.fullmatch(r"\d+\.\d+", version):
-        raise ConfigError(f"font version {version!r}: is a number such as 1.000")
+    refuse(path, family, version)
     if not glyphs:
         raise ConfigError("a font needs at least one glyph")
     ascent = round(BASELINE * units)
@@ -64,6 +68,8 @@ def write_font(
         if space not in drawn:
             drawn[space], widths[space] = Outline(), width
     characters = sorted(drawn, key=ord)
+    if len(characters) >= _MOST_GLYPHS:  # `.notdef` is one
+        raise ConfigError(f"{len(characters)} characters: a font holds {_MOST_GLYPHS - 1} at most; leave some out")
     names = {c: _glyph_name(c) for c in characters}
     shapes = {".notdef": _shape(_BOX, units), **{names[c]: _shape(drawn[c], units) for c in characters}}
     widths_of = {".notdef": units, **{names[c]: round(units * widths.get(c, 1.0)) for c in characters}}
@@ -81,7 +87,7 @@ def write_font(
     builder.setupHorizontalHeader(ascent=ascent, descent=-descent)
     builder.setupVerticalHeader(ascent=units // 2, descent=-units // 2)
     builder.setupVerticalMetrics({name: (units, ascent - top) for name, top in tops.items()})
-    postscript = re.sub(r"[^A-Za-z0-9]", "", family) or "Font" + "".join(f"{ord(c):04X}" for c in family)[:40]
+    postscript = _postscript_name(family)
     builder.setupNameTable(
         {
             "copyright": copyright,
@@ -101,11 +107,14 @@ def write_font(
         sTypoDescender=-descent,
         usWinAscent=max(ascent, *tops.values()),
         usWinDescent=max(descent, *(-getattr(table[name], "yMin", 0) for name in widths_of)),
-        fsSelection=0x40,
+        fsSelection=0x40 | 0x80,  # regular; lines are spaced by the typographic metrics
+        fsType=0,  # may be embedded
         achVendID="    ",
     )
     builder.font["OS/2"].recalcUnicodeRanges(builder.font)
     builder.font["OS/2"].recalcCodePageRanges(builder.font)
+    if pages := code_pages(characters):
+        builder.font["OS/2"].setCodePageRanges(pages)
     builder.setupPost()
     builder.updateHead(fontRevision=float(version), created=_MADE, modified=_MADE)
     builder.font.recalcTimestamp = False
@@ -116,6 +125,39 @@ def write_font(
         write_atomically(path, file.getvalue())
     except OSError as error:
         raise ConfigError(f"--out {path}: cannot be written: {error.strerror or error}") from None
+
+
+def refuse(path: Path, family: str, version: str = "1.000") -> None:
+    """Refuse what a font cannot be called, and a place where none can be, before glyphs are drawn for it.
+
+    Raises:
+        ConfigError: which of them, and why.
+    """
+    letters = len(family.encode("utf-16-le", "replace")) // 2
+    if not (family.strip() and family.isprintable() and letters <= _MOST_LETTERS):
+        raise ConfigError(f"font name {family!r}: give one of 1 to {_MOST_LETTERS} printable letters")
+    if not re.fullmatch(r"\d{1,3}\.\d{1,3}", version, re.ASCII):
+        raise ConfigError(f"font version {version!r}: is a number such as 1.000")
+    if path.is_dir():
+        raise ConfigError(f"--out {path}: is a folder; add the file's name")
+
+
+def code_pages(characters: Iterable[str]) -> set[int]:
+    """OS/2 bits of the East Asian code pages that a font of these characters serves.
+
+    It does where its ideographs are the code page's own, or where it has nearly all of the everyday ones.
+    fontTools goes by single characters (央, ㄅ, エ), which a font of other scope may lack or hold by chance.
+    """
+    ideographs = {c for c in characters if "\u4e00" <= c <= "\u9fff"}
+    if not ideographs:
+        return set()
+    served = set()
+    for bit, codec, charset in _CODE_PAGES:
+        own = sum(bool(c.encode(codec, "ignore")) for c in ideographs) / len(ideographs)
+        everyday = load_charset(charset)
+        if own >= _NEARLY_ALL or len(ideographs.intersection(everyday)) >= _NEARLY_ALL * len(everyday):
+            served.add(bit)
+    return served
 
 
 def overlap(one: Pixels, two: Pixels) -> float:
@@ -142,6 +184,16 @@ def _shape(outline: Outline, units: int) -> Any:
     pen = TTGlyphPen(None)
     outline.draw(Cu2QuPen(pen, _CURVE_ERROR * units), scale=units)
     return pen.glyph()
+
+
+def _postscript_name(family: str) -> str:
+    """ASCII letters and digits, other letters by their code; families of different letters share none."""
+    name = "".join(c if c.isascii() else f"{ord(c):04X}" for c in family if c.isalnum() or not c.isascii())
+    if not name[:1].isalpha():
+        name = f"Font{name}"
+    if len(name) > _MOST_ASCII or name == "Font":
+        name = f"{name[:40]}{hashlib.sha256(family.encode()).hexdigest()[:12]}"
+    return name
 
 
 def _glyph_name(character: str) -> str:

@@ -332,8 +332,10 @@ def draw_glyph(typeface: Typeface, character: str, size: int, placement: Placeme
 
 
 def ink_extent(pixels: Pixels) -> tuple[float, float, float, float]:
-    """Left, top, right and bottom of the ink in a picture (S, S) that shows some, in the frame."""
-    box = Image.fromarray(255 - pixels).point(_INK).getbbox()
+    """Left, top, right and bottom of the ink in a picture (S, S) that is not blank, in the frame."""
+    ink = Image.fromarray(255 - pixels)
+    # A faint picture has no place that is a quarter covered: then half of its darkest counts.
+    box = ink.point(_INK).getbbox() or ink.point([v >= (255 - int(pixels.min())) / 2 for v in range(256)]).getbbox()
     assert box is not None
     left, top, right, bottom = (edge / pixels.shape[0] for edge in box)
     return left, top, right, bottom

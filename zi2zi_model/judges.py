@@ -109,8 +109,16 @@ def load(judge: str) -> nn.Module:
 
 @cache
 def record() -> dict[str, Any]:
-    """How the judges were made and what they were measured to do."""
-    loaded: dict[str, Any] = json.loads((WEIGHTS / RECORD).read_text(encoding="utf-8"))
+    """How the judges were made and what they were measured to do.
+
+    Raises:
+        DataError: it is missing or damaged.
+    """
+    path = WEIGHTS / RECORD
+    try:
+        loaded: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise DataError(f"judge record {path}: missing or damaged; install balancer again") from error
     return loaded
 
 

@@ -113,11 +113,13 @@ class Zi2zi(GanModel):
         return {**self.data.record, "rows": [label + self.settings.style_offset for label in self.data.labels]}
 
     def remarks(self) -> Sequence[str]:
+        remarks = [*self.data.summary]
         embedded = self.settings.source is None and self.settings.pairs is None
         if embedded and (self.settings.targets or self.settings.charset != "big5-1"):
-            only = f"without model.source only the {len(CHARSETS['demo']())} embedded characters are there"
-            return *self.data.summary, only
-        return self.data.summary
+            remarks.append(f"without model.source only the {len(CHARSETS['demo']())} embedded characters are there")
+        if self.settings.shuffle_labels and len(self.data.labels) == 1:
+            remarks.append("shuffle_labels does nothing with one style")
+        return remarks
 
     def counts(self) -> dict[str, int]:
         return self.data.counts
@@ -187,11 +189,11 @@ def augment(pictures: Tensor, shift: float, scale: float) -> Tensor:
     draw_from = torch.rand(3, count) * 2 - 1
     factor = 1 / (1 + scale * draw_from[2])
     zero = torch.zeros(count)
-    # affine_grid measures from the middle, in half sides.
+    # affine_grid measures from the middle, in half sides, and leads from a moved place back to where its ink was.
     matrix = torch.stack(
         [
-            torch.stack([factor, zero, 2 * shift * draw_from[0]], 1),
-            torch.stack([zero, factor, 2 * shift * draw_from[1]], 1),
+            torch.stack([factor, zero, factor * 2 * shift * draw_from[0]], 1),
+            torch.stack([zero, factor, factor * 2 * shift * draw_from[1]], 1),
         ],
         1,
     )

@@ -15,6 +15,7 @@ from balancer.errors import DataError
 MOST_BYTES: Final = 4 * 2**30
 MOST_PICTURE_BYTES: Final = 64 * 2**20
 _MOST_STEPS: Final = 5_000_000  # opcodes in one pickle; an example takes about seven, an empty list 56 bytes of memory
+_MOST_INTEGER: Final = 8  # bytes; longer ones could all share one hash, and a dict of those takes hours
 _MOST_TEXT: Final = 1000  # bytes of a class's name or a dict's key
 
 # Opcodes by what they build; a number is how many bytes their value, or their length, takes.
@@ -168,7 +169,7 @@ def _load(data: mmap.mmap) -> Any:
         elif code in (pickle.INT, pickle.LONG):
             stack.append(_whole(data))
         elif code == pickle.LONG1:
-            stack.append(int.from_bytes(_read(data, _number(data, 1)), "little", signed=True))
+            stack.append(int.from_bytes(_read(data, _number(data, 1), _MOST_INTEGER), "little", signed=True))
         elif code == pickle.STRING:
             stack.append(_quoted(data))
         elif code == pickle.PUT:
@@ -236,7 +237,10 @@ def _dict(items: list[Any]) -> dict[Any, Any]:
 def _wanted(module: Any, name: Any) -> _Refused:
     what = f"{module}.{name}" if isinstance(module, str) and isinstance(name, str) else "a class or function"
     if what == "_codecs.encode":
-        return _Refused("Python 3 wrote it in a protocol before 3, which needs code to read it; write it in protocol 4")
+        return _Refused(
+            "Python 3 wrote it in a protocol before 3, which takes code to read; if you trust it, load it with Python "
+            "and write it again: pickle.dump(example, file, protocol=4)"
+        )
     return _Refused(f"asks for {ascii(what[:100])[1:-1]}, which is never loaded; only labels and picture bytes are")
 
 

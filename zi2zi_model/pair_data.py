@@ -6,20 +6,21 @@ import hashlib
 import re
 from collections.abc import Iterator, Sequence
 from io import BytesIO
+from itertools import pairwise
 from pathlib import Path
 from typing import Final, NamedTuple
 
 import numpy as np
-from PIL import Image, UnidentifiedImageError
+from PIL import Image
 
 from balancer.errors import DataError
 from zi2zi_model.charsets import is_held_out
 from zi2zi_model.data import GlyphData
 from zi2zi_model.glyphs import Pixels, is_blank
 from zi2zi_model.packages import read_package
+from zi2zi_model.pictures import read_grey
 
-_PAIR_NAME: Final = re.compile(r"(\d+)_(\d+)\.(?:png|jpe?g)", re.IGNORECASE)
-_ON_DAMAGED: Final = (OSError, SyntaxError, ValueError, EOFError, Image.DecompressionBombError)
+_PAIR_NAME: Final = re.compile(r"([0-9]{1,9})_([0-9]+)\.(?:png|jpe?g)", re.IGNORECASE)
 
 
 class _Pair(NamedTuple):
@@ -37,12 +38,15 @@ def from_pairs(folder: str | Path, *, size: int = 64, held_out: float = 0.1, see
     index, which zi2zi's tools count over the characters of a font.
 
     Raises:
-        DataError: no such pictures, one with another name or shape, one that cannot be read or shows nothing,
-            or a style or the held-out set would be empty.
+        DataError: no such pictures, two of one label and index, one with another name or shape, one that cannot be
+            read or shows nothing, or a style or the held-out set would be empty.
     """
     found = sorted(_find_pairs(Path(folder)))
     if not found:
         raise DataError(f"folder {folder}: holds no pictures named like 0_12.png or 0_12.jpg (label, index)")
+    for (*one, first), (*other, second) in pairwise(found):
+        if one == other:
+            raise DataError(f"folder {folder}: {first.name} and {second.name} are one label and index; remove one")
 
     def pairs() -> Iterator[_Pair]:
         for label, index, path in found:
@@ -76,9 +80,11 @@ def from_packages(
     pairs = []
     for paths, held in ((training, False if validation else None), (validation, True)):
         for path in paths:
+            stem = path.stem.encode(errors="replace").decode()  # a file's name may be bytes that are no text
             for number, example in enumerate(read_package(path, **limit)):
-                name = f"{path.stem} {number}"
-                pairs.append(_Pair(example.label, name, f"{path}: record {number}", example.image, held))
+                pairs.append(
+                    _Pair(example.label, f"{stem} {number}", f"package {path}: record {number}", example.image, held)
+                )
     if not pairs:
         raise DataError(f"package {training[0]}: holds no pictures")
     return _collect(iter(pairs), len(pairs), size, held_out, seed)
@@ -89,13 +95,16 @@ def _collect(pairs: Iterator[_Pair], count: int, size: int, share: float, seed: 
     label_of, names, held_out = np.empty(count, np.int64), [], np.empty(count, np.bool_)
     digest = hashlib.sha256()
     for row, pair in enumerate(pairs):
-        pictures[:, row] = split_pair(pair.image, size, pair.where)
+        halves = split_pair(pair.image, pair.where)
+        for side, (half, which) in enumerate(zip(halves, ("left (target)", "right (source)"), strict=True)):
+            pictures[side, row] = np.asarray(Image.fromarray(half).resize((size, size), Image.Resampling.LANCZOS))
+            if is_blank(pictures[side, row]):
+                raise DataError(f"{pair.where}: its {which} half is blank; leave it out")
         label_of[row] = pair.label
         names.append(pair.name)
         digest.update(f"{pair.name} {len(pair.image)} ".encode() + pair.image)
         if pair.held_out is None:
-            glyph = int.from_bytes(hashlib.blake2b(pictures[1, row].tobytes(), digest_size=8).digest(), "big")
-            held_out[row] = is_held_out(glyph, share, seed)
+            held_out[row] = is_held_out(_glyph_number(halves[1]), share, seed)
         else:
             held_out[row] = pair.held_out
     labels = np.unique(label_of)
@@ -124,22 +133,19 @@ def _find_pairs(folder: Path) -> Iterator[tuple[int, int, Path]]:
             raise DataError(f"picture {file}: its name is not like 0_12{file.suffix} (label, index); rename or move it")
 
 
-def split_pair(data: bytes, size: int, where: str) -> Pixels:
-    """Target and source of a pair picture: (2, size, size); `where` names it in errors."""
-    try:
-        with Image.open(BytesIO(data), formats=["PNG", "JPEG"]) as image:
-            paper = Image.new("RGBA", image.size, "white")  # under transparent parts
-            picture = Image.alpha_composite(paper, image.convert("RGBA")).convert("L")
-    except UnidentifiedImageError as error:
-        raise DataError(f"{where}: not a PNG or JPEG file") from error
-    except _ON_DAMAGED as error:
-        raise DataError(f"{where}: cannot be read: {getattr(error, 'strerror', None) or error}") from error
-    width, height = picture.size
+def split_pair(data: bytes, where: str) -> tuple[Pixels, Pixels]:
+    """Target and source of a pair picture, each (S, S); `where` names it in errors."""
+    picture = read_grey(BytesIO(data), where)
+    height, width = picture.shape
     if width != 2 * height:
         raise DataError(f"{where}: {width}x{height} pixels; a pair is twice as wide as high")
-    boxes = ((0, 0, height, height), (height, 0, width, height))
-    halves = np.stack([np.asarray(picture.resize((size, size), Image.Resampling.LANCZOS, box)) for box in boxes])
-    for half, name in zip(halves, ("left (target)", "right (source)"), strict=True):
-        if is_blank(half):
-            raise DataError(f"{where}: its {name} half is blank; remove the file")
-    return halves
+    return picture[:, :height], picture[:, height:]
+
+
+def _glyph_number(source: Pixels) -> int:
+    """A number that tells a source glyph from others, whatever target it was paired with.
+
+    Its left edge is passed over: there a JPEG's blocks, 16 pixels wide, may reach into the target.
+    """
+    shown = source[:, min(16, len(source) // 4) :]
+    return int.from_bytes(hashlib.blake2b(shown.tobytes(), digest_size=8).digest(), "big")

@@ -7,6 +7,7 @@ import re
 import unicodedata
 import warnings
 from collections.abc import Iterable
+from io import BytesIO
 from pathlib import Path
 from typing import Final
 
@@ -124,21 +125,7 @@ class Pictures:
 
     def _square(self, character: str) -> Pixels:
         path = self._files[character]
-        try:
-            # What Pillow warns of is damaged metadata, and sizes that are refused here.
-            with warnings.catch_warnings(action="ignore"), Image.open(path, formats=["PNG", "JPEG"]) as image:
-                if max(image.size) > _MOST_SIDE:
-                    raise DataError(f"picture {path}: {image.width}x{image.height} pixels; make it smaller")
-                upright = ImageOps.exif_transpose(image)
-                if upright.mode.startswith("I"):  # 16 bits of grey, which convert would clip
-                    deep = np.asarray(upright, np.float64)
-                    upright = Image.fromarray((deep / 257).round().astype(np.uint8))
-                paper = Image.new("RGBA", upright.size, "white")
-                grey = np.asarray(Image.alpha_composite(paper, upright.convert("RGBA")).convert("L"))
-        except UnidentifiedImageError as error:
-            raise DataError(f"picture {path}: not a PNG or JPEG file") from error
-        except _ON_DAMAGED as error:
-            raise DataError(f"picture {path}: cannot be read: {getattr(error, 'strerror', None) or error}") from error
+        grey = read_grey(path, f"picture {path}")
         edge = np.concatenate([grey[0], grey[-1], grey[:, 0], grey[:, -1]])
         if np.median(edge) <= _PALEST_INK:
             why = "its edge is dark; invert it, or brighten it until paper is white, or leave paper around the glyph"
@@ -150,8 +137,39 @@ class Pictures:
         return square
 
 
+def read_grey(file: Path | BytesIO, where: str) -> Pixels:
+    """A PNG or JPEG picture (H, W) upright and in grey, paper under its transparent parts; `where` names it in errors.
+
+    Raises:
+        DataError: it cannot be read, or a side is longer than 4096 pixels.
+    """
+    try:
+        # What Pillow warns of is damaged metadata, and sizes that are refused here.
+        with warnings.catch_warnings(action="ignore"), Image.open(file, formats=["PNG", "JPEG"]) as image:
+            if max(image.size) > _MOST_SIDE:
+                raise DataError(f"{where}: {image.width}x{image.height} pixels; make it smaller")
+            upright = ImageOps.exif_transpose(image)
+            if upright.mode.startswith("I"):  # 16 bits of grey, which convert would clip
+                deep = np.asarray(upright, np.float64)
+                upright = Image.fromarray((deep / 257).round().astype(np.uint8))
+            paper = Image.new("RGBA", upright.size, "white")
+            return np.asarray(Image.alpha_composite(paper, upright.convert("RGBA")).convert("L"))
+    except UnidentifiedImageError as error:
+        raise DataError(f"{where}: not a PNG or JPEG file") from error
+    except _ON_DAMAGED as error:
+        raise DataError(f"{where}: cannot be read: {getattr(error, 'strerror', None) or error}") from error
+
+
 def character_named(stem: str) -> str | None:
-    """The character that a file's stem names: itself or its code point, perhaps with more after a space, _ or -."""
+    """The character that a file's stem names: itself or its code point, perhaps with more after a space, _ or -.
+
+    Control characters are none: `0001` is a number. Nor is a byte that is no text in the file system's encoding.
+    """
+    character = _named(stem)
+    return None if character is None or unicodedata.category(character) in {"Cc", "Cs"} else character
+
+
+def _named(stem: str) -> str | None:
     first, rest = stem[:1], stem[1:]
     if rest and len(composed := unicodedata.normalize("NFC", stem)) == 1:  # macOS may write が as か and a mark
         return composed
@@ -159,7 +177,7 @@ def character_named(stem: str) -> str | None:
         return first
     if first and not first.isascii() and re.match(r"[ _-]", rest):
         return first
-    if (code := _CODE.fullmatch(stem)) and (number := int(code[1], 16)) <= 0x10FFFF and not 0xD800 <= number < 0xE000:
+    if (code := _CODE.fullmatch(stem)) and (number := int(code[1], 16)) <= 0x10FFFF:
         return chr(number)
     return None
 

@@ -3,15 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from pathlib import Path
+from typing import Any, Final
 
 import torch
 from torch import Tensor
 
 from balancer import checkpoint
-from balancer.errors import CheckpointError
+from balancer.config import read_toml
+from balancer.errors import CheckpointError, ConfigError
 from zi2zi_model.networks import Discriminator, Generator
 from zi2zi_model.settings import Zi2ziSettings
+
+# Settings that the shapes of the weights follow from.
+NETWORKS: Final = (
+    "image_size", "channels", "downs", "g_channels", "max_channels", "decoder", "norm", "skips", "attention",
+    "style_dim", "d_channels", "d_head", "spectral_norm",
+)  # fmt: skip
 
 
 def start_from(settings: Zi2ziSettings, generator: Generator, discriminator: Discriminator) -> Sequence[str]:
@@ -21,7 +29,8 @@ def start_from(settings: Zi2ziSettings, generator: Generator, discriminator: Dis
     keeps its random beginning.
 
     Raises:
-        CheckpointError: no good checkpoint there, or it does not fit the settings; the message names the keys.
+        CheckpointError: no good checkpoint there, or it does not fit the settings; the message names those that differ,
+            or the weights.
     """
     if settings.start is None:
         return ()
@@ -39,7 +48,7 @@ def start_from(settings: Zi2ziSettings, generator: Generator, discriminator: Dis
             judge[key] = _lengthened(judge[key], discriminator.state_dict()[key])
         discriminator.load_state_dict(judge)
     except (RuntimeError, KeyError) as error:
-        why = " ".join(str(error).split())
+        why = _unlike(settings, settings.start) or " ".join(str(error).split())
         raise CheckpointError(f"model.start {loaded.path}: does not fit this run's networks: {why}") from None
     added = f", with {new} new style {'row' if new == 1 else 'rows'}" if new else ""
     return *loaded.skipped, f"starting from {settings.start.name} at step {loaded.step}{added}"
@@ -48,6 +57,17 @@ def start_from(settings: Zi2ziSettings, generator: Generator, discriminator: Dis
 def trained_rows(state: Mapping[str, Any]) -> list[int]:
     """Rows of the style embedding that a run's data had labels for; empty where its checkpoint does not know."""
     return [int(row) for row in state["data"].get("rows", ())]
+
+
+def _unlike(settings: Zi2ziSettings, start: Path) -> str:
+    """Settings of the networks that differ from those of a run, with both values; empty where none is known to."""
+    try:
+        there = read_toml(start / "config.toml")["model"]
+    except (ConfigError, KeyError):
+        return ""
+    here = settings.model_dump(mode="json")
+    differing = [key for key in NETWORKS if key in there and here[key] != there[key]]
+    return ", ".join(f"model.{key} is {here[key]}, there {there[key]}" for key in differing)
 
 
 def _lengthened(old: Tensor, fresh: Tensor) -> Tensor:

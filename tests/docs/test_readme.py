@@ -46,8 +46,9 @@ def links(text: str) -> list[str]:
 
 
 def targets(text: str) -> list[str]:
-    """Where the links lead, those of the pictures marked, without the link to the other language."""
+    """Where the links lead, those of the pictures marked, a page in either language being one."""
     found = [("!" if link[0] == "!" else "") + link.rpartition("(")[2][:-1] for link in links(text)]
+    found = [target.replace("docs/tutorial.zh-TW.md", "docs/tutorial.md") for target in found]
     return sorted(target for target in found if target not in {"README.md", "README.zh-TW.md"})
 
 

@@ -57,7 +57,7 @@ def test_the_embedded_fonts_need_no_argument(demo: GlyphData) -> None:
     assert demo.missing == demo.clipped == {}
     assert len(demo.train_items) + len(demo.held_out_items) == 256
     assert demo.counts["training items"] == len(demo.train_items)
-    assert demo.summary[0].startswith("256 characters, 1 styles")
+    assert demo.summary[0].startswith("256 characters, 1 style, ")
 
 
 def test_a_batch_holds_what_the_fonts_draw(demo: GlyphData) -> None:
