@@ -15,7 +15,7 @@ from balancer.errors import DataError
 from zi2zi_model import dataset
 from zi2zi_model.drawing import drawable
 from zi2zi_model.font_data import EMBEDDED_TARGETS, open_typeface
-from zi2zi_model.font_file import UNITS, check, write_font
+from zi2zi_model.font_file import UNITS, check, refuse, write_font
 from zi2zi_model.glyphs import EM_BOX, Font, Pixels, Typeface
 from zi2zi_model.inference import Source, TrainedRun, batches
 from zi2zi_model.outlines import Outline, font_outline, trace
@@ -70,6 +70,7 @@ def make_font(
         ConfigError: vtracer is missing, a bad name, or a file that cannot be written.
         DataError: nothing can be drawn, or the style's own typeface is gone or has changed.
     """
+    refuse(path, family, version)
     own = own_typeface(run, row) if keep_own else None
     kept = list(own.usable(characters)) if own else []
     others = [c for c in characters if c not in {*kept}]

@@ -27,6 +27,7 @@ _MOST_ASCII: Final = 63 - len("-Regular")  # of a PostScript name's family
 _MOST_GLYPHS: Final = 65_535
 # Bit of a Windows code page, its codec, and the charset of its everyday characters.
 _CODE_PAGES: Final = ((17, "shift_jis", "jis-1"), (18, "gb2312", "gb2312-1"), (20, "big5", "big5-1"))
+_MOST_BYTES: Final = 30_000  # of a text: the name table places all of them within 65,535
 _NEARLY_ALL: Final = 0.95
 _MADE: Final = 3_786_912_000  # 2024-01-01 in seconds since 1904: the same glyphs give the same bytes
 
@@ -55,9 +56,11 @@ def write_font(
         licence: likewise.
 
     Raises:
-        ConfigError: what `refuse` refuses, no glyphs or too many, or a file that cannot be written.
+        ConfigError: what `refuse` refuses, a text too long or not Unicode, no glyphs or too many, or unwritable.
     """
     refuse(path, family, version)
+    for what, text in (("copyright", copyright), ("licence", licence)):
+        _check_text(what, text)
     if not glyphs:
         raise ConfigError("a font needs at least one glyph")
     ascent = round(BASELINE * units)
@@ -178,6 +181,15 @@ def check(path: Path, pictures: Mapping[str, Pixels], placement: Placement) -> d
         character: overlap(picture, font.drawn(character, picture.shape[0], placement))
         for character, picture in pictures.items()
     }
+
+
+def _check_text(what: str, text: str) -> None:
+    try:
+        size = len(text.encode("utf-16-be"))
+    except UnicodeEncodeError:
+        raise ConfigError(f"font {what} {text[:40]!r}: is not valid Unicode; write it in UTF-8") from None
+    if size > _MOST_BYTES:
+        raise ConfigError(f"font {what}: {len(text):,} letters are too many; {_MOST_BYTES // 4:,} always fit")
 
 
 def _shape(outline: Outline, units: int) -> Any:

@@ -66,6 +66,7 @@ class Generator(nn.Module):
         self._frozen_encoder: Final = settings.freeze_encoder
         if self._frozen_encoder:
             self.encoder.requires_grad_(False)
+            self.train()
 
     def train(self, mode: bool = True) -> Self:
         """As for any module, but a frozen encoder keeps its batch norm statistics too."""

@@ -244,7 +244,7 @@ class Zi2ziSettings(Settings):
     )
     align: Literal["font", "none"] = Field(
         "font",
-        description="Scale and shift each target font to the source font's mean box (measured to help more than any "
+        description="Scale and shift each target font to the source font's mean box (in earlier measurements worth more than any "
         "lambda_adv), or leave the em boxes as they are.",
     )
     held_out: float = Field(

@@ -53,7 +53,7 @@ def test_it_says_what_the_run_would_be(cli: Cli) -> None:
     assert re.search(r"^memory, estimated: [\d,]+ MiB \(", out, re.MULTILINE)
     (estimate,) = re.findall(r"^time, estimated: (\S+) s a step, (\S+) s in all$", out, re.MULTILINE)
     seconds, total = map(float, estimate)
-    assert 0 < seconds < 1
+    assert seconds > 0
     assert total == pytest.approx(15 * seconds, rel=0.02)
 
 

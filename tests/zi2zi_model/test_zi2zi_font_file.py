@@ -211,3 +211,18 @@ def test_overlap_counts_ink() -> None:
     one[0], two[0, :2] = 0, 0
     assert overlap(one, two) == 0.5
     assert overlap(one, one) == overlap(one * 0 + 255, two * 0 + 255) == 1.0
+
+
+@pytest.mark.parametrize("text", ["\udc80", "字" * 70_000])
+@pytest.mark.parametrize("what", ["copyright", "licence"])
+def test_texts_that_no_font_can_hold_are_refused(tmp_path: Path, what: str, text: str) -> None:
+    with pytest.raises(ConfigError, match=f"font {what}"):
+        write_font(tmp_path / "a.ttf", {"永": Outline()}, family="A", **{what: text})
+    assert not [*tmp_path.iterdir()]
+
+
+def test_the_longest_texts_fit_together(tmp_path: Path) -> None:
+    text = "𠀀" * 7_500
+    write_font(tmp_path / "a.ttf", {"永": Outline()}, family="A", copyright=text, licence=text)
+    names = TTFont(tmp_path / "a.ttf")["name"]
+    assert names.getDebugName(0) == names.getDebugName(13) == text
