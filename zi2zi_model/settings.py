@@ -244,8 +244,8 @@ class Zi2ziSettings(Settings):
     )
     align: Literal["font", "none"] = Field(
         "font",
-        description="Scale and shift each target font to the source font's mean box (in earlier measurements worth more than any "
-        "lambda_adv), or leave the em boxes as they are.",
+        description="Scale and shift each target font to the source font's mean box (in earlier measurements "
+        "worth more than any lambda_adv), or leave the em boxes as they are.",
     )
     held_out: float = Field(
         0.1, gt=0.0, lt=1.0, description="Share of the characters kept from training, for sample sheets and measures."
