@@ -97,13 +97,15 @@ class GanStep:
             real_out, fake_out, loss, terms = self.d_loss(D, part, fake)
             real_logits.append(real_out.logits.detach())
             fake_logits.append(fake_out.logits.detach())
-            scalars.append({"d_loss": loss.detach(), **{f"d_{term}": value.detach() for term, value in terms.items()}})
+            scalars.append({"d_loss": loss, **{f"d_{term}": value for term, value in terms.items()}})
+            if len(parts) > 1:
+                scalars[-1] = {name: value.detach() for name, value in scalars[-1].items()}  # not the graph
             if len(scalars) == len(parts):
                 balance.measure_d(real_logits=joined(real_logits), fake_logits=joined(fake_logits), **means(scalars))
                 if balance.d_update:
                     balance.before_d_backward()
             if balance.d_update:
-                (loss / len(parts)).backward()  # type: ignore[no-untyped-call]
+                share(loss, len(parts)).backward()  # type: ignore[no-untyped-call]
 
     def d_loss(self, D: nn.Module, part: Batch, fake: GOutput) -> tuple[DOutput, DOutput, Tensor, dict[str, Tensor]]:
         """D's outputs, its loss and the terms of it: half of each side, the model's terms, the plugins'."""
@@ -149,7 +151,7 @@ class GanStep:
                 balance.before_g_backward(**terms)
             # The weights, lambda_adv among them, are read here.
             g_loss = torch.stack([balance.weight(term) * value for term, value in terms.items()]).sum()
-            (g_loss / len(parts)).backward()  # type: ignore[no-untyped-call]
+            share(g_loss, len(parts)).backward()  # type: ignore[no-untyped-call]
         if several:
             balance.measure_g(**means(scalars))
 
@@ -189,6 +191,11 @@ def split(batch: Batch, parts: int) -> list[Batch]:
         return [batch]
     pieces = {name: value.chunk(parts) for name, value in batch.items()}
     return [{name: chunks[index] for name, chunks in pieces.items()} for index in range(parts)]
+
+
+def share(loss: Tensor, parts: int) -> Tensor:
+    """A part's share of the loss of the whole batch."""
+    return loss if parts == 1 else loss / parts
 
 
 def joined(logits: Sequence[Tensor]) -> Tensor:
