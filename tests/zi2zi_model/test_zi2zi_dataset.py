@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import shutil
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -68,6 +70,96 @@ def test_a_flipped_bit_is_noticed(
         dataset.load(folder)
 
 
+def test_a_cut_file_is_noticed(built: Path, tmp_path: Path) -> None:
+    for name in (dataset.MANIFEST, dataset.GLYPHS):
+        folder = tmp_path / name
+        shutil.copytree(built, folder)
+        contents = (folder / name).read_bytes()
+        for length in (0, 1, len(contents) // 2, len(contents) - 2):  # the last byte of the manifest ends its line
+            (folder / name).write_bytes(contents[:length])
+            with pytest.raises(DataError, match=rf"{name} was changed or damaged"):
+                dataset.load(folder)
+
+
+def test_the_same_data_gives_the_same_bytes(data: GlyphData, built: Path, tmp_path: Path) -> None:
+    (tmp_path / "set").mkdir()  # an empty folder may be there
+    dataset.save(data, tmp_path / "set")
+    for name in (dataset.MANIFEST, dataset.GLYPHS):
+        assert (tmp_path / "set" / name).read_bytes() == (built / name).read_bytes()
+
+
+def forge(folder: Path, glyphs: bytes | None = None, **changed: Any) -> None:
+    """Write what a changed manifest would be if this version had made it."""
+    body = json.loads((folder / dataset.MANIFEST).read_bytes())
+    del body["sha256"]
+    body.update(changed)
+    if glyphs is not None:
+        body["glyphs"]["sha256"] = hashlib.sha256(glyphs).hexdigest()
+        (folder / dataset.GLYPHS).write_bytes(glyphs)
+    seal = hashlib.sha256(json.dumps(body, sort_keys=True).encode()).hexdigest()
+    (folder / dataset.MANIFEST).write_text(json.dumps({**body, "sha256": seal}), encoding="utf-8")
+
+
+def test_an_archive_that_only_its_hash_fits_is_refused(built: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "set"
+    shutil.copytree(built, folder)
+    whole = (folder / dataset.GLYPHS).read_bytes()
+    # Headers of the first member and of the directory, the pictures between them, and a file cut short.
+    places = [*range(60), *range(60, len(whole), len(whole) // 60), *range(len(whole) - 90, len(whole))]
+    for at in places:
+        for end in (at + 1, len(whole)):
+            forge(folder, whole[:at] + bytes([255 - whole[at]]) + whole[end:])
+            try:
+                dataset.load(folder)
+            except DataError as error:
+                assert f"{dataset.GLYPHS} was changed or damaged" in str(error)
+
+
+@pytest.mark.parametrize("glyphs", [b"", b"text", b"PK\x05\x06" + b"\0" * 18, b"\x80\x04N.", b"\x93NUMPY\x01\x00"])
+def test_what_is_no_archive_is_refused(built: Path, tmp_path: Path, glyphs: bytes) -> None:
+    shutil.copytree(built, tmp_path / "set")
+    forge(tmp_path / "set", glyphs)
+    with pytest.raises(DataError, match=r"glyphs\.npz was changed or damaged"):
+        dataset.load(tmp_path / "set")
+
+
+def test_a_later_format_is_said_to_be_one(built: Path, tmp_path: Path) -> None:
+    shutil.copytree(built, tmp_path / "set")
+    forge(tmp_path / "set", format=2)
+    with pytest.raises(DataError, match="has format 2, and this version reads 1"):
+        dataset.load(tmp_path / "set")
+
+
+def test_a_path_that_is_no_text_is_kept(data: GlyphData, tmp_path: Path) -> None:
+    face = replace(data.typefaces[1], name="\udca5\udcc3.ttf", path="/fonts/\udca5\udcc3.ttf")  # 永 in Big5
+    named = replace(data, typefaces=(data.typefaces[0], face, data.typefaces[2]))
+    dataset.save(named, tmp_path / "set")
+    assert dataset.load(tmp_path / "set").typefaces == named.typefaces
+
+
+def test_a_full_disk_leaves_no_half_of_a_data_set(data: GlyphData, tmp_path: Path) -> None:
+    resource = pytest.importorskip("resource")
+    large = replace(data, missing={"target.ttf": {"blank": "永" * 300_000}})
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (400_000, before[1]))  # the pictures fit, the manifest does not
+    try:
+        with pytest.raises(DataError, match="set: cannot be written: File too large"):
+            dataset.save(large, tmp_path / "set")
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    assert list((tmp_path / "set").iterdir()) == []
+    dataset.save(large, tmp_path / "set")
+    assert dataset.load(tmp_path / "set").missing == large.missing
+
+
+def test_files_of_two_data_sets_do_not_go_together(data: GlyphData, built: Path, tmp_path: Path) -> None:
+    other = replace(data, held_out=data.held_out[::-1].copy())  # as many pictures, another split
+    dataset.save(other, tmp_path / "set")
+    shutil.copy(built / dataset.MANIFEST, tmp_path / "set")
+    with pytest.raises(DataError, match=r"glyphs\.npz was changed"):
+        dataset.load(tmp_path / "set")
+
+
 def test_changes_by_hand_are_noticed(data: GlyphData, built: Path, tmp_path: Path) -> None:
     folder = tmp_path / "set"
     shutil.copytree(built, folder)
@@ -117,12 +209,8 @@ def test_figures_say_what_is_there(data: GlyphData) -> None:
 def test_repeated_glyphs_are_found(data: GlyphData) -> None:
     target = data.target.copy()
     target[data.target_index[5, 0]] = target[data.target_index[9, 0]]
-    twice = GlyphData(**_with(data, target=target))
+    twice = replace(data, target=target)
     assert data_report.report(twice)["style"]["target.ttf"]["repeated"] == [[data.characters[5], data.characters[9]]]
-
-
-def _with(data: GlyphData, **changed: Any) -> dict[str, Any]:
-    return {name: changed.get(name, getattr(data, name)) for name in GlyphData.__dataclass_fields__}
 
 
 def test_building_showing_and_training(tmp_path: Path, cli: Cli) -> None:

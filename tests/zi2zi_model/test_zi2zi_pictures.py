@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import os
 import struct
 from pathlib import Path
 from zlib import crc32
@@ -11,7 +12,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from PIL import Image
+from PIL import Image, ImageOps
 
 from balancer.errors import DataError
 from zi2zi_model.charsets import load_charset
@@ -46,6 +47,7 @@ def png_header(width: int, height: int) -> bytes:
         ("0x6c38", "永"), ("永_001", "永"), ("永-scan", "永"), ("U+6C38_2", "永"), ("6c38 copy", "永"), ("20000", "𠀀"),
         ("a", "a"), ("abc", None), ("永和", None), ("0_12", None), ("D800", None), ("110000", None), ("", None),
         ("scan 永", None), ("1234567", None), ("か\u3099", "が"), ("葛\U000e0100", None), ("\uf900", "\uf900"),
+        ("0001", None), ("U+0041", "A"), ("\udcff", None), ("永 (2)", "永"), ("U+12", None), ("\x7f", None),
     ],
 )  # fmt: skip
 def test_names_tell_characters(stem: str, character: str | None) -> None:
@@ -97,7 +99,12 @@ def test_a_folder_is_a_style_to_learn(tmp_path: Path) -> None:
 
 def test_kinds_of_pictures(tmp_path: Path) -> None:
     grey = Image.fromarray(draw_glyph(FONT, "永", 128, EM_BOX))
-    clear = Image.merge("LA", (Image.new("L", grey.size), grey.point(lambda value: 255 - value)))
+    ink = grey.point(lambda value: 255 - value)
+    clear = Image.merge("LA", (Image.new("L", grey.size), ink))
+    blue = Image.merge("RGBA", (*Image.new("RGB", grey.size, "black").split(), ink))
+    blue.paste((0, 0, 255, 0), (0, 0, 128, 2))  # a colour that is wholly transparent
+    mapped = ImageOps.invert(grey).convert("P")  # with another palette, and one entry for each step of transparency
+    mapped.putpalette([0] * 768)
     deep = Image.fromarray(np.asarray(grey).astype(np.uint16) * 257)
     turned = grey.transpose(Image.Transpose.ROTATE_90)
     exif = Image.Exif()
@@ -107,6 +114,11 @@ def test_kinds_of_pictures(tmp_path: Path) -> None:
         ("rgb.png", grey.convert("RGB"), {}),
         ("palette.png", grey.convert("P"), {}),
         ("clear.png", clear, {}),
+        ("coloured and clear.png", blue, {}),
+        ("palette with transparency.png", mapped, {"transparency": bytes(range(256))}),
+        ("cmyk.jpg", grey.convert("CMYK"), {"quality": 98}),
+        ("grey.jpeg", grey, {"quality": 98}),
+        ("LOUD.PNG", grey, {}),
         ("deep.png", deep, {}),
         ("turned.jpg", turned, {"exif": exif, "quality": 98}),
     ):
@@ -119,11 +131,11 @@ def test_kinds_of_pictures(tmp_path: Path) -> None:
 
 def test_what_is_not_square_gets_paper_at_both_sides(tmp_path: Path) -> None:
     square = draw_glyph(FONT, "永", 128, EM_BOX)
-    assert square[:, :4].min() == square[:, -4:].min() == 255
-    Image.fromarray(square[:, 4:-4]).save(tmp_path / "永.png")
-    wide = Pictures(tmp_path)
-    assert wide.drawn("永", 128, EM_BOX).shape == (128, 128)
-    assert np.allclose(wide.ink_box("永"), FONT.ink_box("永"), atol=2 / 128)
+    assert np.concatenate([square[:, :4], square[:, -4:], square[:4].T, square[-4:].T]).min() == 255
+    for cut in (square[:, 4:-4], square[4:-4]):
+        Image.fromarray(cut).save(tmp_path / "永.png")
+        assert np.array_equal(Pictures(tmp_path).drawn("永", 128, EM_BOX), square)
+        assert np.allclose(Pictures(tmp_path).ink_box("永"), FONT.ink_box("永"), atol=2 / 128)
 
 
 def test_what_cannot_be_used_is_named(tmp_path: Path) -> None:
@@ -162,8 +174,22 @@ def test_what_cannot_be_used_is_named(tmp_path: Path) -> None:
     refused(r"U\+6C38\.png and 永\.png are both 永; remove one")
     (tmp_path / "U+6C38.png").rename(tmp_path / "scan1.png")
     refused(r"scan1\.png: its name tells no character; name it like")
+    (tmp_path / "scan1.png").unlink()
+    path.unlink()
+    path.mkdir()
+    refused(r"永\.png: cannot be read: Is a directory")
     with pytest.raises(DataError, match="cannot be read"):
         Pictures(tmp_path / "none")
+
+
+@pytest.mark.parametrize("stem", [b"\xff", b"\xa5\xc3"])  # the second is 永 in Big5
+def test_a_name_that_is_no_text_is_refused(tmp_path: Path, stem: bytes) -> None:
+    try:
+        (tmp_path / os.fsdecode(stem + b".png")).touch()
+    except OSError:
+        pytest.skip("the file system takes no such name")
+    with pytest.raises(DataError, match="its name tells no character"):
+        Pictures(tmp_path)
 
 
 @settings(max_examples=300, deadline=None)
@@ -198,3 +224,29 @@ def test_a_changed_picture_is_another_typeface(tmp_path: Path) -> None:
     assert Pictures(tmp_path / "mine").identity() == first
     Image.fromarray(draw_glyph(FONT, SOME[7], 256, EM_BOX)).save(tmp_path / "mine" / f"{SOME[1]}.png")
     assert Pictures(tmp_path / "mine").identity() != first
+
+
+def test_one_bit_of_a_picture_makes_another_typeface(tmp_path: Path) -> None:
+    path = write(tmp_path / "mine", SOME[:2], side=32) / f"{SOME[0]}.png"
+    first, contents = Pictures(tmp_path / "mine").identity(), path.read_bytes()
+    for at in (0, len(contents) // 2, len(contents) - 1):
+        path.write_bytes(contents[:at] + bytes([contents[at] ^ 1]) + contents[at + 1 :])
+        assert Pictures(tmp_path / "mine").identity() != first
+    path.write_bytes(contents)
+    assert Pictures(tmp_path / "mine").identity() == first
+
+
+def test_the_order_in_which_a_disk_lists_pictures_does_not_matter(tmp_path: Path) -> None:
+    one, other = Pictures(write(tmp_path / "a", SOME[:9], 32)), Pictures(write(tmp_path / "b", SOME[8::-1], 32))
+    assert one.characters == other.characters == tuple(sorted(SOME[:9]))
+    assert one.identity() == other.identity()
+
+
+def test_pictures_swapped_between_characters_are_another_typeface(tmp_path: Path) -> None:
+    folder = write(tmp_path / "mine", SOME[:2], side=32)
+    first = Pictures(folder).identity()
+    one, other = (folder / f"{character}.png" for character in SOME[:2])
+    one.rename(folder / "between")
+    other.rename(one)
+    (folder / "between").rename(other)
+    assert Pictures(folder).identity() != first
