@@ -68,6 +68,9 @@ def from_fonts(
     source_path = source if source is not None else EMBEDDED_SOURCE
     paths = [source_path, *(targets or EMBEDDED_TARGETS)]
     source_font, *fonts = typefaces = [open_typeface(path) for path in paths]
+    for name, count in Counter(font.name for font in fonts).items():
+        if count > 1:  # a style is chosen by its name
+            raise DataError(f"{count} targets are called {name}: rename them, so that each style has a name of its own")
     drawn = _usable(source_font, asked, f"charset {charset}")
     drawn_by = [frozenset(_usable(font, drawn, f"charset {charset} that {source_font.name} draws")) for font in fonts]
     missing = {font.name: by_reason(font.lacking(asked)) for font in typefaces}

@@ -230,3 +230,10 @@ def test_a_folder_without_pairs(tmp_path: Path) -> None:
         from_pairs(tmp_path)
     with pytest.raises(DataError, match="none: cannot be read: No such file"):
         from_pairs(tmp_path / "none")
+
+
+def test_styles_of_one_name_are_refused(tmp_path: Path) -> None:
+    (tmp_path / "other").mkdir()
+    twin = cut_font(tmp_path / "other" / TARGET.name, "".join(DEMO[:40]))
+    with pytest.raises(DataError, match=r"2 targets are called target\.ttf: rename them"):
+        from_fonts(targets=[TARGET, twin], size=16)
