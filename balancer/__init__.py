@@ -10,16 +10,18 @@ if TYPE_CHECKING:
     from balancer.engine import Balancer
     from balancer.hookspecs import RunInfo, StepContext, hookimpl
     from balancer.host import CompositionView
-    from balancer.knobs import KnobSpec
+    from balancer.knobs import Decision, KnobSpec
     from balancer.model import DOutput, GanModel, GOutput, HeadSpec, ModelFamily, ModelSpec
-    from balancer.plugin import Plugin, PluginConfig
+    from balancer.plugin import Alternative, Plugin, PluginConfig
     from balancer.settings import Settings
     from balancer.signals import MovingAverage, SignalSpec
 
 __all__ = [
+    "Alternative",
     "Balancer",
     "CompositionView",
     "DOutput",
+    "Decision",
     "GOutput",
     "GanModel",
     "HeadSpec",
@@ -37,9 +39,11 @@ __all__ = [
 ]
 
 _HOME = {
+    "Alternative": "plugin",
     "Balancer": "engine",
     "CompositionView": "host",
     "DOutput": "model",
+    "Decision": "knobs",
     "GOutput": "model",
     "GanModel": "model",
     "HeadSpec": "model",

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import shlex
 import sys
 import warnings
@@ -14,6 +13,16 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from typer.core import TyperGroup
 
+from balancer import cli_diagnose, cli_hindsight
+from balancer.cli_options import (
+    ConfigOption,
+    JsonOption,
+    ModelOption,
+    PluginsOption,
+    SetOption,
+    plugin_names,
+    print_json,
+)
 from balancer.errors import BalancerError, ConfigError, PluginError
 from balancer.ranks import is_first_rank
 from balancer.registry import COMMANDS, entries, find
@@ -67,18 +76,6 @@ app = typer.Typer(
 plugins_app = typer.Typer(no_args_is_help=True, help="List, show and check plugins.")
 app.add_typer(plugins_app, name="plugins")
 
-PluginsOption = Annotated[
-    str | None, typer.Option("--plugins", help='Plugins by name, separated by commas; "" for the plain baseline.')
-]
-ConfigOption = Annotated[
-    str | None, typer.Option("--config", help="A TOML file, or the name of a recipe (see `balancer plugins list`).")
-]
-ModelOption = Annotated[str | None, typer.Option("--model", help="The model to train (zi2zi if not given).")]
-SetOption = Annotated[
-    list[str] | None, typer.Option("--set", help="A setting, as train.KEY=VALUE, model.KEY=VALUE or PLUGIN.KEY=VALUE.")
-]
-JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON.")]
-
 
 @app.callback(invoke_without_command=True)
 def _root(
@@ -126,9 +123,9 @@ def train(
     if resume is not None:
         from balancer.run import config_for_resume
 
-        made = config_for_resume(resume, config, overrides, _names(plugins), allow_change or [])
+        made = config_for_resume(resume, config, overrides, plugin_names(plugins), allow_change or [])
     else:
-        made = _config(config, overrides, _names(plugins), model)
+        made = _config(config, overrides, plugin_names(plugins), model)
     if dry_run:
         _print_dry_run(made)
         return
@@ -151,7 +148,7 @@ def list_plugins(as_json: JsonOption = False) -> None:
     found = entries(PLUGINS)
     rows = [{"name": e.name, "distribution": e.distribution, "version": e.version, "module": e.value} for e in found]
     if as_json:
-        _print_json({"plugins": rows, "recipes": sorted(recipes())})
+        print_json({"plugins": rows, "recipes": sorted(recipes())})
         return
     for row in rows:
         print(f"{row['name']:<18} {row['distribution']} {row['version']}")
@@ -184,7 +181,7 @@ def show_plugin(name: Annotated[str, typer.Argument(help="A plugin's name.")], a
     text = card(entry)
     writes = {knob: list(ops) for knob, ops in plugin.writes.items()}
     if as_json:
-        _print_json(
+        print_json(
             {
                 "name": name,
                 "distribution": entry.distribution,
@@ -218,12 +215,18 @@ def check_plugins(
     from balancer.config import parse_set
     from balancer.describe import describe_composition, print_composition
 
-    made = _config(config, parse_set(settings or []), _names(names), model)
+    made = _config(config, parse_set(settings or []), plugin_names(names), model)
     described = describe_composition(made)
     if as_json:
-        _print_json(described)
+        print_json(described)
         return
     print_composition(described)
+
+
+app.command("diagnose")(cli_diagnose.diagnose)
+app.command("report")(cli_diagnose.report)
+app.command("explain")(cli_hindsight.explain)
+app.command("replay")(cli_hindsight.replay)
 
 
 def _print_dry_run(made: RunConfig) -> None:
@@ -265,19 +268,9 @@ def _config(
     return make_config(tables, overrides, plugins=plugins, model=model)
 
 
-def _names(plugins: str | None) -> list[str] | None:
-    if plugins is None:
-        return None
-    return [name.strip() for name in plugins.split(",") if name.strip()]
-
-
 def _type_name(annotation: Any) -> str:
     text = getattr(annotation, "__name__", None) if isinstance(annotation, type) else None
     return text or str(annotation).replace("typing.", "").replace("NoneType", "None")
-
-
-def _print_json(value: Any) -> None:
-    print(json.dumps(value, ensure_ascii=False, indent=1, default=str))
 
 
 def main() -> None:

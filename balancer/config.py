@@ -54,6 +54,11 @@ class TrainSettings(Settings):
     checkpoint_every: int = Field(500, ge=1, description="steps between two checkpoints")
     keep: int = Field(3, ge=1, description="checkpoints to keep")
 
+    def scheduled_rate(self, role: Literal["d", "g"], epoch: int) -> float:
+        """The learning rate of an epoch: base · decay^epoch, not below the floor (or the base, where that is lower)."""
+        base = self.lr_d if role == "d" and self.lr_d is not None else self.lr
+        return max(base * self.lr_decay**epoch, min(base, self.lr_floor))
+
 
 @dataclass(frozen=True)
 class RunConfig:

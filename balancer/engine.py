@@ -424,9 +424,11 @@ class Balancer:
                 row[f"knob/{knob}"] = float(len(self.d_frozen))
             elif knob == "d_update":
                 row["knob/d_update"] = float(self.d_update)
+            elif knob in ("real_label", "fake_label"):
+                row[f"knob/{knob}"] = getattr(self, knob)  # as D saw it, though a plugin may have turned it since
             elif not knob.startswith("lr_"):
                 row[f"knob/{knob}"] = self._weights[knob] if knob in self._weights else self.board.number(knob)
-        row |= {f"lr/{role}": rate for role, rate in self._rates.effective().items()}
+        row |= {f"lr/{role}": rate for role, rate in self._rates.used().items()}
         return row
 
     def _weigh(self) -> None:

@@ -60,10 +60,9 @@ class Trainer:
         self.G: Final = model.generator.to(accelerator.device)
         self.D: Final = model.discriminator.to(accelerator.device)
         betas = (train.beta1, train.beta2)
-        self.base_lr: Final = {"g": train.lr, "d": train.lr if train.lr_d is None else train.lr_d}
         self.optimizers: Final[dict[str, Optimizer]] = {
-            "g": torch.optim.Adam(self.G.parameters(), lr=self.base_lr["g"], betas=betas, fused=True),
-            "d": torch.optim.Adam(self.D.parameters(), lr=self.base_lr["d"], betas=betas, fused=True),
+            "g": torch.optim.Adam(self.G.parameters(), lr=train.lr, betas=betas, fused=True),
+            "d": torch.optim.Adam(self.D.parameters(), lr=train.lr_d or train.lr, betas=betas, fused=True),
         }
         self.batch_size: Final = min(train.batch_size, model.train_size)
         self.steps_per_epoch: Final = max(1, model.train_size // self.batch_size)
@@ -134,10 +133,9 @@ class Trainer:
         return {name: value.to(self.accelerator.device, non_blocking=True) for name, value in batch.items()}
 
     def apply_schedule(self) -> None:
-        """Learning rates of this epoch: base · decay^epoch, not below the floor (or the base, where that is lower)."""
+        """Set the learning rates of this epoch."""
         for role, optimizer in self.optimizers.items():
-            base = self.base_lr[role]
-            rate = max(base * self.train.lr_decay**self.epoch, min(base, self.train.lr_floor))
+            rate = self.train.scheduled_rate("d" if role == "d" else "g", self.epoch)
             for group in optimizer.param_groups:
                 group["lr"] = rate
 

@@ -22,6 +22,8 @@ class Rates:
         self._board: Final = board
         self._optimizers: Final = dict(optimizers)
         self._hooks: Final[list[RemovableHandle]] = []
+        # The rates of the optimizer steps taken since they were last asked for.
+        self._used: Final[dict[str, float]] = {}
         for role, optimizer in self._optimizers.items():
             self._hook(role, optimizer)
 
@@ -32,6 +34,12 @@ class Rates:
         for role in self._optimizers:
             acting = f"lr_{role}" in self._board.specs and self._board.contributions(f"lr_{role}")
             rates[role] = self._board.number(f"lr_{role}") if acting else self._scheduled(role)
+        return rates
+
+    def used(self) -> dict[str, float]:
+        """By role, the rate that each optimizer stepped with since the last call; the one in force where it did not."""
+        rates = {**self.effective(), **self._used}
+        self._used.clear()
         return rates
 
     def release(self) -> None:
@@ -62,6 +70,7 @@ class Rates:
                 return
             scheduled[:] = [group["lr"] for group in optimizer.param_groups]
             first, effective = float(scheduled[0]), self.effective()[role]
+            self._used[role] = effective
             if effective == first:
                 return
             for group in optimizer.param_groups:

@@ -203,12 +203,18 @@ def write_config(config: RunConfig, folder: Path, done: int) -> None:
     Raises:
         ConfigError: the directory cannot be written.
     """
-    path = folder / CONFIG
+    path, until = folder / CONFIG, folder / f"config.until_{done:08d}.toml"
     new = config.toml()
     try:
-        old = path.read_bytes() if path.is_file() else new
-        if old != new:
-            write_atomically(folder / f"config.until_{done:08d}.toml", old)
+        held = path.read_bytes() if path.is_file() else new
+        later = sorted(file for file in folder.glob("config.until_*.toml") if file.name > until.name)
+        if later:
+            # Steps beyond `done` are forgotten: what held at `done` is the config that held until the first of these.
+            held = later[0].read_bytes()
+        if held != new and not until.exists():
+            write_atomically(until, held)
+        for forgotten in later:
+            forgotten.unlink()
         write_atomically(path, new)
     except OSError as error:
         raise ConfigError(f"run directory {folder} cannot be written: {error.strerror}") from None

@@ -48,7 +48,7 @@ def links(text: str) -> list[str]:
 def targets(text: str) -> list[str]:
     """Where the links lead, those of the pictures marked, a page in either language being one."""
     found = [("!" if link[0] == "!" else "") + link.rpartition("(")[2][:-1] for link in links(text)]
-    found = [target.replace("docs/tutorial.zh-TW.md", "docs/tutorial.md") for target in found]
+    found = [target.replace(".zh-TW.md", ".md") for target in found if not target.startswith("README")]
     return sorted(target for target in found if target not in {"README.md", "README.zh-TW.md"})
 
 
@@ -137,7 +137,8 @@ def test_links_resolve(text: str) -> None:
 def test_no_command_is_left_out() -> None:
     forms = (
         ["make"], ["python3", "-m", "venv"], ["."], ["pip", "install"], ["balancer", "plugins"], ["balancer", "train"],
-        ["balancer", "zi2zi", "compare"], ["torchrun"], ["tensorboard"], ["python"],
+        ["balancer", "zi2zi", "compare"], ["torchrun"], ["tensorboard"], ["python"], ["balancer", "diagnose"],
+        ["balancer", "report"], ["balancer", "explain"], ["balancer", "replay"],
     )  # fmt: skip
     tested = [words for form in forms for words in shown(*form)]
     assert sorted(tested) == sorted(COMMANDS)
@@ -183,6 +184,21 @@ def test_the_demo_trains_both_runs_and_compares_them(tmp_path: Path, monkeypatch
     assert [line[:18] + line[line.index("(") :] for line in printed[2 : 2 + len(measures)]] == [
         line[:18] + line[line.index("(") :] for line in measures
     ]
+
+
+def test_a_log_and_the_demos_runs_are_looked_into(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, cli: Cli) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("COLUMNS", "80")
+    (tmp_path / "docs").symlink_to(ROOT / "docs")
+    for words in WITHOUT_MAKE[:2]:
+        out = words[words.index("--out") + 1].replace("runs/mine", "runs/demo")
+        run(cli, [*shortened(words), "--out", out, "--steps", "12"])
+    diagnosis, *further = shown("balancer", "diagnose")
+    (excerpt,) = blocks(ENGLISH, "text")
+    assert excerpt.rstrip() in run(cli, diagnosis)
+    for words in (*further, *shown("balancer", "report"), *shown("balancer", "explain"), *shown("balancer", "replay")):
+        assert run(cli, ["10" if word == "1200" else word for word in words])
+    assert (tmp_path / "report.html").is_file()
 
 
 def test_own_fonts_are_trained_on_stopped_and_resumed(
@@ -257,7 +273,7 @@ def test_settings_and_flags_shown_in_passing_are_taken(cli: Cli) -> None:
         run(cli, ["balancer", "plugins", "check", "dynamic_lambda", "--set", setting])
     flags = {code for code in codes if re.fullmatch(r"--[a-z-]+", code)}
     assert flags
-    assert flags <= options("train")
+    assert flags <= options("train") | options("diagnose")
 
 
 def test_what_the_text_names_exists(cli: Cli) -> None:

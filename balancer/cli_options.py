@@ -1,0 +1,41 @@
+"""Options that several commands share."""
+
+from __future__ import annotations
+
+import json
+from typing import Annotated, Any
+
+import typer
+
+PluginsOption = Annotated[
+    str | None, typer.Option("--plugins", help='Plugins by name, separated by commas; "" for the plain baseline.')
+]
+ConfigOption = Annotated[
+    str | None, typer.Option("--config", help="A TOML file, or the name of a recipe (see `balancer plugins list`).")
+]
+ModelOption = Annotated[str | None, typer.Option("--model", help="The model to train (zi2zi if not given).")]
+SetOption = Annotated[
+    list[str] | None, typer.Option("--set", help="A setting, as train.KEY=VALUE, model.KEY=VALUE or PLUGIN.KEY=VALUE.")
+]
+JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+LangOption = Annotated[str, typer.Option("--lang", help="en or zh-TW.")]
+TagOption = Annotated[
+    list[str] | None,
+    typer.Option("--tag", help="SIGNAL=NAME: which tag or column is a signal, such as adv=loss/G_GAN."),
+]
+PatternOption = Annotated[
+    str | None,
+    typer.Option("--pattern", help="Regular expression for the lines of any other log; named groups are signals."),
+]
+
+
+def plugin_names(plugins: str | None) -> list[str] | None:
+    """`a,b` as names; None stays None."""
+    if plugins is None:
+        return None
+    return [name.strip() for name in plugins.split(",") if name.strip()]
+
+
+def print_json(value: Any) -> None:
+    """Print a value as JSON, in the language it is in."""
+    print(json.dumps(value, ensure_ascii=False, indent=1, default=str))

@@ -1,0 +1,141 @@
+"""The signals of a run over its steps, in bounded memory: a series for each."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Iterator, Mapping
+from typing import TYPE_CHECKING, Final
+
+import numpy as np
+
+from balancer.diagnose.series import Series
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    Floats = NDArray[np.float64]
+
+__all__ = ["History", "Series"]
+
+HELD: Final = 1 << 14  # values that wait to be sorted into series
+
+
+class History:
+    """What was read of a run: a series for each signal, over one axis of steps."""
+
+    def __init__(self) -> None:
+        self.last_step: float = -1.0
+        self._series: dict[str, Series] = {}
+        # Rows that wait to be sorted into the series, many at once.
+        self._held: list[tuple[float, Mapping[str, float]]] = []
+        self._values: int = 0
+        # The highest step in any series.
+        self._sorted: float = -math.inf
+
+    @property
+    def series(self) -> dict[str, Series]:
+        """All series by signal; one may be added or replaced."""
+        if self._held:
+            self._settle()
+        return self._series
+
+    def add(self, step: float, row: Mapping[str, float]) -> None:
+        """Take one row: values by signal, all measured at `step`; the row is the history's from then on."""
+        self._held.append((step, row))
+        self._values += len(row)
+        if step > self.last_step:
+            self.last_step = step
+        if self._values >= HELD or len(self._held) >= HELD:
+            self._settle()
+
+    def extend(self, steps: Floats, columns: Mapping[str, Floats]) -> None:
+        """Take many rows at once: the values of each signal at `steps`, NaN where it was not measured."""
+        if not len(steps):
+            return
+        series = self.series
+        for name, values in columns.items():
+            measured = ~np.isnan(values)
+            if measured.any():
+                series.setdefault(name, Series()).extend(steps[measured], values[measured])
+        highest = float(steps.max())
+        self._sorted = max(self._sorted, highest)
+        self.last_step = max(self.last_step, highest)
+
+    def cut(self, step: float) -> None:
+        """Forget `step` and later, because the run went back there."""
+        while self._held and self._held[-1][0] >= step:
+            self._values -= len(self._held.pop()[1])
+        if self._sorted >= step:
+            for series in self.series.values():
+                series.cut(step)
+            self._sorted = step - 1
+        self.last_step = step - 1
+
+    def _settle(self) -> None:
+        held, count = self._held, self._values
+        self._held, self._values = [], 0
+        steps = np.array([step for step, _ in held], dtype=float)
+        names = held[0][1].keys()
+        try:
+            if count != len(held) * len(names):
+                raise KeyError
+            # Mostly all rows have the same names.
+            columns = {name: (steps, [row[name] for _, row in held]) for name in names}
+        except KeyError:
+            columns = _columns(held)
+        for name, (at, values) in columns.items():
+            self._series.setdefault(name, Series()).extend(at, np.array(values, dtype=float))
+        self._sorted = max(self._sorted, float(steps.max()))
+
+    def __contains__(self, name: str) -> bool:
+        return name in self.series and len(self.series[name].values) > 0
+
+    def __getitem__(self, name: str) -> Series:
+        return self.series[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.series)
+
+    @property
+    def rows(self) -> int:
+        """How many values the longest series took in."""
+        return max((series.count for series in self.series.values()), default=0)
+
+    @property
+    def first_step(self) -> float:
+        """The first step of any series; 0 where nothing was read."""
+        return min((float(s.steps[0]) for s in self.series.values() if s.count), default=0.0)
+
+    def aligned(self, names: Iterable[str]) -> tuple[Floats, dict[str, Floats]]:
+        """Several series on the steps of the one with the fewest spans: (steps, values by name).
+
+        Each value is the series' mean over the stretch up to the next step; where it has none, interpolated.
+        """
+        chosen = {name: self.series[name] for name in names}
+        if not chosen:
+            return np.empty(0), {}
+        grid = min(chosen.values(), key=lambda series: len(series.values)).steps
+        result: dict[str, Floats] = {}
+        for name, series in chosen.items():
+            steps, values = series.steps, series.values
+            if len(steps) == len(grid) and np.array_equal(steps, grid):
+                result[name] = values
+                continue
+            into = np.clip(np.searchsorted(grid, steps, side="right") - 1, 0, len(grid) - 1)
+            counts = np.bincount(into, minlength=len(grid))
+            sums = np.bincount(into, weights=values, minlength=len(grid))
+            with np.errstate(invalid="ignore"):
+                means = sums / counts
+            result[name] = np.where(counts > 0, means, np.interp(grid, steps, values))
+        return grid, result
+
+
+def _columns(rows: Iterable[tuple[float, Mapping[str, float]]]) -> dict[str, tuple[Floats, list[float]]]:
+    """Rows that lack some names, by name: steps and values."""
+    steps: dict[str, list[float]] = {}
+    values: dict[str, list[float]] = {}
+    for step, row in rows:
+        for name, value in row.items():
+            steps.setdefault(name, []).append(step)
+            values.setdefault(name, []).append(value)
+    return {name: (np.array(steps[name], dtype=float), values[name]) for name in values}

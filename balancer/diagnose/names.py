@@ -1,0 +1,98 @@
+"""Which signal each name of one log became: what the user told, else the best guess; settled while the log is read."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from difflib import get_close_matches
+from typing import Final
+
+from balancer.diagnose.source import Source
+from balancer.diagnose.tags import EPOCHS, counter, dialect, guess, plain
+from balancer.errors import ConfigError
+
+KEPT: Final = 10_000  # names that are remembered
+LISTED: Final = 1000  # names that are listed as no signals
+SHOWN: Final = 8  # names in an error
+
+
+class Names:
+    """Signals by the names of a log.
+
+    The beginning of the log settles which of several names for one signal is meant; one that comes later
+    is taken where its signal has none yet.
+
+    Args:
+        told: names by signal, as the user told them.
+        source: its `tags` and `other_tags` are filled in.
+    """
+
+    def __init__(self, told: Mapping[str, str], source: Source) -> None:
+        self.told: Final = dict(told)
+        self._source: Final = source
+        self._dialect: dict[str, str | None] = {}
+        # Every name met, and its signal; for names that are looked up again and again.
+        self.known: Final[dict[str, str | None]] = {}
+
+    def learn(self, counts: Mapping[str, int]) -> None:
+        """Take the names in the beginning of the log, each with the number of its values there."""
+        self._dialect = dialect(counts)
+        found = {name: guess(name) for name in counts}
+        ranks = {name: (9, 9, 9) if fit is None else fit.rank for name, fit in found.items()}
+        # The best fit first; among equals the one with most values, then the one that comes first.
+        order = sorted(counts, key=lambda name: (ranks[name], -counts[name]))
+        exact = set(self.told.values())
+        for name in sorted(order, key=lambda name: name not in exact):
+            self.signal(name)
+        # Listed in the order of the log.
+        source, place = self._source, {name: index for index, name in enumerate(counts)}
+        source.other_tags.sort(key=lambda name: place.get(name, len(place)))
+        tags = sorted(source.tags.items(), key=lambda item: place.get(item[1], len(place)))
+        source.tags.clear()
+        source.tags.update(tags)
+
+    def signal(self, name: str) -> str | None:
+        """The signal that a name means, or None."""
+        if name in self.known:
+            return self.known[name]
+        signal = self._of(name)
+        if signal is not None and self._source.tags.setdefault(signal, name) != name:
+            signal = None
+        if signal is None and len(self._source.other_tags) < LISTED:
+            self._source.other_tags.append(name)
+        if signal is not None or len(self.known) < KEPT:
+            self.known[name] = signal
+        return signal
+
+    def check(self) -> None:
+        """See that the log held what the user told.
+
+        Raises:
+            ConfigError: a name that it does not hold.
+        """
+        for signal, told in self.told.items():
+            if signal not in self._source.tags:
+                near = get_close_matches(told, self.known, n=3, cutoff=0.4)
+                listed = f"nearest are {', '.join(near)}" if near else f"it holds {self.shown()}"
+                raise ConfigError(f"{self._source.path}: --tag {signal}={told}: there is no such name in it; {listed}")
+
+    def shown(self) -> str:
+        """The first names that were met, for an error."""
+        first = [one_line(name) for name in list(self.known)[:SHOWN]]
+        return (", ".join(first) + (", …" if len(self.known) > SHOWN else "")) if first else "no names"
+
+    def _of(self, name: str) -> str | None:
+        for signal, told in self.told.items():
+            if name == told or (signal not in self._source.tags and plain(name) == plain(told) != ""):
+                return signal
+        if name in self._dialect:
+            return self._dialect[name]
+        found = guess(name)
+        meant = found.signal if found is not None else "epoch" if counter(name, EPOCHS) is not None else None
+        return None if meant in self.told else meant
+
+
+def one_line(text: str, length: int = 60) -> str:
+    """A text of the log that is fit to stand in a message."""
+    clean = "".join(letter if letter.isprintable() else " " for letter in text[: 4 * length])
+    clean = " ".join(clean.split())
+    return clean if len(clean) <= length else clean[: length - 1] + "…"

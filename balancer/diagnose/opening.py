@@ -1,0 +1,146 @@
+"""Opens any log that the diagnosis reads: a run of ours, TensorBoard, CSV, JSON lines, text, or standard input."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Final
+
+from balancer.diagnose.history import History
+from balancer.diagnose.raw_bytes import RawBytes, exists
+from balancer.diagnose.source import Progress, Reader, Source
+from balancer.errors import ConfigError
+from balancer.signal_log import COLUMNS
+
+EVENTS: Final = "tfevents"  # stands in the name of every event file
+DEEPEST: Final = 6  # folders within folders that are searched for event files
+SEARCHED: Final = 10_000  # folders
+LISTED: Final = 6
+NO_TAGS: Final[Mapping[str, str]] = {}
+
+
+def open_source(
+    path: str,
+    *,
+    tags: Mapping[str, str] = NO_TAGS,
+    pattern: str | None = None,
+    progress: Progress | None = None,
+) -> Reader:
+    """Find out what kind of log is there, and open it.
+
+    Args:
+        path: a run directory, a file, a folder of event files, or - for standard input.
+        tags: names in the log by signal, where they are not to be guessed.
+        pattern: a regular expression whose named groups are signals, for the lines of a text log.
+        progress: is called with numbers of bytes as they are read.
+
+    Raises:
+        ConfigError: no such path, or tags or a pattern that do not go with it.
+        DataError: it is no log, or a damaged one.
+    """
+    if path != "-" and exists(path).is_dir():
+        if pattern is not None:
+            raise ConfigError(f"--pattern reads the lines of a text log, and {path} is a folder: name the log in it")
+        return _open_folder(Path(path), tags, progress)
+    return _open_file(path, tags, pattern, progress)
+
+
+def read(reader: Reader) -> History:
+    """Read a log into a history, in bounded memory; the reader's source is then complete.
+
+    Raises:
+        ConfigError, DataError: see the readers.
+    """
+    from balancer.diagnose.read_run import RunReader
+
+    history = History()
+    if isinstance(reader, RunReader):
+        for steps, columns in reader.blocks():
+            history.extend(steps, columns)
+        return history
+    # Tags of TensorBoard go back one by one, which their series see to.
+    together = reader.source.kind != "tensorboard"
+    add, last = history.add, history.last_step
+    for step, row in reader.rows():
+        if step < last and together:
+            history.cut(step)
+        add(step, row)
+        last = step
+    return history
+
+
+def _open_file(path: str, tags: Mapping[str, str], pattern: str | None, progress: Progress | None) -> Reader:
+    from balancer.diagnose.sniff import kind_of
+
+    data = RawBytes(path)
+    try:
+        kind = kind_of(path if path != "-" else "standard input", data) if pattern is None else "log"
+        if kind == "tensorboard" or (EVENTS in Path(path).name and path != "-" and pattern is None):
+            data.close()
+            return _open_events(Path(path), [Path(path)], tags, progress)
+        source = Source(path, kind, folder=None if path == "-" else Path(path).parent)
+        if kind == "log":
+            from balancer.diagnose.diagnosis import extensions
+            from balancer.diagnose.read_text import TextReader
+
+            known = extensions() if pattern is None and not tags else {}
+            return TextReader(source, data, tags, pattern, progress, known)
+        from balancer.diagnose.read_table import TableReader
+
+        return TableReader(source, data, tags, progress)
+    except BaseException:
+        data.close()
+        raise
+
+
+def _open_events(path: Path, files: list[Path], tags: Mapping[str, str], progress: Progress | None) -> Reader:
+    from balancer.diagnose.read_events import EventReader
+
+    return EventReader(Source(str(path), "tensorboard", folder=files[0].parent), files, tags, progress)
+
+
+def _open_folder(folder: Path, tags: Mapping[str, str], progress: Progress | None) -> Reader:
+    if (folder / COLUMNS).is_file():
+        from balancer.diagnose.read_run import RunReader
+
+        return RunReader(folder, tags, progress)
+    found = _event_files(folder)
+    if folder in found:
+        return _open_events(folder, found[folder], tags, progress)
+    if len(found) == 1:
+        return _open_events(folder, next(iter(found.values())), tags, progress)
+    if found:
+        named = [f"{path} ({len(files)})" for path, files in list(found.items())[:LISTED]]
+        more = f", and {len(found) - LISTED} more" if len(found) > LISTED else ""
+        raise ConfigError(
+            f"{folder} holds event files in {len(found)} folders: name one of them: {', '.join(named)}{more}"
+        )
+    logs = sorted(path.name for path in folder.iterdir() if path.is_file() and _looks_like_log(path))
+    hint = f"name a log in it: {', '.join(logs[:LISTED])}" if logs else "name a run's folder or a log"
+    raise ConfigError(f"{folder} holds neither a run ({COLUMNS}) nor event files of TensorBoard: {hint}")
+
+
+def _event_files(folder: Path) -> dict[Path, list[Path]]:
+    """Event files by their folder, this one or those below."""
+    found: dict[Path, list[Path]] = {}
+    try:
+        os.scandir(folder).close()
+    except OSError as error:
+        raise ConfigError(f"{folder} cannot be read: {error.strerror}") from None
+    for count, (root, folders, files) in enumerate(os.walk(folder)):
+        here = Path(root)
+        events = [here / name for name in sorted(files) if EVENTS in name and (here / name).is_file()]
+        if events:
+            found[here] = events
+        # A folder's own event files are its run; what lies below are others.
+        if count >= SEARCHED or (here == folder and events) or len(here.relative_to(folder).parts) >= DEEPEST:
+            folders.clear()
+        folders.sort()
+        if count >= SEARCHED:
+            break
+    return found
+
+
+def _looks_like_log(path: Path) -> bool:
+    return path.suffix.lower() in (".csv", ".tsv", ".jsonl", ".json", ".log", ".txt", ".out")

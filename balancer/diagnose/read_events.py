@@ -1,0 +1,214 @@
+"""TensorBoard event files of anybody's: scalars of TF1 and TF2, of one run in one or several files, by step."""
+
+from __future__ import annotations
+
+import heapq
+import math
+import struct
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, Final
+
+from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
+from tensorboard.compat.proto.event_pb2 import Event
+
+from balancer.diagnose.names import KEPT, Names
+from balancer.diagnose.records import FRAME, HEAD, Records, is_head
+from balancer.diagnose.source import Progress, Row, Source
+from balancer.diagnose.step_axis import RESTARTS, EpochLength
+from balancer.errors import ConfigError, DataError
+
+SAMPLED_FILES: Final = 16  # whose beginnings settle which tag is which signal
+# Types of TensorFlow's tensors, as their one element is packed.
+FORMATS: Final = {1: struct.Struct("<f"), 2: struct.Struct("<d"), 3: struct.Struct("<i"), 9: struct.Struct("<q")}
+
+# When it was written, its step, and its scalars by tag.
+Scalars = tuple[float, int, Sequence[tuple[str, float]]]
+
+
+class EventReader:
+    """Reads the event files of one run, in time order.
+
+    A tag that goes back in steps supersedes what it said from there on, as in TensorBoard: then a row's step
+    is lower than the one before. Scalars of one step that stand together are one row.
+    """
+
+    def __init__(
+        self, source: Source, files: Sequence[Path], told: Mapping[str, str], progress: Progress | None
+    ) -> None:
+        self.source = source
+        self._progress: Final = progress
+        self._names: Final = Names(told, source)
+        self._files: Final = sorted((_begun(path), path.name, path) for path in files)
+        self._sample()
+
+    def rows(self) -> Iterator[Row]:
+        """Row after row.
+
+        Raises:
+            ConfigError: a tag that the user told is nowhere.
+            DataError: no scalar became a signal.
+        """
+        source, signal_of, known = self.source, self._names.signal, self._names.known
+        length = EpochLength()
+        # Step and number of restarts at each signal's last value.
+        last: dict[str, tuple[int, int]] = {}
+        at, row = 0, dict[str, float]()
+        for _, step, scalars in self._by_time():
+            for tag, value in scalars:
+                signal = known[tag] if tag in known else signal_of(tag)
+                if signal is None:
+                    continue
+                if row and (step != at or signal in row):
+                    source.rows += 1
+                    yield float(at), row
+                    row = {}
+                if signal in last and step < last[signal][0]:
+                    self._restarted(last[signal], step)
+                last[signal] = step, len(source.restarts)
+                at = step
+                row[signal] = value
+                if signal == "epoch" and math.isfinite(value):
+                    length.put(step, value)
+        if row:
+            source.rows += 1
+            yield float(at), row
+        source.steps_per_epoch = length.steps
+        self._names.check()
+        if not source.rows:
+            raise DataError(self._nothing())
+
+    def _restarted(self, last: tuple[int, int], step: int) -> None:
+        before, count = last
+        restarts = self.source.restarts
+        if restarts and count < len(restarts):
+            # The same one, met by the next tag.
+            restarts[-1] = max(restarts[-1][0], before), min(restarts[-1][1], step)
+        elif len(restarts) < RESTARTS:
+            restarts.append((before, step))
+
+    def _by_time(self) -> Iterator[Scalars]:
+        """The events of all files; a file is opened when its time has come."""
+        waiting = self._files[::-1]
+        opened: list[tuple[float, int, Scalars, Iterator[Scalars]]] = []
+        count = 0
+        while waiting or opened:
+            while waiting and (not opened or waiting[-1][0] <= opened[0][0]):
+                events = self._events(waiting.pop()[2])
+                count += 1
+                for event in events:
+                    heapq.heappush(opened, (event[0], count, event, events))
+                    break
+            if not opened:
+                continue
+            _, number, event, events = opened[0]
+            yield event
+            if len(opened) == 1:
+                until = waiting[-1][0] if waiting else math.inf
+                for event in events:
+                    if event[0] >= until:
+                        break
+                    yield event
+                else:
+                    opened.clear()
+                    continue
+                opened[0] = event[0], number, event, events
+                continue
+            following = next(events, None)
+            if following is None:
+                heapq.heappop(opened)
+            else:
+                heapq.heapreplace(opened, (following[0], number, following, events))
+
+    def _events(self, path: Path) -> Iterator[Scalars]:
+        unread = self.source.unread
+        records = Records(path, self._progress)
+        try:
+            for payloads in records.blocks():
+                for payload in payloads:
+                    event = _event(payload)
+                    if event is None:
+                        unread.note(0, path.name, "a record that is no event")
+                        continue
+                    scalars = _scalars(event)
+                    if scalars:
+                        yield event.wall_time, event.step, scalars
+        except OSError as error:
+            unread.note(0, path.name, f"cannot be read: {error.strerror}")
+        if records.damage is not None:
+            offset, why = records.damage
+            unread.note(offset, path.name, f"{why}; nothing after it was read")
+
+    def _sample(self) -> None:
+        counts: dict[str, int] = {}
+        for _, _, path in self._files[:SAMPLED_FILES]:
+            try:
+                payloads = next(Records(path).blocks(), [])
+            except OSError:
+                continue
+            for event in map(_event, payloads):
+                for tag, _ in _scalars(event) if event is not None else ():
+                    if tag in counts or len(counts) < KEPT:
+                        counts[tag] = counts.get(tag, 0) + 1
+        self._names.learn(counts)
+
+    def _nothing(self) -> str:
+        where = self.source.path
+        if not self._names.known:
+            damage = f"; {next(iter(self.source.unread.why))}" if self.source.unread.count else ""
+            return f"{where}: TensorBoard event files without scalars{damage}: log the losses of D and G as scalars"
+        return (
+            f"{where}: TensorBoard scalars, none of which is recognisably a loss of D or G: {self._names.shown()}; "
+            "say which is which with --tag, such as --tag d_loss=NAME --tag adv=NAME"
+        )
+
+
+def _begun(path: Path) -> float:
+    """When the first event was written; infinite for a file without one.
+
+    Raises:
+        ConfigError: the file cannot be read.
+    """
+    try:
+        with path.open("rb") as file:
+            head = file.read(4096)
+    except OSError as error:
+        raise ConfigError(f"{path} cannot be read: {error.strerror}") from None
+    length = int.from_bytes(head[:8], "little")
+    if not is_head(head) or length > len(head) - FRAME:
+        return math.inf
+    event = _event(head[HEAD : HEAD + length])
+    return event.wall_time if event is not None and math.isfinite(event.wall_time) else math.inf
+
+
+def _event(payload: bytes) -> Any:
+    try:
+        return Event.FromString(payload)
+    except DecodeError:
+        return None
+
+
+def _scalars(event: Any) -> list[tuple[str, float]]:
+    found = []
+    for value in event.summary.value:
+        kind = value.WhichOneof("value")
+        if kind == "simple_value":
+            found.append((value.tag, value.simple_value))
+        elif kind == "tensor" and value.metadata.plugin_data.plugin_name in ("", "scalars"):
+            figure = _figure(value.tensor)
+            if figure is not None:
+                found.append((value.tag, figure))
+    return found
+
+
+def _figure(tensor: Any) -> float | None:
+    """The number in a tensor of one element, or None for any other."""
+    packed = FORMATS.get(tensor.dtype)
+    if packed is None:
+        return None
+    if tensor.tensor_content:
+        return float(packed.unpack(tensor.tensor_content)[0]) if len(tensor.tensor_content) == packed.size else None
+    for values in (tensor.float_val, tensor.double_val, tensor.int_val, tensor.int64_val):
+        if len(values) == 1:
+            return float(values[0])
+    return None

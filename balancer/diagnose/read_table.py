@@ -1,0 +1,210 @@
+"""CSV and JSON lines: a column (or key) for each name, sparse or not, with or without a step."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, Final
+
+from balancer.diagnose.lines import LONGEST, lines
+from balancer.diagnose.names import KEPT, Names, one_line
+from balancer.diagnose.raw_bytes import RawBytes
+from balancer.diagnose.sniff import beginning, cells, delimiter, number, parsed
+from balancer.diagnose.source import Progress, Row, Source
+from balancer.diagnose.step_axis import Axis
+from balancer.diagnose.tags import STEPS, counter
+from balancer.errors import DataError
+
+DEEPEST: Final = 20  # objects within objects
+NO_STEP: Final = "a step that is no number"
+
+# A line's figures by name.
+Figures = Mapping[str, float]
+
+
+class TableReader:
+    """Reads rows of named figures.
+
+    The best name for a step that the beginning holds is the step; without one, rows are numbered. A row whose
+    step falls supersedes those from there on, unless the epoch grew, which then restarts the count.
+    """
+
+    def __init__(self, source: Source, data: RawBytes, told: Mapping[str, str], progress: Progress | None) -> None:
+        self.source = source
+        self._data: Final = data
+        self._progress: Final = progress
+        self._names: Final = Names(told, source)
+        first = beginning(data)
+        filled = [line for line in first if line.strip()]
+        self._mark: Final = delimiter(filled) if source.kind == "csv" else None
+        self._step: str | None = None
+        self._learn(filled)
+
+    def rows(self) -> Iterator[Row]:
+        """Row after row.
+
+        Raises:
+            ConfigError: a name that the user told is nowhere.
+            DataError: no name became a signal, or no row holds a figure.
+        """
+        source = self.source
+        axis = Axis(source, appended=False)
+        for line, step, row in self._table() if self._mark is not None else self._objects():
+            if step is not None and not math.isfinite(step):
+                source.unread.note(line, one_line(str(step)), NO_STEP)
+                continue
+            if not row:
+                continue
+            epoch = row.get("epoch")
+            if epoch is not None and not math.isfinite(epoch):
+                del row["epoch"]
+                epoch = None
+            at = axis.place(step, epoch)
+            if epoch is not None:
+                row["epoch"] = axis.epoch_of(epoch)
+            source.rows += 1
+            yield at, row
+        source.steps_per_epoch = axis.steps_per_epoch
+        self._names.check()
+        if set(source.tags) <= {"epoch"}:
+            raise DataError(
+                f"{source.path}: {source.kind.upper()}, with no name that is recognisably a loss of D or G: "
+                f"{self._names.shown()}; say which is which with --tag, such as --tag d_loss=NAME --tag adv=NAME"
+            )
+        if not source.rows:
+            raise DataError(f"{source.path}: {source.kind.upper()} without a row of figures: has the run begun?")
+
+    def _learn(self, filled: Sequence[str]) -> None:
+        counts: dict[str, int] = {}
+        if self._mark is not None:
+            table = [cells(line, self._mark) for line in filled if not line.startswith("#")]
+            counts = dict.fromkeys(_header(table[0]), 0)
+            for row in table[1:]:
+                for name, cell in zip(counts, row, strict=False):
+                    counts[name] += bool(cell.strip())
+        else:
+            for line in filled:
+                for name in flat(parsed(line) or {}):
+                    if name in counts or len(counts) < KEPT:
+                        counts[name] = counts.get(name, 0) + 1
+        places = {name: place for name in counts if (place := counter(name, STEPS)) is not None}
+        told = set(self._names.told.values())
+        self._step = min((name for name in places if name not in told), key=places.__getitem__, default=None)
+        self._names.learn({name: count for name, count in counts.items() if name != self._step})
+
+    def _table(self) -> Iterator[tuple[int, float | None, dict[str, float]]]:
+        assert self._mark is not None
+        mark, source = self._mark, self.source
+        chosen: list[tuple[int, str]] | None = None
+        at, width = -1, 0
+        header: list[str] = []
+        for first, block in lines(self._data.blocks(self._progress), source.unread):
+            for line, text in enumerate(block, first):
+                if not text or text.isspace() or text[0] == "#":
+                    continue
+                row = cells(text, mark)
+                if chosen is None:
+                    header, width = row, len(row)
+                    names = _header(row)
+                    at = names.index(self._step) if self._step in names else -1
+                    chosen = [
+                        (place, signal)
+                        for place, name in enumerate(names)
+                        if place != at and (signal := self._names.signal(name)) is not None
+                    ]
+                    continue
+                if len(row) != width:
+                    source.unread.note(line, one_line(text), "a row of another number of cells")
+                    continue
+                made: dict[str, float] = {}
+                wrong = ""
+                for place, signal in chosen:
+                    cell = row[place]
+                    try:
+                        made[signal] = float(cell)
+                    except ValueError:
+                        value = number(cell, mark)
+                        if value is not None:
+                            made[signal] = value
+                        elif not cell.isspace() and cell:
+                            wrong = cell
+                step = number(row[at], mark) if at >= 0 else None
+                if wrong or (step is None and at >= 0):
+                    if row == header:
+                        # The file was appended to.
+                        source.skipped += 1
+                        continue
+                    source.unread.note(line, one_line(text), "a cell that is no number")
+                    if step is None and at >= 0:
+                        continue
+                yield line, step, made
+
+    def _objects(self) -> Iterator[tuple[int, float | None, dict[str, float]]]:
+        source, known, signal_of = self.source, self._names.known, self._names.signal
+        for first, block in lines(self._data.blocks(self._progress), source.unread):
+            for line, text in enumerate(block, first):
+                if not text or text.isspace():
+                    continue
+                try:
+                    found = json.loads(text)
+                except (ValueError, RecursionError) as error:
+                    if text.lstrip().startswith("{"):
+                        why = "objects too deep" if isinstance(error, RecursionError) else "a line that is no JSON"
+                        source.unread.note(line, one_line(text), why)
+                    else:
+                        source.skipped += 1
+                    continue
+                if not isinstance(found, dict):
+                    source.skipped += 1
+                    continue
+                made: dict[str, float] = {}
+                step: float | None = None
+                for name, value in flat(found).items():
+                    if name == self._step:
+                        step = value
+                        continue
+                    signal = known[name] if name in known else signal_of(name)
+                    if signal is not None:
+                        made[signal] = value
+                if step is None and self._step is not None and made:
+                    source.unread.note(line, one_line(text), "a row without a step")
+                    continue
+                yield line, step, made
+
+
+def flat(found: Mapping[str, Any], before: str = "", depth: int = 0) -> dict[str, float]:
+    """The figures of an object by name, those of objects in it as "outer.inner"; what is no figure is left out."""
+    made: dict[str, float] = {}
+    for key, value in found.items():
+        name = before + key
+        if isinstance(value, bool) or value is None:
+            continue
+        if isinstance(value, float):
+            made[name] = value
+        elif isinstance(value, int):
+            try:
+                made[name] = float(value)
+            except OverflowError:
+                made[name] = math.inf if value > 0 else -math.inf
+        elif isinstance(value, str):
+            if len(value) < 40:
+                try:
+                    made[name] = float(value)
+                except ValueError:
+                    continue
+        elif isinstance(value, dict) and depth < DEEPEST and len(name) < LONGEST:
+            made |= flat(value, f"{name}.", depth + 1)
+    return made
+
+
+def _header(row: Sequence[str]) -> list[str]:
+    """Names of columns; one that comes again counts once."""
+    names: list[str] = []
+    seen: set[str] = set()
+    for place, cell in enumerate(row):
+        name = cell.strip() or f"column {place + 1}"
+        name = name if name not in seen else f"{name} ({place + 1})"
+        seen.add(name)
+        names.append(name)
+    return names

@@ -1,0 +1,140 @@
+"""What a series does over the steps: its level, where it rises, the stretches it spends below a level."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+import numpy as np
+
+from balancer.diagnose.history import Series
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    Floats = NDArray[np.float64]
+
+BINS: Final = 200  # a curve is judged on so many points at most
+TREND_BINS: Final = 40
+PART: Final = 5  # a trend compares the first fifth with the last
+
+
+@dataclass(frozen=True)
+class Curve:
+    """A series as rules look at it: at most 200 points, each the mean of a stretch of steps."""
+
+    steps: Floats
+    values: Floats
+    # The last step of the last point.
+    end: float
+
+    def __len__(self) -> int:
+        return len(self.values)
+
+    def since(self, step: float) -> Curve:
+        """The part from `step` on."""
+        keep = self.steps >= step
+        return Curve(self.steps[keep], self.values[keep], self.end)
+
+    def until(self, step: float) -> Curve:
+        """The part before `step`."""
+        keep = self.steps < step
+        end = float(self.steps[~keep][0]) - 1 if (~keep).any() else self.end
+        return Curve(self.steps[keep], self.values[keep], end)
+
+    def smooth(self) -> Curve:
+        """A running mean over five points, where there are points enough that a few make no difference."""
+        if len(self) < 50:
+            return self
+        padded = np.concatenate([np.repeat(self.values[0], 2), self.values, np.repeat(self.values[-1], 2)])
+        return Curve(self.steps, np.convolve(padded, np.full(5, 0.2), mode="valid"), self.end)
+
+
+def curve(series: Series, bins: int = BINS) -> Curve:
+    """The means of at most `bins` equal stretches of the series."""
+    steps, values, last = series.steps, series.values, series.last_steps
+    if len(values) == 0:
+        return Curve(steps, values, -1.0)
+    if len(values) > bins:
+        edges = np.linspace(0, len(values), bins + 1).astype(int)[:-1]
+        counts = np.diff([*edges, len(values)])
+        steps, values = steps[edges], np.add.reduceat(values, edges) / counts
+    return Curve(steps, values, float(last[-1]))
+
+
+@dataclass(frozen=True)
+class Trend:
+    """How a curve gets from its first fifth to its last.
+
+    `first` and `last` are their medians, `rank` Spearman's correlation of (binned) values with time,
+    `error` the standard error of last − first, from how far neighbouring bins differ.
+    """
+
+    first: float
+    last: float
+    rank: float
+    error: float
+
+    @property
+    def change(self) -> float:
+        """The relative change; infinite from 0."""
+        if self.first == 0:
+            return 0.0 if self.last == 0 else float("inf")
+        return (self.last - self.first) / abs(self.first)
+
+    def rises(self, by: float = 0.1, rank: float = 0.7) -> bool:
+        """Whether it rises by that share at least, steadily, and by more than chance makes it."""
+        return self.rank >= rank and self.change >= by and self.last - self.first > 4 * self.error
+
+    def falls(self, by: float = 0.1, rank: float = 0.7) -> bool:
+        """Whether it falls by that share at least, steadily, and by more than chance makes it."""
+        return self.rank <= -rank and self.change <= -by and self.first - self.last > 4 * self.error
+
+
+def trend(of: Curve) -> Trend:
+    """The trend of a curve of at least two points."""
+    values = of.values
+    bins = min(TREND_BINS, len(values))
+    edges = np.linspace(0, len(values), bins + 1).astype(int)[:-1]
+    means = np.add.reduceat(values, edges) / np.diff([*edges, len(values)])
+    part = max(1, bins // PART)
+    first, last = float(np.median(means[:part])), float(np.median(means[-part:]))
+    # Differences of neighbours hold the noise of two bins and hardly any of the trend.
+    noise = float(np.std(np.diff(means))) / np.sqrt(2) if bins > 2 else float("inf")
+    # A median of few bins errs by a quarter more than their mean.
+    return Trend(first, last, _spearman(means), 1.25 * noise * float(np.sqrt(2 / part)))
+
+
+def stretches(of: Curve, below: float, leave: float) -> list[tuple[int, int]]:
+    """Where a curve lies below a level: (first, last) indices; a stretch ends where it exceeds `leave`."""
+    found = []
+    begun: int | None = None
+    for index, value in enumerate(of.values):
+        if begun is None and value < below:
+            begun = index
+        elif begun is not None and value > leave:
+            found.append((begun, index - 1))
+            begun = None
+    if begun is not None:
+        found.append((begun, len(of) - 1))
+    return found
+
+
+def crossings(of: Curve, low: float, high: float) -> int:
+    """How often a curve goes all the way from below `low` to above `high`, or back."""
+    side, count = 0, 0
+    for value in of.values:
+        now = -1 if value < low else 1 if value > high else 0
+        if now and now != side:
+            count += side != 0
+            side = now
+    return count
+
+
+def _spearman(values: Floats) -> float:
+    if len(values) < 3 or np.ptp(values) == 0:
+        return 0.0
+    # Equal values share their mean rank.
+    _, inverse, counts = np.unique(values, return_inverse=True, return_counts=True)
+    mean_ranks = np.cumsum(counts) - (counts - 1) / 2
+    return float(np.corrcoef(mean_ranks[inverse], np.arange(len(values)))[0, 1])

@@ -1,0 +1,71 @@
+"""The words of a diagnosis, by language: tables in TOML files beside the code that needs them."""
+
+from __future__ import annotations
+
+import functools
+import tomllib
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, Final
+
+from balancer.errors import ConfigError
+
+LANGUAGES: Final = ("en", "zh-TW")
+# The diagnosis's own words and those of its page.
+HERE: Final = (Path(__file__).parent, Path(__file__).parents[1] / "page")
+
+
+class Words:
+    """Texts by dotted key, such as `saturated.title`, filled with figures by `str.format`."""
+
+    def __init__(self, language: str, tables: Mapping[str, Any]) -> None:
+        self.language: Final = language
+        self._tables: Final = tables
+
+    def __call__(self, key: str, /, **figures: object) -> str:
+        """The text of that key, with its figures put in.
+
+        Raises:
+            KeyError: there is no such text, or it mentions a figure that was not given.
+        """
+        found = self.get(key)
+        if found is None:
+            raise KeyError(f"no words for {key} in {self.language}")
+        return found.format(**figures).replace("\n", " ")
+
+    def get(self, key: str) -> str | None:
+        """The text of that key as it stands, or None."""
+        table: Any = self._tables
+        for part in key.split("."):
+            if not isinstance(table, Mapping) or part not in table:
+                return None
+            table = table[part]
+        return table if isinstance(table, str) else None
+
+
+def load(language: str, folders: Sequence[Path] = ()) -> Words:
+    """The words of the diagnosis itself and of `folders`, each of which holds `*.LANGUAGE.toml` files.
+
+    Raises:
+        ConfigError: there is no such language.
+    """
+    if language not in LANGUAGES:
+        raise ConfigError(f"--lang {language}: known are {', '.join(LANGUAGES)}")
+    tables: dict[str, Any] = {}
+    for folder in (*HERE, *folders):
+        for path in sorted(folder.glob(f"*.{language}.toml")):
+            _merge(tables, _read(path))
+    return Words(language, tables)
+
+
+def _merge(tables: dict[str, Any], more: Mapping[str, Any]) -> None:
+    for key, value in more.items():
+        if isinstance(value, Mapping):
+            _merge(tables.setdefault(key, {}), value)
+        else:
+            tables[key] = value
+
+
+@functools.cache
+def _read(path: Path) -> Mapping[str, Any]:
+    return tomllib.loads(path.read_text(encoding="utf-8"))

@@ -1,0 +1,118 @@
+"""An explanation in words."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+
+from balancer.hindsight.explain import Explanation, Taken
+from balancer.hindsight.explain_step import Contribution, KnobState, Outcome, StepState
+from balancer.hindsight.meeting import said
+
+# Alternatives to either side of the one in force that are shown, where there are many.
+AROUND = 3
+
+
+def print_explanation(explanation: Explanation) -> None:
+    """Print what `explain` returned, for people."""
+    for line in explanation_lines(explanation):
+        print(line)
+
+
+def explanation_lines(explanation: Explanation) -> Iterator[str]:
+    """The lines of `print_explanation`: the first step, the decisions of a range, its last step as it differs."""
+    first, last = explanation.first, explanation.last
+    yield from _step(first)
+    if last.step > first.step:
+        yield ""
+        yield from _decisions(explanation.decisions, explanation.left_out, first.step, last.step)
+        yield ""
+        yield from _step(last)
+    else:
+        later = [taken for taken in explanation.decisions if taken.acts_from > last.step]
+        if later:
+            yield ""
+            yield f"decided in step {last.step}, acting from step {last.step + 1} on:"
+            yield from (_decision(taken) for taken in later)
+    for remark in explanation.remarks:
+        yield f"note: {remark}"
+
+
+def _step(state: StepState) -> Iterator[str]:
+    low, high = state.epoch
+    epoch = f"epoch {low}" + ("" if high == low else " or later" if high is None else f" to {high}")
+    plugins = ", ".join(state.plugins) or "no plugins"
+    yield f"step {state.step}, {epoch}; {state.config or 'no config'}: {plugins}"
+    told = [knob for knob in state.knobs if knob.contributions]
+    for knob in told:
+        yield ""
+        yield from _knob(knob)
+    rest = [f"{knob.knob} {_value(knob)}" for knob in state.knobs if not knob.contributions]
+    if rest:
+        yield ""
+        yield f"at their base, as no plugin contributes: {', '.join(rest)}"
+    about: dict[str, list[str]] = {}
+    for knob in state.knobs:
+        for remark in () if knob.contributions else knob.remarks:
+            about.setdefault(remark, []).append(knob.knob)
+    yield from (f"  ({', '.join(knobs)}: {remark})" for remark, knobs in about.items())
+
+
+def _knob(knob: KnobState) -> Iterator[str]:
+    effect = f" (read {knob.takes_effect})" if knob.takes_effect else ""
+    yield f"{knob.knob} = {_value(knob)}{effect}"
+    yield f"  {knob.how}"
+    for one in knob.contributions:
+        yield f"  - {_contribution(one)}"
+        if one.note:
+            yield f"      {one.note}"
+        yield from _alternatives(knob.knob, one.alternatives)
+    for remark in knob.remarks:
+        yield f"  ({remark})"
+
+
+def _contribution(one: Contribution) -> str:
+    what = "withdrawn" if one.value is None else said(one.value)
+    since = f"since step {one.step}, epoch {one.epoch}, {one.moment}"
+    return f"{one.plugin}: {one.op} {what}, {since}{_on(one.signals)}"
+
+
+def _alternatives(knob: str, outcomes: Sequence[Outcome]) -> Iterator[str]:
+    here = next((index for index, outcome in enumerate(outcomes) if outcome.here), 0)
+    first, last = max(0, here - AROUND), here + AROUND + 1
+    if first:
+        yield f"      … {first} before"
+    for outcome in outcomes[first:last]:
+        mark = "*" if outcome.here else " "
+        yield f"    {mark} {outcome.when}: {said(outcome.value)} -> {knob} {said(outcome.effective)}"
+    if len(outcomes) > last:
+        yield f"      … {len(outcomes) - last} more"
+
+
+def _decisions(decisions: Sequence[Taken], left_out: int, first: int, last: int) -> Iterator[str]:
+    count = len(decisions) + left_out
+    if not count:
+        yield f"no decision in steps {first} to {last}"
+        return
+    yield f"{count} decision{'s' if count > 1 else ''} in steps {first} to {last}:"
+    yield from (_decision(taken) for taken in decisions)
+    if left_out:
+        yield f"  … {left_out} more: ask for fewer steps to see them"
+
+
+def _decision(taken: Taken) -> str:
+    made = taken.decision
+    later = f", acting from step {taken.acts_from} on" if taken.acts_from > made.step else ""
+    change = f"{said(made.old)} -> {said(made.new)}"
+    note = f" ({made.note})" if made.note else ""
+    return (
+        f"  step {made.step}, {made.moment}: {made.plugin} {made.op} {made.knob} {change}{_on(made.signals)}"
+        f", making it {said(made.effective)}{later}{note}"
+    )
+
+
+def _on(signals: Mapping[str, float]) -> str:
+    return ", on " + ", ".join(f"{name} = {value:.6g}" for name, value in signals.items()) if signals else ""
+
+
+def _value(knob: KnobState) -> str:
+    return said(knob.effective) + ("" if knob.exact else " (not certain)")

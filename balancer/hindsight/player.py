@@ -1,0 +1,156 @@
+"""Plays rows of signals to a composition, at the moments of our own loop, and notes what the knobs do."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Collection, Mapping
+from typing import Final
+
+from balancer.compose import Composition
+from balancer.engine import Balancer
+from balancer.errors import CompositionError, ConfigError
+from balancer.hindsight.moments import last_moment
+from balancer.hindsight.trajectories import Replay
+from balancer.hookspecs import hook_options
+from balancer.knobs import Decision
+
+# What a learning rate is in an epoch before any plugin turns it, by knob.
+Rates = Callable[[int], Mapping[str, float]]
+
+
+class Player:
+    """One replay, of one composition after another.
+
+    Args:
+        result: what it fills.
+        on_decision: is told each decision, in place of `result.decisions`.
+        reads: signals that one of several compositions reads, and the others are to hand on.
+    """
+
+    def __init__(
+        self, result: Replay, on_decision: Callable[[Decision], None] | None = None, reads: Collection[str] = ()
+    ) -> None:
+        self._result: Final = result
+        self._reads: Final = reads
+        self._on_decision: Final = on_decision or result.decisions.append
+        self._balance: Balancer | None = None
+
+    def begin(
+        self,
+        composition: Composition,
+        *,
+        seed: int = 0,
+        steps_per_epoch: int | None = None,
+        g_updates: int = 1,
+        rates: Rates | None = None,
+        epoch: int | None = None,
+    ) -> None:
+        """Go on with a composition, as a resume does: from the state of the one before, if there was one.
+
+        `epoch` is that of the first row to come: where it is another one, the epoch under way ends before.
+        """
+        before = self._balance
+        balance = Balancer(composition, seed=seed, steps_per_epoch=steps_per_epoch, on_decision=self._on_decision)
+        if before is not None:
+            if epoch is not None and epoch != before.epoch:
+                before.end_epoch()
+            balance.load_state_dict(before.state_dict())
+        self._balance = balance
+        self._played = before is not None
+        self._steps_per_epoch = steps_per_epoch
+        self._g_updates = g_updates
+        self._rates = rates
+        own = {name for plugin in composition.plugins for name in plugin.reads}
+        # What plugins bring they publish themselves.
+        brought = {spec.name for plugin in composition.plugins for spec in plugin.brings_signals}
+        played = {*own, *self._reads} - brought
+        # Sums are known only when the weights are, after before_g_backward.
+        self._sums = {name for name in played if name == "g_loss" or name.endswith("_share")}
+        self._d_phase = {name for name in played if composition.signals[name].phase == "d"}
+        self._terms = played - self._sums - self._d_phase
+        self._wanted = self._d_phase & own
+        acting = [plugin.name for plugin in composition.plugins if hook_options(getattr(plugin, "on_epoch", None))]
+        self._acts_on_epochs = acting[0] if acting else None
+        turned = {knob for knob in composition.knobs if composition.writers(knob)}
+        if rates is not None or turned & {"lr_d", "lr_g"}:
+            turned |= {"lr_d", "lr_g"}
+        self._result.begin(composition.knobs)
+        self._at: dict[str, list[str]] = {}
+        for knob in composition.knobs:
+            if knob in turned:
+                self._at.setdefault(last_moment(knob), []).append(knob)
+            else:
+                self._result.note(knob, balance.board.value(knob))
+
+    def play(self, row: Mapping[str, float]) -> None:
+        """One step on these signals, which may hold its `step` and its `epoch`.
+
+        Raises:
+            ConfigError: a step that comes too late, or epochs are not counted where a plugin acts on them.
+        """
+        balance = self._balance
+        assert balance is not None
+        if "step" in row:
+            self._go_to(balance, int(row["step"]))
+        epoch = self._epoch(balance, row)
+        if self._rates is not None:
+            balance.board.base.update(self._rates(epoch))
+        balance.start_step(epoch=None if epoch < 0 else epoch)
+        self._note(balance, "on_step_start")
+        balance.signals.put({name: row[name] for name in self._d_phase if name in row})
+        if balance.d_update:
+            # A row without them is one of a D that was skipped, or of a value that was no number.
+            balance.signals.put({name: math.nan for name in self._wanted if name not in row})
+            balance.before_d_backward()
+        self._note(balance, "before_d_backward")
+        balance.after_d_step()
+        for _ in range(self._g_updates):
+            balance.signals.put({name: row[name] for name in self._terms if name in row})
+            balance.before_g_backward()
+            self._note(balance, "before_g_backward")
+            balance.signals.put({name: row[name] for name in self._sums if name in row})
+            balance.after_g_step()
+        step = balance.step
+        balance.end_step()
+        self._note(balance, "on_step_end")
+        self._result.end_step(step, epoch)
+        self._played = True
+
+    def end(self) -> None:
+        """The run is over."""
+        if self._balance is not None:
+            self._balance.end_run()
+
+    def _note(self, balance: Balancer, moment: str) -> None:
+        """Note the knobs that are read after this moment."""
+        for knob in self._at.get(moment, ()):
+            if knob == "lr_d":
+                balance.board.lr_g = balance.board.number("lr_g")
+            self._result.note(knob, balance.board.value(knob))
+
+    def _epoch(self, balance: Balancer, row: Mapping[str, float]) -> int:
+        if "epoch" in row:
+            epoch = int(row["epoch"])
+        else:
+            epoch = balance.step // self._steps_per_epoch if self._steps_per_epoch else 0
+        if epoch < 0 and self._acts_on_epochs is not None:
+            raise CompositionError(
+                f"plugin {self._acts_on_epochs} acts on epochs, which what is replayed does not count: leave it out"
+            )
+        return epoch
+
+    def _go_to(self, balance: Balancer, step: int) -> None:
+        """Be at a step: the first one played, or one after a gap."""
+        if step < balance.step and self._played:
+            raise ConfigError(f"step {step} is replayed after step {balance.step - 1}: rows must be in order")
+        if not self._played:
+            if step != balance.step:
+                balance.begin_at(step)
+            return
+        while balance.step < step:
+            # Nobody saw these steps: D was updated in those that the knobs of now would have allowed.
+            allowed = "d_update" not in balance.board.specs or balance.board.value("d_update")
+            balance.d_updates += bool(allowed)
+            balance.g_updates += self._g_updates
+            balance.step += 1
+            balance.board.step = balance.signals.step = balance.step

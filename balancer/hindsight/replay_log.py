@@ -1,0 +1,133 @@
+"""Replay of somebody else's log: its rows through plugins, after the diagnosis has worked out their units."""
+
+from __future__ import annotations
+
+from array import array
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from balancer.errors import ConfigError
+from balancer.hindsight.comparison import compare
+from balancer.hindsight.replay import PluginList, replay
+from balancer.hindsight.replay_run import RunReplay
+from balancer.knobs import Decision
+from balancer.model import HeadSpec, ModelSpec
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from balancer.diagnose.diagnosis import Diagnosis
+    from balancer.diagnose.source import Row
+
+
+def replay_log(
+    diagnosis: Diagnosis,
+    rows: Iterable[Row],
+    plugins: PluginList,
+    settings: Mapping[str, Mapping[str, Any]] | None = None,
+) -> RunReplay:
+    """Replay the rows of a log, read a second time, in the units that its diagnosis worked out.
+
+    Args:
+        diagnosis: of the same log.
+        rows: its rows, once more.
+        plugins: names of installed plugins, or classes.
+        settings: tables of plugins, and of `train` the `lambda_adv` that is the base.
+
+    Raises:
+        ConfigError: settings of what is not part of the replay.
+        PluginError, CompositionError: see `compose`; also, a plugin reads a signal that the log does not hold.
+    """
+    tables = {name: dict(table) for name, table in (settings or {}).items()}
+    train = tables.pop("train", {})
+    base = train.pop("lambda_adv", diagnosis.case.units.weights.get("adv") or 1.0)
+    if train:
+        raise ConfigError(f"--set train.{next(iter(train))}: a log's replay takes train.lambda_adv only")
+    for name in tables:
+        if name not in [item if isinstance(item, str) else item.name for item in plugins]:
+            raise ConfigError(f"--set {name}.…: {name} is not part of this replay: add it to --plugins")
+    case = diagnosis.case
+    logged = _Logged(diagnosis)
+    decisions = 0
+    turned: set[str] = set()
+
+    def decided(decision: Decision) -> None:
+        nonlocal decisions
+        decisions += 1
+        turned.add(decision.knob)
+
+    made = replay(
+        plugins,
+        logged.rows(rows),
+        settings=tables,
+        spec=_spec(diagnosis),
+        lambda_adv=float(base),
+        names=[name for name in case.history if name in case.history],
+        on_decision=decided,
+    )
+    names = tuple(item if isinstance(item, str) else item.name for item in plugins)
+    # The knobs that nobody turned stand at what was told; rates have no base here.
+    knobs = [knob for knob in made if knob in turned]
+    comparisons = tuple(compare(made, logged, knob) for knob in knobs)
+    return RunReplay(
+        Path(case.source.path), names, made, decisions, comparisons, (), tuple(_remarks(made.steps, turned))
+    )
+
+
+class _Logged:
+    """The rows of a log as a replay takes them; what it logged of knobs is kept for the comparison."""
+
+    def __init__(self, diagnosis: Diagnosis) -> None:
+        self._units = diagnosis.case.units
+        self._per_epoch = diagnosis.case.source.steps_per_epoch
+        self._derived = "d_adv" in diagnosis.case.history
+        self._knobs = {name: array("d") for name in diagnosis.case.history if name.startswith("lambda_")}
+
+    def rows(self, rows: Iterable[Row]) -> Iterator[dict[str, float]]:
+        """Each row with its step, its epoch (-1 where none is known) and `d_adv`."""
+        for step, values in rows:
+            row = dict(values)
+            if self._derived and "d_adv" not in row:
+                d_adv = self._d_adv(row)
+                if d_adv is not None:
+                    row["d_adv"] = d_adv
+            if "epoch" not in row:
+                row["epoch"] = step // self._per_epoch if self._per_epoch else -1
+            for name, column in self._knobs.items():
+                column.append(row.get(name, float("nan")))
+            row["step"] = step
+            yield row
+
+    def column(self, name: str) -> NDArray[np.float64] | None:
+        """What the log says of a knob, or None."""
+        return np.frombuffer(self._knobs[name], dtype=float) if name in self._knobs else None
+
+    def _d_adv(self, row: Mapping[str, float]) -> float | None:
+        if "d_loss_real" in row and "d_loss_fake" in row:
+            return float(self._units.halves(row["d_loss_real"], row["d_loss_fake"]))
+        if "d_loss" in row:
+            return self._units.d_scale * (row["d_loss"] - self._units.d_floor)
+        return None
+
+
+def _spec(diagnosis: Diagnosis) -> ModelSpec:
+    """The terms that the log holds, and a category head where it logs that loss."""
+    units = diagnosis.case.units
+    weights = {term: 1.0 if weight is None else weight for term, weight in units.weights.items() if term != "adv"}
+    if "category" not in weights:
+        return ModelSpec(adversarial=units.adversarial, weights=weights)
+    head = HeadSpec(("category",), ("category",))
+    return ModelSpec(units.adversarial, weights, ("category",), {"category": head})
+
+
+def _remarks(steps: NDArray[np.int64], turned: Collection[str]) -> Iterator[str]:
+    if {"lr_d", "lr_g"} & {*turned}:
+        yield "the log does not say the learning rates that plugins turn: they are given as multiples of G's"
+    if len(steps) > 1 and (apart := float(np.median(np.diff(steps)))) > 1:
+        yield (
+            f"the log holds one step in {apart:.0f}: a law saw no others, and what counts measurements (a warm-up, a "
+            "half-life) counts rows"
+        )

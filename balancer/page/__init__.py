@@ -1,0 +1,1 @@
+"""One page about runs, in one HTML file that needs nothing else: charts, findings, decisions, sheets, settings."""

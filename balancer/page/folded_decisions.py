@@ -1,0 +1,134 @@
+"""decisions.jsonl folded for a report: bounded, however many decisions a run took."""
+
+from __future__ import annotations
+
+import bisect
+import dataclasses
+import heapq
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import pairwise
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+import numpy as np
+
+from balancer.diagnose.history import History
+from balancer.errors import ConfigError
+from balancer.knobs import Decision
+from balancer.page.view import Contribution, Decisions
+
+if TYPE_CHECKING:
+    from balancer.hindsight.segments import Segment
+
+SHOWN: Final = 20  # decisions in the table, of one run
+STRETCHES: Final = 300
+CORNERS: Final = 4096  # changes of one contribution that are kept
+
+
+def folded_decisions(path: Path, history: History, segments: Sequence[Segment]) -> Decisions | None:
+    """The decisions of a run; None where it has no such file.
+
+    Raises:
+        ConfigError: the file cannot be read.
+    """
+    if not path.is_file():
+        return None
+    first, length = history.first_step, max(history.last_step + 1 - history.first_step, 1.0)
+    folds: dict[tuple[str, str, str], _Fold] = {}
+    marks: dict[str, Any] = {}
+    effective: dict[str, Any] = {}
+    # Most important first: (first of its contribution, size of the change, earliest); the heap's root goes first.
+    best: list[tuple[bool, float, int, Decision]] = []
+    count = broken = 0
+    for decision in _read(path):
+        if decision is None:
+            broken += 1
+            continue
+        key = decision.plugin, decision.knob, decision.op
+        new = key not in folds
+        size = _size(effective.get(decision.knob), decision.effective)
+        if new or size > 0:
+            heapq.heappush(best, (new, size, -count, decision))
+        if len(best) > SHOWN:
+            heapq.heappop(best)
+        folds.setdefault(key, _Fold()).add(decision.step, decision.new)
+        stretch = min(max(int((decision.step - first) / length * STRETCHES), 0), STRETCHES - 1)
+        marks.setdefault(decision.knob, np.zeros(STRETCHES, dtype=np.int64))[stretch] += 1
+        effective[decision.knob] = decision.effective
+        count += 1
+    _drop(folds, segments)
+    made = [Contribution(*key, fold.values(), fold.count) for key, fold in folds.items()]
+    chosen = [decision for *_, decision in sorted(best, key=lambda row: -row[2])]
+    return Decisions(count, broken, made, marks, chosen)
+
+
+class _Fold:
+    """One contribution's changes, every n-th of them once there are many."""
+
+    def __init__(self) -> None:
+        self.count = 0
+        self._every = 1
+        self._values: list[tuple[float, Any]] = []
+        self._last: tuple[float, Any] | None = None
+
+    def add(self, step: float, value: Any) -> None:
+        if self.count % self._every == 0:
+            self._values.append((step, value))
+        self.count += 1
+        self._last = step, value
+        if len(self._values) > CORNERS:
+            self._values = self._values[::2]
+            self._every *= 2
+
+    def withdraw(self, step: float) -> None:
+        """It ended there, unless it was made anew in that very step."""
+        values = self.values()
+        at = bisect.bisect_left(values, step, key=lambda pair: pair[0])
+        if at == len(values) or values[at][0] != step:
+            values.insert(at, (step, None))
+            self._values, self._last = values, values[-1]
+
+    def values(self) -> list[tuple[float, Any]]:
+        assert self._last is not None
+        return self._values if self._values[-1] == self._last else [*self._values, self._last]
+
+
+def _drop(folds: Mapping[tuple[str, str, str], _Fold], segments: Sequence[Segment]) -> None:
+    """End the contributions of plugins that a resume left out: it drops them without a decision."""
+    for before, after in pairwise(segments):
+        for (plugin, _, _), fold in folds.items():
+            if plugin in before.plugins and plugin not in after.plugins:
+                fold.withdraw(after.first)
+
+
+def _read(path: Path) -> Iterator[Decision | None]:
+    """One decision after the other, None for a line that holds none; a last line that a kill tore off is no line."""
+    names = [field.name for field in dataclasses.fields(Decision)]
+    try:
+        with path.open("rb") as file:
+            for line in file:
+                if not line.endswith(b"\n"):
+                    return
+                try:
+                    row = json.loads(line)
+                    decision = Decision(**{name: row[name] for name in names})
+                    texts = (decision.plugin, decision.knob, decision.op)
+                    if not (all(isinstance(text, str) for text in texts) and isinstance(decision.signals, Mapping)):
+                        raise TypeError
+                    if not 0 <= decision.step < 2**53:
+                        raise ValueError
+                except (ValueError, KeyError, TypeError):
+                    yield None
+                else:
+                    yield decision
+    except OSError as error:
+        raise ConfigError(f"{path} cannot be read: {error.strerror}") from None
+
+
+def _size(before: Any, after: Any) -> float:
+    """How much an effective value changed, relative to the larger one; in [0, 2]."""
+    if isinstance(before, int | float) and isinstance(after, int | float):
+        largest = max(abs(before), abs(after))
+        return abs(after - before) / largest if largest else 0.0
+    return float(before != after)

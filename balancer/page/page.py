@@ -1,0 +1,227 @@
+"""The diagnosis and the report as one HTML file that needs nothing else: no network, no fonts, no other files."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+import jinja2
+from markupsafe import Markup
+
+from balancer.config import flat
+from balancer.diagnose.told import (
+    calibration_lines,
+    not_judged_lines,
+    onward_lines,
+    outcome,
+    since_conclusion,
+    since_lines,
+    source_lines,
+    tell,
+    tell_remedy,
+)
+from balancer.diagnose.words import Words
+from balancer.page.knob_panels import constants, knob_charts, shown
+from balancer.page.panels import Panels
+from balancer.page.scales import number
+from balancer.page.share_panels import share_charts
+from balancer.page.view import Passage, RunView
+
+if TYPE_CHECKING:
+    from balancer.diagnose.calibrate import Calibration
+    from balancer.diagnose.diagnosis import Diagnosis
+    from balancer.diagnose.since import Since
+
+RESTARTS: Final = 5  # marked in the charts at most
+TONES: Final = {
+    "healthy": "good",
+    "watch": "fair",
+    "rescue": "fair",
+    "rescue_held": "fair",
+    "doubtful": "bad",
+    "back": "bad",
+}
+
+HERE: Final = Path(__file__).parent
+
+
+def diagnosis_page(
+    diagnosis: Diagnosis, words: Words, since: Since | None = None, calibration: Calibration | None = None
+) -> str:
+    """The page about one log."""
+    return render([view_of(diagnosis, words, since, calibration)], words)
+
+
+def view_of(
+    diagnosis: Diagnosis, words: Words, since: Since | None = None, calibration: Calibration | None = None
+) -> RunView:
+    """A diagnosis in words of one language, as the page shows it."""
+    source = diagnosis.case.source
+    told = [tell(finding, diagnosis, words) for finding in diagnosis.findings]
+    verdict = tell(diagnosis.verdict, diagnosis, words)
+    marks = [(after, words("ui.restart", before=before, after=after)) for before, after in source.restarts[-RESTARTS:]]
+    passages = []
+    if since is not None:
+        marks.append((float(since.step), words("page.since_mark", step=since.step)))
+        passages.append(_since(since, diagnosis, words))
+    if calibration is not None:
+        passages.append(_calibration(calibration, words))
+    return RunView(
+        name=words("page.stdin") if source.path == "-" else Path(source.path).resolve().name,
+        history=diagnosis.case.history,
+        path=source.path,
+        source=source_lines(diagnosis, words),
+        verdict=verdict.title,
+        verdict_text=verdict.text,
+        tone=TONES.get(diagnosis.verdict.variant, "unknown"),
+        findings=[*told, *(tell(remark, diagnosis, words) for remark in diagnosis.remarks)],
+        closing=onward_lines(diagnosis, told, words),
+        passages=passages,
+        not_judged=not_judged_lines(diagnosis, words),
+        marks=marks,
+        steps_per_epoch=source.steps_per_epoch,
+        config=source.config,
+    )
+
+
+def render(views: Sequence[RunView], words: Words) -> str:
+    """The page about these runs or logs, over the same axes; the same views give the same bytes."""
+    views = _told_apart(views)
+    panels = Panels(views, words)
+    environment = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(HERE),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters |= {"number": number, "shown": shown}
+    script = (HERE / "page.js").read_text(encoding="utf-8")
+    digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
+    sections = {
+        "shares": share_charts(panels),
+        "smoothing": panels.smoothing(),
+        "signals": panels.signals(),
+        "knobs": knob_charts(panels),
+        "constants": constants(panels),
+    }
+    return environment.get_template("page.html.j2").render(
+        views=views,
+        t=words,
+        lang="zh-Hant-TW" if words.language == "zh-TW" else words.language,
+        names=words("ui.list").join(view.name for view in views),
+        summary=summary(views, words),
+        balance=panels.balance(),
+        steps_per_epoch=_common_epoch(views),
+        settings=settings_rows(views),
+        style=Markup((HERE / "page.css").read_text(encoding="utf-8")),
+        script=Markup(script),
+        policy=f"default-src 'none'; img-src data:; style-src 'unsafe-inline'; script-src 'sha256-{digest}'; "
+        "base-uri 'none'; form-action 'none'",
+        **sections,
+    )
+
+
+def summary(views: Sequence[RunView], words: Words) -> list[tuple[str, list[str]]]:
+    """What each run is, in rows of (what, one text for each run); rows that say nothing are left out."""
+    rows: dict[str, list[str]] = {}
+    for view in views:
+        run: Mapping[str, Any] = (view.config or {}).get("run", {})
+        history = view.history
+        epochs = ""
+        if "epoch" in history:
+            epochs = number(float(history["epoch"].high.max()) + 1)
+        elif view.steps_per_epoch:
+            epochs = number((history.last_step + 1 - history.first_step) / view.steps_per_epoch)
+        plugins = ", ".join(run.get("plugins", [])) or words("page.baseline")
+        figures = {
+            "model": str(run.get("model", "")),
+            "plugins": plugins if run else "",
+            "steps": f"{history.first_step:,.0f}–{history.last_step:,.0f}" if history.rows else "",
+            "epochs": epochs,
+            "steps_per_epoch": number(view.steps_per_epoch) if view.steps_per_epoch else "",
+            "decided": f"{view.decisions.count:,}" if view.decisions else "",
+            "where": view.path,
+        }
+        for key, text in figures.items():
+            rows.setdefault(key, []).append(text)
+    return [(words(f"page.{key}"), texts) for key, texts in rows.items() if any(texts)]
+
+
+def settings_rows(views: Sequence[RunView]) -> list[tuple[str, list[tuple[str, list[str], bool]]]]:
+    """Settings by table: rows of (key, its value in each run, whether runs differ in it)."""
+    if not any(view.config for view in views):
+        return []
+    columns = []
+    for view in views:
+        config = view.config or {}
+        versions = {f"versions.{key}": value for key, value in config.get("run", {}).get("versions", {}).items()}
+        columns.append({**flat(config), **versions})
+    groups: dict[str, list[tuple[str, list[str], bool]]] = {}
+    for key in dict.fromkeys(key for column in columns for key in column):
+        texts = [_setting(column[key]) if key in column else "—" for column in columns]
+        table, _, name = key.partition(".")
+        # What only some runs have belongs to a plugin that the others are without, which run.plugins says already.
+        differs = len(set(texts)) > 1 and all(key in column for column in columns)
+        groups.setdefault(table, []).append((name, texts, differs))
+    return list(groups.items())
+
+
+def _setting(value: Any) -> str:
+    if isinstance(value, str):
+        return value
+    if isinstance(value, list) and all(isinstance(item, str) for item in value):
+        return ", ".join(value) or "[]"
+    return json.dumps(value, ensure_ascii=False, default=str)
+
+
+def _common_epoch(views: Sequence[RunView]) -> float | None:
+    found = {view.steps_per_epoch for view in views}
+    return found.pop() if len(found) == 1 else None
+
+
+def _told_apart(views: Sequence[RunView]) -> list[RunView]:
+    """Runs of one name go by their paths."""
+    from dataclasses import replace
+
+    names = [view.name for view in views]
+    return [replace(view, name=view.path) if names.count(view.name) > 1 and view.path else view for view in views]
+
+
+def _since(since: Since, diagnosis: Diagnosis, words: Words) -> Passage:
+    rows = []
+    for indicator in since.indicators:
+        figures = ["—" if value is None else number(value) for value in (indicator.before, indicator.after)]
+        rows.append([words(f"ui.indicator_{indicator.name}"), *figures, outcome(indicator, words)])
+    following = since.next_remedy
+    return Passage(
+        title=words("ui.since", step=since.step),
+        lines=since_lines(since, words),
+        head=[*(words(f"ui.{key}") for key in ("signal", "since_before", "since_after")), words("page.outcome")],
+        rows=rows,
+        conclusion=since_conclusion(since, words),
+        remedies=() if following is None else (tell_remedy(following, diagnosis, words),),
+    )
+
+
+def _calibration(calibration: Calibration, words: Words) -> Passage:
+    unknown = words("ui.unknown")
+    rows = [
+        [
+            row.term,
+            number(row.raw),
+            unknown if row.weight is None else number(row.weight),
+            unknown if row.share is None else f"{row.share:.1%}",
+            number(row.new_weight),
+            f"{row.new_share:.1%}",
+        ]
+        for row in calibration.weights
+    ]
+    head = [words(f"ui.calibration_{key}") for key in ("term", "raw", "weight", "share", "new", "target")]
+    lines = [words("ui.calibration_start"), *calibration_lines(calibration, words)]
+    code = " ".join(calibration.flags())
+    return Passage(words("ui.calibration"), lines, head, rows, words("ui.calibration_flags") if code else "", (), code)

@@ -1,0 +1,73 @@
+"""Sample sheets for a page: some of a run's, made small, as data URIs."""
+
+from __future__ import annotations
+
+import base64
+import io
+import re
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+from PIL import Image
+
+from balancer.page.view import Sheet
+
+SHOWN: Final = 10
+JUDGED: Final = (3.0, 5.0)  # epochs whose sheets the source document asks to look at (seed-facts 19)
+WIDTHS: Final = (720, 480, 320, 240)  # pixels of a sheet, tried in turn
+BYTES: Final = 1_000_000  # of all sheets of a run
+_NAME: Final = re.compile(r"step_(\d+)\.png")
+
+
+def page_sheets(folder: Path, steps_per_epoch: float | None) -> tuple[list[Sheet], int, int]:
+    """Some sheets along the run, small enough for a page; how many there are, and how many could not be read."""
+    try:
+        named = {int(m[1]): path for path in folder.iterdir() if (m := _NAME.fullmatch(path.name)) is not None}
+    except OSError:
+        return [], 0, 0
+    epochs = {step: step / steps_per_epoch if steps_per_epoch else None for step in named}
+    judged = [step for step in sorted(named) if _is_judged(epochs[step])]
+    chosen = chosen_sheets(sorted(named), judged)
+    pictures, unreadable = {}, 0
+    for step in chosen:
+        try:
+            with Image.open(named[step]) as image:
+                pictures[step] = image.convert("L" if image.mode in ("1", "L", "I;16") else "RGB")
+        except (OSError, ValueError, SyntaxError, Image.DecompressionBombError):
+            unreadable += 1
+    made: list[Sheet] = []
+    for width in WIDTHS:
+        made = [_sheet(step, pictures[step], width, epochs[step], step in judged) for step in pictures]
+        if sum(len(sheet.uri) for sheet in made) <= BYTES:
+            break
+    return made, len(named), unreadable
+
+
+def _is_judged(epoch: float | None) -> bool:
+    # A sheet drawn at the end of epoch 5 may be a step off where the epoch's length was rounded.
+    return epoch is not None and JUDGED[0] - 0.05 <= epoch <= JUDGED[1] + 0.05
+
+
+def chosen_sheets(steps: Sequence[int], judged: Sequence[int]) -> list[int]:
+    """At most ten of these, evenly spread, the first and the last among them; those to be judged in any case."""
+    most = SHOWN * 2 // 3
+    kept = set(judged if len(judged) <= most else (judged[round(at)] for at in np.linspace(0, len(judged) - 1, most)))
+    others = [step for step in steps if step not in judged]
+    room = min(SHOWN - len(kept), len(others))
+    kept |= {others[round(at)] for at in np.linspace(0, len(others) - 1, room)} if room else set()
+    return sorted(kept)
+
+
+def _sheet(step: int, picture: Image.Image, width: int, epoch: float | None, judged: bool) -> Sheet:
+    scale = min(1.0, width / picture.width, 2 * width / picture.height)
+    small = picture
+    if scale < 1:
+        size = max(1, round(picture.width * scale)), max(1, round(picture.height * scale))
+        small = picture.resize(size, Image.Resampling.LANCZOS)
+    data = io.BytesIO()
+    # Glyphs need few greys; what is drawn of them is a third as large so.
+    small.quantize(16 if small.mode == "L" else 128).save(data, "PNG", optimize=True)
+    uri = "data:image/png;base64," + base64.b64encode(data.getvalue()).decode()
+    return Sheet(step, epoch, judged, uri, small.width, small.height)

@@ -1,0 +1,109 @@
+"""What the page shows of one run or log: words that were told, signals, and what a run directory adds to them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from balancer.diagnose.history import History
+from balancer.diagnose.told import ToldFinding, ToldRemedy
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from balancer.knobs import Decision
+
+
+@dataclass(frozen=True)
+class Passage:
+    """A further piece of the diagnosis: sentences, a table, a conclusion, remedies, and text to copy."""
+
+    title: str
+    lines: Sequence[str] = ()
+    head: Sequence[str] = ()
+    rows: Sequence[Sequence[str]] = ()
+    conclusion: str = ""
+    remedies: Sequence[ToldRemedy] = ()
+    code: str = ""
+
+
+@dataclass(frozen=True)
+class Contribution:
+    """What one plugin put into one knob with one operation, over time.
+
+    `values` are (step, value) from which each holds, None where it was withdrawn; where a run made very many
+    changes, every n-th of them. `count` is how many there were.
+    """
+
+    plugin: str
+    knob: str
+    op: str
+    values: Sequence[tuple[float, Any]]
+    count: int
+
+
+@dataclass(frozen=True)
+class Decisions:
+    """What decisions.jsonl holds, folded: bounded, however many there are.
+
+    `marks` counts them by knob in equal stretches from the first step of the run to its last. `chosen` are the
+    first of each contribution and those that changed an effective value the most. `broken` lines could not be read.
+    """
+
+    count: int
+    broken: int
+    contributions: Sequence[Contribution]
+    marks: Mapping[str, NDArray[np.int64]]
+    chosen: Sequence[Decision]
+
+
+@dataclass(frozen=True)
+class Sheet:
+    """A sample sheet after `step` steps, as a data URI; `judged` are those of epochs 3 to 5."""
+
+    step: int
+    epoch: float | None
+    judged: bool
+    uri: str
+    width: int
+    height: int
+
+
+@dataclass(frozen=True)
+class Change:
+    """A config that a resume replaced at `step`: fields as (old, new)."""
+
+    step: int
+    fields: Mapping[str, tuple[Any, Any]]
+
+
+@dataclass(frozen=True)
+class RunView:
+    """One run or log. Only its name and its history must be there; every text is in the page's language.
+
+    `source` are lines on what was read; `verdict` and `verdict_text` answer whether it is worth training on, and
+    `tone` says how well: "good", "fair", "bad" or "unknown". `closing` are lines after the findings. `marks` are
+    further steps to be marked in the charts, with a text each.
+    """
+
+    name: str
+    history: History
+    path: str = ""
+    source: Sequence[str] = ()
+    verdict: str = ""
+    verdict_text: str = ""
+    tone: str = "unknown"
+    findings: Sequence[ToldFinding] = ()
+    closing: Sequence[str] = ()
+    passages: Sequence[Passage] = ()
+    not_judged: Sequence[str] = ()
+    marks: Sequence[tuple[float, str]] = ()
+    steps_per_epoch: float | None = None
+    config: Mapping[str, Any] | None = None
+    changes: Sequence[Change] = ()
+    decisions: Decisions | None = None
+    sheets: Sequence[Sheet] = ()
+    sheets_found: int = 0
+    sheets_unreadable: int = 0

@@ -1,0 +1,268 @@
+"""TensorBoard event files of anybody's are read as TensorBoard shows them."""
+
+from __future__ import annotations
+
+import math
+import struct
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+
+import pytest
+from tensorboard.compat.proto.event_pb2 import Event
+from tensorboard.compat.proto.summary_pb2 import Summary
+from tensorboard.compat.proto.tensor_pb2 import TensorProto
+from tensorboard.summary.writer.record_writer import RecordWriter
+
+from balancer.diagnose.lasting import lasting
+from balancer.diagnose.opening import open_source, read
+from balancer.diagnose.records import Records
+from balancer.errors import BalancerError, ConfigError, DataError
+
+Values = Iterable[tuple[int, Mapping[str, float]]]
+
+
+def write(path: Path, values: Values, began: float = 1000.0) -> Path:
+    """An event file with one record for each value."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("wb") as file:
+        writer = RecordWriter(file)
+        writer.write(Event(wall_time=began, file_version="brain.Event:2").SerializeToString())
+        for count, (step, row) in enumerate(values):
+            for tag, value in row.items():
+                summary = Summary(value=[Summary.Value(tag=tag, simple_value=value)])
+                writer.write(Event(wall_time=began + count, step=step, summary=summary).SerializeToString())
+    return path
+
+
+def losses(first: int, last: int, scale: float = 1.0) -> Values:
+    return [(step, {"train/d_loss": scale * step, "train/g_loss": 2 * scale * step}) for step in range(first, last)]
+
+
+def test_tags_become_signals_and_steps_stay(tmp_path: Path) -> None:
+    values = [(step, {"loss/D_real": 0.5, "loss/G_GAN": 2.0, "val/G_GAN": 9.0, "speed": 1.0}) for step in range(50)]
+    reader = open_source(str(write(tmp_path / "events.out.tfevents.1.x", values)))
+    history = read(reader)
+    source = reader.source
+    assert source.kind == "tensorboard"
+    assert source.tags == {"d_loss_real": "loss/D_real", "adv": "loss/G_GAN"}
+    assert source.other_tags == ["val/G_GAN", "speed"]
+    assert history["adv"].values.tolist() == [2.0] * 50
+    assert history["adv"].steps.tolist() == list(range(50))
+    assert source.rows == 50 and not source.unread.count and not source.restarts
+
+
+def test_scalars_of_one_step_are_one_row(tmp_path: Path) -> None:
+    rows = list(open_source(str(write(tmp_path / "a.tfevents", losses(0, 3)))).rows())
+    assert rows == [(step, {"d_loss": step, "g_loss": 2.0 * step}) for step in range(3)]
+
+
+def test_tf2_tensors_are_read_as_scalars(tmp_path: Path) -> None:
+    path = tmp_path / "events.out.tfevents.1.v2"
+    with path.open("wb") as file:
+        writer = RecordWriter(file)
+        for step in range(20):
+            packed = TensorProto(dtype=1, tensor_content=struct.pack("<f", 0.5))
+            listed = TensorProto(dtype=1, float_val=[0.25])
+            double = TensorProto(dtype=2, tensor_content=struct.pack("<d", 0.125))
+            curve = TensorProto(dtype=1, float_val=[1.0, 2.0])
+            tensors = {"d_loss": packed, "g_loss": listed, "adv_loss": double, "l1_loss": curve}
+            value = [Summary.Value(tag=tag, tensor=tensor) for tag, tensor in tensors.items()]
+            value[0].metadata.plugin_data.plugin_name = "scalars"
+            writer.write(Event(step=step, summary=Summary(value=value)).SerializeToString())
+    history = read(open_source(str(path)))
+    assert {name: history[name].values[0] for name in history} == {"d_loss": 0.5, "g_loss": 0.25, "adv": 0.125}
+
+
+def test_a_restarted_run_supersedes_what_came_after(tmp_path: Path) -> None:
+    write(tmp_path / "events.out.tfevents.1.a", losses(0, 100), began=1000)
+    write(tmp_path / "events.out.tfevents.2.a", losses(60, 120, scale=10), began=5000)
+    reader = open_source(str(tmp_path))
+    history = read(reader)
+    assert reader.source.restarts == [(99, 60)]
+    assert history["d_loss"].steps.tolist() == list(range(120))
+    assert history["d_loss"].values[59] == 59 and history["d_loss"].values[60] == 600
+    again = list(lasting(open_source(str(tmp_path)).rows(), reader.source.restarts))
+    assert [step for step, _ in again] == list(range(120))
+    assert again[60][1] == {"d_loss": 600, "g_loss": 1200}
+
+
+def test_a_tag_logged_less_often_is_no_restart(tmp_path: Path) -> None:
+    values: list[tuple[int, Mapping[str, float]]] = []
+    for step in range(200):
+        values.append((step, {"d_loss": 1.0}))
+        if step % 50 == 10:
+            # A writer of its own, behind by some steps.
+            values.append((step - 5, {"g_loss": 2.0}))
+    reader = open_source(str(write(tmp_path / "a.tfevents", values)))
+    history = read(reader)
+    assert history["d_loss"].count == 200 and history["g_loss"].count == 4
+    assert not reader.source.restarts
+
+
+def test_files_of_two_writers_at_once_are_read_side_by_side(tmp_path: Path) -> None:
+    write(tmp_path / "events.out.tfevents.1.a", [(step, {"d_loss": 1.0}) for step in range(50)], began=1000)
+    write(tmp_path / "events.out.tfevents.1.b", [(step, {"g_loss": 2.0}) for step in range(50)], began=1000.5)
+    rows = list(open_source(str(tmp_path)).rows())
+    assert [step for step, _ in rows] == sorted(step for step, _ in rows)
+    assert rows[0][1] == {"d_loss": 1.0, "g_loss": 2.0}
+
+
+def test_files_are_read_in_the_order_of_their_time_not_of_their_names(tmp_path: Path) -> None:
+    write(tmp_path / "b.tfevents", losses(0, 10), began=1000)
+    write(tmp_path / "a.tfevents", losses(10, 20), began=2000)
+    reader = open_source(str(tmp_path))
+    assert read(reader)["d_loss"].count == 20
+    assert not reader.source.restarts
+
+
+def test_the_only_folder_with_event_files_is_taken(tmp_path: Path) -> None:
+    write(tmp_path / "version_0" / "events.out.tfevents.1.a", losses(0, 10))
+    assert read(open_source(str(tmp_path)))["d_loss"].count == 10
+
+
+def test_of_several_folders_one_must_be_named(tmp_path: Path) -> None:
+    write(tmp_path / "one" / "events.out.tfevents.1.a", losses(0, 10))
+    write(tmp_path / "two" / "events.out.tfevents.1.a", losses(0, 10))
+    write(tmp_path / "two" / "events.out.tfevents.2.a", losses(0, 10))
+    with pytest.raises(ConfigError, match=r"name one of them: .*one \(1\), .*two \(2\)"):
+        open_source(str(tmp_path))
+
+
+def test_a_folders_own_files_are_its_run(tmp_path: Path) -> None:
+    write(tmp_path / "events.out.tfevents.1.a", losses(0, 10))
+    write(tmp_path / "hparams" / "events.out.tfevents.1.a", losses(0, 5))
+    assert read(open_source(str(tmp_path)))["d_loss"].count == 10
+
+
+def test_a_told_tag_wins_over_the_guess(tmp_path: Path) -> None:
+    path = write(tmp_path / "a.tfevents", [(step, {"G_GAN": 1.0, "mine": 2.0, "D": 0.5}) for step in range(5)])
+    reader = open_source(str(path), tags={"adv": "mine"})
+    assert read(reader)["adv"].values[0] == 2.0
+    assert reader.source.tags == {"adv": "mine", "d_loss": "D"}
+    assert reader.source.other_tags == ["G_GAN"]
+
+
+def test_a_told_tag_that_is_missing_lists_the_nearest(tmp_path: Path) -> None:
+    path = write(tmp_path / "a.tfevents", [(0, {"loss/G_GAN": 1.0, "loss/D": 2.0})])
+    with pytest.raises(ConfigError, match=r"--tag adv=loss/G_GNA: there is no such name in it; nearest are loss/G_GAN"):
+        read(open_source(str(path), tags={"adv": "loss/G_GNA"}))
+
+
+def test_validation_is_never_taken_for_training(tmp_path: Path) -> None:
+    path = write(tmp_path / "a.tfevents", [(0, {"val/d_loss": 1.0, "val/g_loss": 2.0})])
+    with pytest.raises(DataError, match=r"none of which is recognisably a loss.*val/d_loss, val/g_loss.*--tag"):
+        read(open_source(str(path)))
+
+
+def test_vqgan_calls_the_adversarial_term_g_loss(tmp_path: Path) -> None:
+    names = ("disc_loss", "g_loss", "nll_loss", "rec_loss", "p_loss", "d_weight", "logits_real", "logits_fake")
+    row = {f"train/{name}": float(place) for place, name in enumerate((*names, "total_loss"))}
+    reader = open_source(str(write(tmp_path / "a.tfevents", [(0, row)])))
+    read(reader)
+    tags = {signal: name.removeprefix("train/") for signal, name in reader.source.tags.items()}
+    assert tags == {
+        "d_loss": "disc_loss",
+        "adv": "g_loss",
+        "nll": "nll_loss",
+        "rec": "rec_loss",
+        "perceptual": "p_loss",
+        "lambda_adv": "d_weight",
+        "d_logit_real": "logits_real",
+        "d_logit_fake": "logits_fake",
+        "g_loss": "total_loss",
+    }
+
+
+def test_steps_per_epoch_come_from_an_epoch_tag(tmp_path: Path) -> None:
+    values = [(step, {"d_loss": 1.0, "epoch": float(step // 40)}) for step in range(0, 400, 10)]
+    reader = open_source(str(write(tmp_path / "a.tfevents", values)))
+    read(reader)
+    assert reader.source.steps_per_epoch == 40
+
+
+def test_nan_is_counted(tmp_path: Path) -> None:
+    values = [(step, {"d_loss": 1.0, "g_loss": math.nan if step > 7 else 1.0}) for step in range(10)]
+    history = read(open_source(str(write(tmp_path / "a.tfevents", values))))
+    assert history["g_loss"].nonfinite == 2 and history["g_loss"].first_nonfinite == 8
+
+
+def test_what_is_before_a_cut_is_used(tmp_path: Path) -> None:
+    whole = write(tmp_path / "whole.tfevents", losses(0, 100)).read_bytes()
+    for cut in range(1, 400, 7):
+        path = tmp_path / "cut.tfevents"
+        path.write_bytes(whole[:-cut])
+        reader = open_source(str(path))
+        history = read(reader)
+        assert 90 <= history["d_loss"].count <= 100
+        assert reader.source.unread.count in (0, 1)
+        if reader.source.unread.count:
+            assert reader.source.unread.why == {"a record cut short; nothing after it was read": 1}
+        assert history["d_loss"].values.tolist() == list(range(history["d_loss"].count))
+
+
+def test_a_flipped_bit_ends_the_reading_there_and_is_told(tmp_path: Path) -> None:
+    path = write(tmp_path / "a.tfevents", losses(0, 50))
+    whole = path.read_bytes()
+    for place in range(0, len(whole), 13):
+        path.write_bytes(whole[:place] + bytes([whole[place] ^ 0x40]) + whole[place + 1 :])
+        reader = None
+        try:
+            reader = open_source(str(path))
+            history = read(reader)
+        except BalancerError as error:
+            assert place < 150 or reader is None, error
+            continue
+        assert reader.source.unread.count == 1
+        ((offset, _),) = reader.source.unread.examples
+        assert offset <= place < offset + 60
+        count = history["d_loss"].count
+        assert history["d_loss"].values.tolist() == list(range(count)), "only what is before the damage"
+
+
+def test_a_length_that_claims_an_exbibyte_is_not_believed(tmp_path: Path) -> None:
+    path = write(tmp_path / "a.tfevents", losses(0, 20))
+    with path.open("ab") as file:
+        file.write(struct.pack("<Q", 2**60) + b"\0" * 100)
+    reader = open_source(str(path))
+    assert read(reader)["d_loss"].count == 20
+    assert reader.source.unread.why == {"a checksum that is wrong; nothing after it was read": 1}
+
+
+def test_records_are_what_tensorboard_reads(tmp_path: Path) -> None:
+    from tensorboard.backend.event_processing.event_file_loader import RawEventFileLoader
+
+    path = tmp_path / "a.tfevents"
+    with path.open("wb") as file:
+        writer = RecordWriter(file)
+        for length in [*range(0, 200), 1000, 4095, 4096, 4097, 5000, 3 << 20, 7]:
+            writer.write(bytes(index % 251 for index in range(length)))
+    records = Records(path)
+    assert [payload for block in records.blocks() for payload in block] == list(RawEventFileLoader(str(path)).Load())
+    assert records.damage is None
+
+
+def test_a_record_too_long_for_figures_is_passed_over(tmp_path: Path) -> None:
+    path = tmp_path / "a.tfevents"
+    with path.open("wb") as file:
+        writer = RecordWriter(file)
+        writer.write(b"before")
+        file.write(_long_record(17 << 20))
+        writer.write(b"after")
+    records = Records(path)
+    assert [payload for block in records.blocks() for payload in block] == [b"before", b"after"]
+    assert records.skipped == 1 and records.damage is None
+
+
+def _long_record(length: int) -> bytes:
+    """A record of zeros, without the checksum that is not looked at; in pure Python it would take half a minute."""
+    from tensorboard.compat.tensorflow_stub.pywrap_tensorflow import masked_crc32c
+
+    head = struct.pack("<Q", length)
+    return head + struct.pack("<I", masked_crc32c(head)) + b"\0" * (length + 4)
+
+
+def test_progress_counts_every_byte(tmp_path: Path) -> None:
+    path = write(tmp_path / "a.tfevents", losses(0, 500))
+    seen: list[int] = []
+    read(open_source(str(path), progress=seen.append))
+    assert sum(seen) == path.stat().st_size

@@ -1,0 +1,93 @@
+"""Common names of losses are known, and nothing else is taken for one."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from balancer.diagnose.source import Source
+from balancer.diagnose.step_axis import Axis
+from balancer.diagnose.tags import guess
+
+MEANT = {
+    "d_loss": "d_loss D_loss Loss_D loss_D lossD errD train/d_loss Loss/D/loss.mean train/disc_loss discloss loss/disc "
+    "discriminator_loss critic_loss loss_disc_all loss/d/total D_A d_adv_loss loss/d_adv",
+    "g_loss": "g_loss G_loss Loss_G errG loss/g/total Loss/G/loss.mean generator_loss loss_gen_all gen_loss_total",
+    "adv": "adv adv_loss cheat_loss loss_G_GAN G_GAN gen_adv_loss g_adv gan_loss loss/adv G_A loss_adv "
+    "generator_gan_loss",
+    "d_loss_real": "D_real loss_D_real d_loss_real errD_real real_loss D_real_loss",
+    "d_loss_fake": "D_fake loss_D_fake d_loss_fake fake_loss",
+    "d_adv": "d_adv signal/d_adv",
+    "d_category": "d_category loss/d_category",
+    "l1": "l1 L1_loss G_L1 loss_l1 loss_G_L1 loss/l1",
+    "const": "const const_loss",
+    "category": "category category_loss loss/category",
+    "tv": "tv_loss",
+    "perceptual": "p_loss G_VGG per_loss perceptual_loss lpips_loss",
+    "rec": "rec_loss reconstruction_loss",
+    "mel": "mel mel_spec_error loss/g/mel",
+    "fm": "fm loss/g/fm G_GAN_Feat feature_matching_loss",
+    "nll": "nll_loss",
+    "cycle": "cycle_A cycle_loss",
+    "lambda_adv": "lambda_adv knob/lambda_adv adv_weight lambda_gan",
+    "lambda_l1": "lambda_l1 l1_weight",
+    "lr": "lr learning_rate",
+    "lr_d": "lr_d lr/d d_lr",
+    "lr_g": "lr_g lr/g learning_rate_g",
+    "d_acc": "d_acc disc_accuracy",
+    "d_acc_real": "d_acc_real real_acc",
+    "d_logit_real": "d_logit_real logits_real train/logits_real Loss/scores/real.mean",
+    "adv_share": "share/adv adv_share",
+    "adv_effective": "signal/adv_effective",
+}
+NONE = [
+    *("loss", "time", "data", "epoch", "step", "iters", "s/b", "D(x)"),
+    *("D(G(z))", "acc", "val/d_loss", "valid_g_loss", "test/adv_loss", "Validation/d_loss", "d_time", "grad_norm_d"),
+    *("grad/d", "Loss/signs/real.mean", "Loss/D/loss.num", "d_loss__MAX", "D_B", "opt/d", "fid_d", "style_id"),
+    *("class", "real", "fake", "score", "band/d_adv_low", "train/total_loss", "weight"),
+]
+
+
+@pytest.mark.parametrize(
+    ("name", "signal"), [(name, signal) for signal, names in MEANT.items() for name in names.split()]
+)
+def test_common_names(name: str, signal: str) -> None:
+    found = guess(name)
+    assert found is not None and found.signal == signal
+
+
+@pytest.mark.parametrize("name", ["Gen Loss Total", "INFO train: g_loss", "exp 1/train/G_loss", "run-3 - g_loss"])
+def test_names_with_other_text(name: str) -> None:
+    found = guess(name)
+    assert found is not None and found.signal == "g_loss"
+
+
+@pytest.mark.parametrize("name", NONE)
+def test_what_is_no_loss(name: str) -> None:
+    assert guess(name) is None
+
+
+@given(st.text(max_size=300))
+def test_any_text_may_be_a_name(name: str) -> None:
+    found = guess(name)
+    assert found is None or found.signal.isidentifier()
+
+
+@given(
+    st.lists(
+        st.tuples(st.none() | st.floats(-1e9, 1e9), st.none() | st.floats(0, 1e6), st.none() | st.floats(0.1, 1e4)),
+        max_size=60,
+    ),
+    st.booleans(),
+)
+def test_any_steps_and_epochs_find_a_place(
+    rows: list[tuple[float | None, float | None, float | None]], log: bool
+) -> None:
+    axis = Axis(Source("", "log"), appended=log)
+    for step, epoch, per_epoch in rows:
+        if step is not None and step > 9e8:
+            axis.resumed(step)
+        assert axis.place(step, epoch, per_epoch) == axis.step
+        assert abs(axis.step) < 1e16
+    assert axis.steps_per_epoch is None or axis.steps_per_epoch >= 0

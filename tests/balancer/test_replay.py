@@ -1,0 +1,493 @@
+"""Replaying: a run's own laws give its own knobs, others give theirs; rows stream, and gaps are bridged."""
+
+from __future__ import annotations
+
+import csv
+import itertools
+import json
+import subprocess
+import sys
+import tracemalloc
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from balancer import Balancer, KnobSpec, Plugin, PluginConfig, RunInfo, SignalSpec, StepContext, hookimpl
+from balancer.config import make_config, parse_set
+from balancer.errors import CompositionError, ConfigError, PluginError
+from balancer.hindsight.decision_log import read_decisions
+from balancer.hindsight.recorded import BLOCK, Recorded
+from balancer.hindsight.replay_run import replay_run
+from balancer.hindsight.replay_text import CAVEAT, print_replay, replay_lines, write_csv
+from balancer.knobs import Decision
+from balancer.model import HeadSpec, ModelSpec
+from balancer.run import config_for_resume, train
+from balancer.signal_log import SIGNALS, read_signals
+from balancer.testing import recorded, replay, toy_trainer
+
+# 8 steps an epoch.
+BASE = ("train.batch_size=64", "train.lr=1e-2", "train.device=cpu", "train.checkpoint_every=10", "train.keep=9")
+DYNAMIC = (
+    "dynamic_lambda.warmup_steps=3", "dynamic_lambda.bands=[[0.66, 0.2], [0.69, 0.4]]",
+    "dynamic_lambda.hysteresis=0.002", "dynamic_lambda.half_life=1",
+)  # fmt: skip
+SCHEDULE = ("lambda_schedule.steps=[[0, 0.3], [1, 0.5], [2, 0.35], [3, 0.7], [4, 0.2]]",)
+SKIP = ("d_skip.every=2", "d_skip.accuracy_above=0.6")
+DECAY = ("train.lr_decay=0.8", "train.lr_floor=5e-3", "train.lr_d=2e-2")
+ALL = "d_lr_ratio,d_skip,dynamic_lambda,freeze_head,label_smoothing,lambda_schedule"
+COMPOSITIONS = {
+    "": DECAY,
+    "dynamic_lambda,lambda_schedule": (*DYNAMIC, *SCHEDULE, "train.lambda_adv=0.8"),
+    "d_skip,freeze_head": (*SKIP, "freeze_head.until=2", "freeze_head.clock=d_update"),
+    "label_smoothing": ("label_smoothing.sides=real",),
+    "d_lr_ratio": DECAY,
+    ALL: (*DYNAMIC, *SCHEDULE, *SKIP, *DECAY, "freeze_head.until=1", "train.g_updates=2", "train.micro_batches=2"),
+}
+
+
+def ran(out: Path, plugins: str, items: Sequence[str] = (), steps: int = 40) -> Path:
+    """A run of the points model."""
+    names = [name for name in plugins.split(",") if name]
+    made = make_config({}, parse_set([*BASE, *items, f"train.steps={steps}"]), plugins=names, model="points")
+    train(made, out=out, resume=None, quiet=True)
+    return out
+
+
+def resumed(folder: Path, plugins: str | None, items: Sequence[str], steps: int) -> Path:
+    """The run, gone on with other plugins and settings."""
+    overrides = parse_set([*items, f"train.steps={steps}"])
+    allowed = ["run.plugins", *(key for item in items if (key := item.partition("=")[0]).startswith("train."))]
+    made = config_for_resume(folder, None, overrides, None if plugins is None else plugins.split(","), allowed)
+    train(made, out=None, resume=folder, quiet=True)
+    return folder
+
+
+def assert_exact(folder: Path) -> None:
+    """A replay of the run as it was has every knob column, and every decision, that was recorded."""
+    columns = read_signals(folder)
+    decisions: list[Decision] = []
+    again = replay_run(folder, on_decision=decisions.append)
+    assert again.replay.steps.tolist() == columns["step"].tolist()
+    assert again.replay.epochs.tolist() == columns["epoch"].tolist()
+    assert set(again.replay) <= set(columns)
+    for knob in again.replay:
+        assert again.replay.numbers(knob).tolist() == columns[knob].tolist(), knob
+    for one in again.comparisons:
+        assert (one.first, one.differs) == (None, 0.0)
+        assert one.recorded == one.replayed
+    ends = ("on_epoch_end", "on_run_end")  # of which the log does not say whether they came
+    plain, acted = (
+        [(d.step, d.moment, d.plugin, d.knob, d.op, d.old, d.new, d.signals) for d in made if d.moment not in ends]
+        for made in (decisions, read_decisions(folder))
+    )
+    assert plain == acted
+    assert again.decisions == len(decisions)
+
+
+# A run's own laws.
+
+
+@pytest.mark.parametrize("plugins", COMPOSITIONS, ids=lambda names: "all" if names == ALL else names or "baseline")
+def test_a_run_s_own_laws_give_its_own_knobs(plugins: str, tmp_path: Path) -> None:
+    assert_exact(ran(tmp_path / "run", plugins, COMPOSITIONS[plugins]))
+
+
+def test_a_resumed_run_too(tmp_path: Path) -> None:
+    plugins = "dynamic_lambda,lambda_schedule,freeze_head,d_skip"
+    folder = ran(tmp_path / "run", plugins, (*DYNAMIC, *SCHEDULE, *SKIP), 13)
+    resumed(folder, "lambda_schedule,d_lr_ratio", DECAY, 16)
+    resumed(folder, None, (), 30)
+    resumed(folder, "dynamic_lambda,d_lr_ratio,label_smoothing", ("dynamic_lambda.warmup_steps=2",), 40)
+    assert_exact(folder)
+
+
+class Busy(Plugin):
+    """Acts at every moment: turns rates and weights, draws at random, brings a signal and a knob, counts epochs."""
+
+    name = "busy"
+    reads = ("d_loss", "adv", "category_share", "d_gap")
+    writes = {"lr_d": ("mul",), "lambda_category": ("mul", "min"), "zeal": ("set",), "lambda_adv": ("max",)}
+    brings_signals = (SignalSpec("d_gap", "plugin", "difference of D's mean logits"),)
+    brings_knobs = (KnobSpec("zeal", "how busy it is", ("set",), "whenever it is read"),)
+
+    class Config(PluginConfig):
+        """Settings of busy."""
+
+        pull: float = 0.5
+
+    def __init__(self, config: Config) -> None:
+        super().__init__(config)
+        self.reads = ("d_loss", "adv", "category_share", "d_logit_real", "d_logit_fake")
+        self.told = 0
+
+    @hookimpl
+    def on_epoch(self, run: RunInfo, epoch: int) -> None:
+        assert run.steps_per_epoch in (None, 8)
+        self.told += 1
+
+    @hookimpl
+    def on_epoch_end(self, run: RunInfo, epoch: int) -> None:
+        self.knobs["lambda_category"].write("min", 0.1 * (epoch + 1))
+
+    @hookimpl
+    def before_d_backward(self, ctx: StepContext) -> None:
+        loss = self.signals["d_loss"]
+        assert loss is not None
+        assert loss.fresh
+        self.knobs["lr_d"].mul(1.0 + self.config.pull * loss.value)
+
+    @hookimpl
+    def after_d_step(self, ctx: StepContext) -> None:
+        real, fake = self.signals["d_logit_real"], self.signals["d_logit_fake"]
+        assert real is not None
+        assert fake is not None
+        self.publish("d_gap", real.value - fake.value)
+
+    @hookimpl
+    def before_g_backward(self, ctx: StepContext) -> None:
+        adv, share = self.signals["adv"], self.signals["category_share"]
+        assert adv is not None
+        assert adv.fresh
+        assert share is None or not share.fresh
+        self.knobs["lambda_category"].mul(adv.value if share is None else adv.value + share.value)
+
+    @hookimpl
+    def after_g_step(self, ctx: StepContext) -> None:
+        share = self.signals["category_share"]
+        assert share is not None
+        assert share.fresh
+        self.knobs["zeal"].set(share.value + 0.01 * ctx.g_updates)
+
+    @hookimpl
+    def on_step_end(self, ctx: StepContext) -> None:
+        self.knobs["lambda_adv"].write("max", 0.3 + 0.1 * float(self.rng.initial_seed() % 7) + 0.01 * ctx.d_updates)
+
+
+def test_laws_of_somebody_else_s_at_every_moment_are_replayed_exactly(tmp_path: Path) -> None:
+    trainer = toy_trainer([Busy, "d_skip"], {"d_skip": {"every": 3}}, tmp_path, batch_size=64)
+    with trainer.balance:
+        for _ in range(20):
+            trainer.step(trainer.next_batch())
+    columns = read_signals(tmp_path)
+    spec = ModelSpec(
+        weights={"category": 1.0}, d_terms=("category",), heads={"category": HeadSpec(("category",), ("category",))}
+    )
+    again = replay_run(tmp_path, [Busy, "d_skip"], {"d_skip": {"every": 3}}, spec=spec)
+    for knob in ("lambda_category", "zeal", "lambda_adv", "d_update"):
+        assert len(set(columns[knob])) > 1
+        assert again.replay.numbers(knob).tolist() == columns[knob].tolist(), knob
+    # A script's schedule is not known: rates are multiples of 1, here of a constant 2e-3.
+    assert again.replay.numbers("lr_d") * 2e-3 == pytest.approx(columns["lr_d"])
+    assert {one.knob for one in again.comparisons}.isdisjoint({"lr_d", "lr_g"})
+    assert "multiples of a base of 1" in again.remarks[0]
+
+
+# Other laws.
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run with every built-in, a little over four epochs."""
+    return ran(tmp_path_factory.mktemp("replay") / "run", ALL, COMPOSITIONS[ALL])
+
+
+def test_other_laws_on_the_same_signals(run: Path) -> None:
+    d_adv = read_signals(run)["d_adv"]
+    middle = float(np.median(d_adv))
+    bands = {"dynamic_lambda": {"bands": [[middle, 0.1]], "above": 0.5, "warmup_steps": 0, "half_life": 0.0}}
+    again = replay_run(run, ["dynamic_lambda"], {"dynamic_lambda": {**bands["dynamic_lambda"], "hysteresis": 0.0}})
+    assert again.replay["lambda_adv"] == [0.1 if value < middle else 0.5 for value in d_adv]
+    assert again.plugins == ("dynamic_lambda",)
+    (lambda_adv,) = (one for one in again.comparisons if one.knob == "lambda_adv")
+    assert lambda_adv.replayed is not None
+    assert lambda_adv.replayed.values == ((0.1, 0.5), (0.5, 0.5))
+    assert lambda_adv.replayed.mean == pytest.approx(0.3)
+    assert lambda_adv.first is not None
+    (frozen,) = (one for one in again.comparisons if one.knob == "d_frozen")
+    assert (frozen.first, frozen.differs) == (0, 8 / 40)
+
+
+def test_a_plugin_of_the_run_keeps_its_settings_unless_they_are_given(run: Path) -> None:
+    own = replay_run(run, ["lambda_schedule"]).replay["lambda_adv"]
+    assert own == [v for v in (0.3, 0.5, 0.35, 0.7, 0.2) for _ in range(8)]
+    given = replay_run(run, ["lambda_schedule"], {"lambda_schedule": {"steps": [[0, 0.9]]}}).replay["lambda_adv"]
+    assert given == [0.9] * 40
+    based = replay_run(run, [], {"train": {"lambda_adv": 3.0, "lr": 0.5, "lr_decay": 1.0}})
+    assert based.replay["lambda_adv"] == [3.0] * 40
+    assert set(based.replay["lr_g"]) == {0.5}
+    assert based.decisions == 0
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"train": {"batch_size": 4}}, "train.batch_size: the signals are recorded with the run's own"),
+        ({"model": {"width": 4}}, "the signals are recorded with the run's own model"),
+        ({"d_skp": {"every": 4}}, "settings for 'd_skp', which is not replayed: did you mean d_skip"),
+        ({"d_skip": {"evry": 4}}, "d_skip.evry: no such setting: did you mean every"),
+    ],
+)
+def test_settings_that_a_replay_has_no_use_for_are_refused(run: Path, settings: Any, message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        replay_run(run, None, settings)
+
+
+def test_other_plugins_are_checked_as_for_a_run(run: Path) -> None:
+    with pytest.raises(PluginError, match="unknown plugin 'gone'"):
+        replay_run(run, ["gone"])
+    with pytest.raises(ConfigError, match="give no spec"):
+        replay_run(run, [], lambda_adv=0.5)
+
+
+# In words, and as a file.
+
+
+def test_it_is_told_in_words_with_its_caveat(run: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    print_replay(replay_run(run, ["lambda_schedule", "d_skip"], {"d_skip": {"every": 4}}))
+    text = capsys.readouterr().out
+    assert text.startswith(f"d_skip, lambda_schedule on the signals of {run}: 40 steps, ")
+    assert "\nlambda_adv\n  recorded: " in text
+    assert "0.2 (20.0%), 0.3 (20.0%)" in text
+    assert "differs in 20.0% of the steps, first in step 0" in text, "the head"
+    assert text.endswith(f"note: {CAVEAT}\n")
+    own = "\n".join(replay_lines(replay_run(run)))
+    assert "would have been" not in own.partition("as recorded in every step:")[0].replace(CAVEAT, "")
+
+
+def test_it_is_plain_data(run: Path) -> None:
+    plain = json.loads(json.dumps(replay_run(run, ["d_skip"]).as_dict()))
+    assert plain["steps"] == 40
+    assert plain["knobs"]["d_update"]["replayed"]["changes"] >= 1
+    assert plain["knobs"]["lambda_adv"]["recorded"]["values"]
+
+
+def test_trajectories_go_into_a_csv_file(run: Path, tmp_path: Path) -> None:
+    again, path = replay_run(run).replay, tmp_path / "knobs.csv"
+    path.write_text("old")
+    write_csv(again, path)
+    with path.open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert [path.name for path in tmp_path.iterdir()] == ["knobs.csv"]
+    assert list(rows[0]) == ["step", "epoch", *again]
+    for knob in again:
+        assert [float(row[knob]) for row in rows] == again.numbers(knob).tolist()
+    assert [int(row["epoch"]) for row in rows] == again.epochs.tolist()
+
+
+def test_a_csv_file_that_cannot_be_written_is_one_line(run: Path, tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="cannot be written"):
+        write_csv(replay_run(run, []).replay, tmp_path / "none" / "knobs.csv")
+    (tmp_path / "folder").mkdir()
+    with pytest.raises(ConfigError, match="cannot be written"):
+        write_csv(replay_run(run, []).replay, tmp_path / "folder")
+    assert [path.name for path in tmp_path.iterdir()] == ["folder"]
+
+
+# Logs of scripts, rows of anybody's.
+
+
+def script(folder: Path, plugins: Sequence[str], steps: int, epoch: int | None = 0, **measured: float) -> Path:
+    obeys = {"lambda_adv", "d_update"}
+    with Balancer(list(plugins), obeys=obeys, supplies=set(measured), log_dir=folder) as balance:
+        for step in range(steps):
+            balance.start_step(epoch=epoch)
+            balance.after_d_step(**{name: value + 0.01 * step for name, value in measured.items()})
+    return folder
+
+
+def test_a_script_s_log_needs_plugins_by_name_and_takes_a_base(tmp_path: Path) -> None:
+    script(tmp_path, [], 20, d_adv=0.01)
+    with pytest.raises(ConfigError, match=r"has no config.toml, so it does not say which plugins ran"):
+        replay_run(tmp_path)
+    again = replay_run(tmp_path, ["dynamic_lambda"], {"dynamic_lambda": {"warmup_steps": 1}}, lambda_adv=2.0)
+    assert again.replay["lambda_adv"] == [0.25, *[0.35] * 6, *[0.5] * 12, 0.6]
+    assert replay_run(tmp_path, [], lambda_adv=2.0).replay["lambda_adv"] == [2.0] * 20
+    with pytest.raises(ConfigError, match="it has no config"):
+        replay_run(tmp_path, [], {"train": {"lr": 1.0}})
+
+
+def test_a_signal_that_the_log_does_not_hold_refuses_the_plugin(tmp_path: Path) -> None:
+    script(tmp_path, [], 3, d_adv=0.1)
+    with pytest.raises(
+        CompositionError, match=r"d_skip reads d_acc, which the log of .* does not hold: it holds d_adv"
+    ):
+        replay_run(tmp_path, ["d_skip"], {"d_skip": {"accuracy_above": 0.8}})
+    with pytest.raises(
+        CompositionError, match="plugin dynamic_lambda reads d_adv, which what is replayed does not hold"
+    ):
+        replay(["dynamic_lambda"], [{"d_acc": 0.1}])
+    with pytest.raises(CompositionError, match="it holds no signals"):
+        replay(["dynamic_lambda"], [])
+
+
+def test_a_log_without_epochs_refuses_who_acts_on_them(tmp_path: Path) -> None:
+    script(tmp_path, [], 3, epoch=None, d_adv=0.1)
+    assert len(replay_run(tmp_path, ["dynamic_lambda"]).replay) == 3
+    with pytest.raises(CompositionError, match="plugin lambda_schedule acts on epochs"):
+        replay_run(tmp_path, ["lambda_schedule"])
+
+
+def test_steps_that_were_not_measured_hold_a_law_and_stop_nothing(tmp_path: Path) -> None:
+    # The script skips every second update and measures nothing there.
+    obeys = {"lambda_adv", "d_update"}
+    settings = {"dynamic_lambda": {"warmup_steps": 2}}
+    names = ["dynamic_lambda", "d_skip"]
+    with Balancer(names, settings=settings, obeys=obeys, supplies={"d_adv"}, log_dir=tmp_path) as balance:
+        for step in range(12):
+            balance.start_step(epoch=0)
+            balance.after_d_step(**({"d_adv": 0.02 * step} if balance.d_update else {}))
+    columns = read_signals(tmp_path)
+    assert np.isnan(columns["d_adv"][1::2]).all()
+    again = replay_run(tmp_path, names, settings)
+    assert again.replay.numbers("lambda_adv").tolist() == columns["lambda_adv"].tolist()
+    # One that would update D there has nothing to go by in those steps.
+    others = replay_run(tmp_path, ["dynamic_lambda"], settings)
+    assert others.replay.numbers("lambda_adv").tolist() == columns["lambda_adv"].tolist()
+
+
+def test_rows_say_which_step_they_are(tmp_path: Path) -> None:
+    rows = [{"step": step, "epoch": step // 1000, "d_adv": 0.1} for step in range(500, 3000, 100)]
+    settings: dict[str, dict[str, Any]] = {
+        "d_skip": {"every": 200},
+        "freeze_head": {"clock": "step", "until": 1000},
+        "lambda_schedule": {"steps": [[0, 0.1], [1, 0.2], [2, 0.3]]},
+    }
+    run = replay([*settings], rows, settings=settings)
+    assert run["d_update"] == [step % 200 == 0 for step in range(500, 3000, 100)]
+    assert run["d_frozen"] == [("category",) if step < 1000 else () for step in range(500, 3000, 100)]
+    assert [(d.step, d.new) for d in run.decisions if d.plugin == "lambda_schedule"] == [
+        (500, 0.1),
+        (1000, 0.2),
+        (2000, 0.3),
+    ]
+    assert run.steps.tolist() == [row["step"] for row in rows]
+
+
+def test_a_gap_counts_the_updates_of_d_that_its_knobs_allow() -> None:
+    class Counts(Plugin):
+        """Notes the updates of D."""
+
+        name = "counts"
+        seen: list[tuple[int, int]] = []
+
+        @hookimpl
+        def on_step_start(self, ctx: StepContext) -> None:
+            self.seen.append((ctx.step, ctx.d_updates))
+
+    replay([Counts, "d_skip"], [{"step": step} for step in (0, 1, 10, 20)], settings={"d_skip": {"every": 5}})
+    assert Counts.seen == [(0, 0), (1, 1), (10, 2), (20, 4)]
+
+
+def test_rows_out_of_order_are_refused() -> None:
+    with pytest.raises(ConfigError, match="step 3 is replayed after step 5: rows must be in order"):
+        replay([], [{"step": 5}, {"step": 3}])
+    with pytest.raises(ConfigError, match="step 5 is replayed after step 5"):
+        replay([], [{"step": 5}, {"step": 5}])
+
+
+def endless() -> Iterator[Mapping[str, float]]:
+    for step in itertools.count():
+        yield {"d_adv": (0.01, 0.3)[step % 2]}
+
+
+def test_rows_may_come_from_an_iterator_one_by_one() -> None:
+    run = replay(["dynamic_lambda"], itertools.islice(endless(), 200), settings={"dynamic_lambda": {"warmup_steps": 0}})
+    assert run["lambda_adv"] == [0.2, 0.6] * 100
+    rows: list[Mapping[str, float]] = [{}, {"d_adv": 0.01}]
+    with pytest.raises(CompositionError, match="reads d_adv"):
+        replay(["dynamic_lambda"], iter(rows))
+    named = replay(["dynamic_lambda"], iter(rows), names=["d_adv"], settings={"dynamic_lambda": {"warmup_steps": 0}})
+    assert named["lambda_adv"] == [0.25, 0.2]
+
+
+def test_a_long_replay_holds_no_rows_and_no_decisions() -> None:
+    def peak(steps: int) -> int:
+        told: list[int] = [0]
+
+        def count(decision: Decision) -> None:
+            told[0] += 1
+
+        tracemalloc.start()
+        run = replay(["dynamic_lambda"], itertools.islice(endless(), steps), on_decision=count)
+        _, most = tracemalloc.get_traced_memory()
+        tracemalloc.stop()
+        assert told[0] > steps // 2
+        assert len(run) == steps
+        assert run.decisions == []
+        return most
+
+    peak(300)
+    more = peak(5000) - peak(1000)
+    # A step and an epoch, and a value with its place: 32 bytes, and arrays that grow ahead.
+    assert more < 4000 * 64
+
+
+def test_the_rows_of_a_run_are_read_in_blocks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, run: Path) -> None:
+    whole = list(Recorded(run))
+    assert BLOCK >= 1000
+    monkeypatch.setattr("balancer.hindsight.recorded.BLOCK", 7)
+    again = Recorded(run)
+    assert [*again] == whole
+    assert len(again) == 40
+    columns = read_signals(run)
+    assert [row["d_adv"] for row in again.rows(["d_adv"])] == columns["d_adv"].tolist()
+    assert set(next(again.rows(["d_adv"]))) == {"step", "epoch", "d_adv"}
+    column = again.column("lambda_adv")
+    assert column is not None
+    assert column.tolist() == columns["lambda_adv"].tolist()
+    assert again.column("none") is None
+    assert [again.steps_per_epoch(*ends) for ends in ((0, None), (9, 30), (0, 8), (33, None))] == [8, 8, None, None]
+
+
+def test_rows_hold_signals_and_no_knobs(run: Path) -> None:
+    phases = recorded(run).phases
+    assert phases["d_adv"] == phases["d_category"] == "d"
+    assert phases["adv"] == phases["g_loss"] == phases["category_share"] == "g"
+    assert not {"lambda_adv", "d_update", "lr_d", "adv_effective", "step", "loss_adv"} & set(phases)
+
+
+def test_a_torn_row_is_passed_over(run: Path, tmp_path: Path) -> None:
+    for name in ("signals.json", SIGNALS, "config.toml"):
+        (tmp_path / name).write_bytes((run / name).read_bytes())
+    with (tmp_path / SIGNALS).open("ab") as file:
+        file.write(b"torn")
+    assert len(replay_run(tmp_path, []).replay) == 40
+
+
+def test_a_folder_without_signals_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="there is no such folder"):
+        replay_run(tmp_path / "none", [])
+    with pytest.raises(ConfigError, match=r"keeps no signals: signals.json is missing"):
+        replay_run(tmp_path, [])
+    for text in ("nonsense", "[]", '{"columns": ["d_adv"], "file": "signals.bin"}'):
+        (tmp_path / "signals.json").write_text(text)
+        with pytest.raises(ConfigError, match="it is damaged"):
+            replay_run(tmp_path, [])
+    (tmp_path / "signals.json").write_text('{"columns": ["step", "epoch"], "file": "signals.bin"}')
+    with pytest.raises(ConfigError, match=r"signals.bin cannot be read"):
+        replay_run(tmp_path, [])
+
+
+def test_knobs_row_by_row() -> None:
+    run = replay(["lambda_schedule"], [{}] * 12, steps_per_epoch=1)
+    assert len(run.knobs) == 12
+    assert run.knobs[-1]["lambda_adv"] == run.knobs[5]["lambda_adv"] == 0.3
+    assert [row["lambda_adv"] for row in run.knobs[3:7]] == [0.1, 0.1, 0.3, 0.3]
+    with pytest.raises(IndexError):
+        run.knobs[12]
+
+
+def test_it_needs_no_torch(run: Path) -> None:
+    code = f"""
+import sys
+from balancer.hindsight.replay_run import replay_run
+from balancer.hindsight.replay_text import print_replay
+print_replay(replay_run({str(run)!r}))
+print_replay(replay_run({str(run)!r}, ["dynamic_lambda", "d_skip"]))
+heavy = {{"torch", "accelerate", "tensorboard", "PIL"}} & set(sys.modules)
+assert not heavy, heavy
+"""
+    subprocess.run([sys.executable, "-c", code], check=True, timeout=60, stdout=subprocess.DEVNULL)
