@@ -11,6 +11,7 @@ import numpy as np
 
 EPOCHS, BATCHES, EVERY = 12, 416, 100  # 6,645 characters in batches of 16
 RESUMED = 64010
+RATE = 2.5e-4  # of both networks, as in the document's example
 L1_WEIGHT, CONST_WEIGHT = 90, 5  # with these the logged sums are 27 to 36, as in the document
 
 
@@ -39,6 +40,9 @@ def lines() -> list[str]:
                 f"g_loss: {g_loss:.4f}, category_loss: 0.0000, cheat_loss: {cheat:.4f}, const_loss: {const:.4f}, "
                 f"l1_loss: {l1:.4f}"
             )
+        for network in "GD":
+            old, new = (RATE * 0.99**e for e in (epoch, epoch + 1))
+            made.append(f"Decay net_{network} learning rate from {old:.6f} to {new:.6f}.")
         made.append(f"--- End of Epoch {epoch} --- Time: {BATCHES * 1.31:.0f}s ---")
         if epoch % 4 == 3:
             made.append(f"Checkpoint: save checkpoint step {RESUMED + (epoch + 1) * BATCHES}")

@@ -22,14 +22,16 @@ CATEGORY_IN_D: Final = 0.5
 def zi2zi_units(history: History, source: Source, told: Units) -> Units | None:
     """The units of a zi2zi text log; None for anything else, such as our own runs.
 
-    The history then holds raw terms (`in_raw_units`), `d_adv` without the category loss where d_loss holds one, and
-    `adv_share` where l1 and const cannot be told apart. Call it once on a history.
+    The history then holds raw terms (`in_raw_units`), learning rates from the lines on them, `d_adv` without the
+    category loss where d_loss holds one, and `adv_share` where l1 and const cannot be told apart. Call it once on a
+    history.
     """
     if source.kind != "log":
         return None
     units = _d_units(history, source, told)
     units = _g_units(history, source.format, units, told)
     in_raw_units(history, units)
+    _rates(history, source)
     _d_adv(history, units)
     if units.evidence.get("g_by") == "inseparable":
         _adv_share(history)
@@ -42,6 +44,19 @@ def in_raw_units(history: History, units: Units) -> None:
         weight = units.weights.get(term)
         if weight and weight != 1 and term in history:
             history.series[term] = history[term].scaled(1 / weight)
+
+
+def _rates(history: History, source: Source) -> None:
+    """`lr_d` and `lr_g` as the log's lines on their decay tell them, from its beginning on."""
+    for name, network in (("lr_d", "D"), ("lr_g", "G")):
+        facts = [fact for fact in source.facts_of("learning_rate") if fact.values.get("network") == network]
+        if not facts or name in history:
+            continue
+        series = Series()
+        series.append(history.first_step, float(facts[0].values["old"]))
+        for fact in facts:
+            series.append(max(fact.step, history.first_step), float(fact.values["new"]))
+        history.series[name] = series
 
 
 def _d_units(history: History, source: Source, told: Units) -> Units:

@@ -55,7 +55,7 @@ def _learning_rate(case: Case) -> Iterator[Finding]:
         yield Finding("learning_rate", evidence, span, "high", 78, "zero")
     elif ratio >= 0.9 and any(stretch.lasting for stretch in saturated(case)):
         yield Finding("learning_rate", evidence, span, "high", 58, "equal", ("d_lr_ratio",))
-    else:
+    elif case.source.kind == "run" or not case.source.family:
         still = all(np.ptp(rates[name]) <= 1e-9 * rates[name].max() for name in rates)
         yield Finding("learning_rate", evidence, span, "high", 0, "still" if still else "fact", remark=True)
 

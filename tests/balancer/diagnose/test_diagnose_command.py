@@ -51,7 +51,7 @@ def test_the_source_documents_case_is_diagnosed_from_its_log(cli: Cli) -> None:
     found = [(finding["rule"], finding["variant"]) for finding in data["findings"]]
     assert found == [
         ("saturated", "lasting"), ("starved", ""), ("adv_share", "rises"), ("cheat_rising", ""),
-        ("g_loss_rising", "adv"), ("compromise", "share"),
+        ("g_loss_rising", "adv"), ("learning_rate", "equal"), ("compromise", "share"),
     ]  # fmt: skip
     # Remedies in the document's order: weaken D, then believe it less.
     assert [remedy["name"] for remedy in data["findings"][0]["remedies"]][:1] == ["combination"]

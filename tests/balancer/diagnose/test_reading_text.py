@@ -373,7 +373,7 @@ class TestOtherPlaces:
             ("a.gz", "compressed with gzip.*zcat"),
             ("a.pt", "--checkpoint"),
             ("a.bin", "binary data"),
-            ("pipe", "is empty"),
+            ("pipe", "nobody writes into this pipe"),
             ("sub", r"neither a run .*train\.log"),
             ("empty.log/x", "Not a directory"),
             ("n" * 300, "too long"),
