@@ -429,3 +429,33 @@ def test_ctrl_c_and_sigterm_end_at_a_step_with_a_checkpoint(tmp_path: Path, cli:
     train(cli, "--resume", run, "--steps", steps + 15, "--quiet")
     train(cli, *ENDLESS, *every, "--steps", steps + 15, "--out", tmp_path / "whole")
     assert_same_run(run, tmp_path / "whole", steps=steps + 15)
+
+
+def kept(run: Path) -> dict[str, float]:
+    """The learning rate of each config that a run keeps, by file name."""
+    return {path.name: tomllib.loads(path.read_text())["train"]["lr"] for path in sorted(run.glob("config*.toml"))}
+
+
+def test_every_config_that_held_for_some_steps_is_kept_and_no_other(tmp_path: Path, cli: Cli) -> None:
+    run = tmp_path / "run"
+    train(cli, *POINTS, "--plugins", "", "--steps", 10, "--out", run)
+
+    def resume(lr: str, steps: int) -> None:
+        train(cli, "--resume", run, "--steps", steps, "--set", f"train.lr={lr}", "--allow-change", "train.lr", *BASE)
+
+    resume("1e-3", 20)
+    assert kept(run) == {"config.toml": 1e-3, "config.until_00000010.toml": 5e-3}
+    # As if killed before its first step was saved: what held until step 20 is still the config from step 10 on.
+    resume("2e-3", 21)
+    shutil.rmtree(run / "checkpoints" / "step_00000021")
+    resume("4e-3", 21)
+    assert kept(run) == {
+        "config.toml": 4e-3,
+        "config.until_00000010.toml": 5e-3,
+        "config.until_00000020.toml": 1e-3,
+    }
+    # Back to step 10: what held after it is forgotten, and the config that held before it is not.
+    for step in ("20", "21"):
+        shutil.rmtree(run / "checkpoints" / f"step_000000{step}")
+    resume("3e-3", 15)
+    assert kept(run) == {"config.toml": 3e-3, "config.until_00000010.toml": 5e-3}

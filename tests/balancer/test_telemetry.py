@@ -396,3 +396,28 @@ def test_a_value_that_first_comes_later_gets_a_column_of_its_own(tmp_path: Path)
     again.step(2, 0, {"signal/d_adv": 0.25, "signal/late": 2.0})
     again.close()
     assert read_signals(tmp_path)["late"][1:].tolist() == [1.0, 2.0]
+
+
+class LateRates(Plugin):
+    """Halves G's rate after D's step, and takes it back after G's: what G stepped with lies in between."""
+
+    name = "late_rates"
+    reads = ("d_adv",)
+    writes = {"lr_g": ("mul",)}
+
+    @hookimpl
+    def after_d_step(self, ctx: StepContext) -> None:
+        self.knobs["lr_g"].mul(0.5)
+
+    @hookimpl
+    def after_g_step(self, ctx: StepContext) -> None:
+        self.knobs["lr_g"].withdraw("mul")
+
+
+def test_the_log_holds_the_rates_that_were_used(tmp_path: Path) -> None:
+    trainer = toy_trainer([LateRates], folder=tmp_path, lr=1e-3)
+    with trainer.balance:
+        for _ in range(3):
+            trainer.step(trainer.next_batch())
+    assert read_signals(tmp_path)["lr_g"].tolist() == [5e-4] * 3
+    assert read_signals(tmp_path)["lr_d"].tolist() == [1e-3] * 3
