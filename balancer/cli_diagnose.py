@@ -38,6 +38,9 @@ AdversarialOption = Annotated[
 DLossOption = Annotated[
     str | None, typer.Option("--d-loss", help="What d_loss is of its real and its fake half: mean or sum.")
 ]
+DiscriminatorsOption = Annotated[
+    int, typer.Option("--discriminators", help="How many discriminators d_loss adds up (HiFi-GAN: 8).", min=1)
+]
 WeightOption = Annotated[
     list[str] | None, typer.Option("--weight", help="TERM=WEIGHT: what a term of G's loss weighs, such as l1=100.")
 ]
@@ -59,6 +62,7 @@ def diagnose(
     pattern: PatternOption = None,
     adversarial: AdversarialOption = None,
     d_loss: DLossOption = None,
+    discriminators: DiscriminatorsOption = 1,
     weights: WeightOption = None,
     checkpoint: Annotated[
         Path | None, typer.Option("--checkpoint", help="A checkpoint of a port, whose networks are judged too.")
@@ -91,6 +95,7 @@ def diagnose(
         pattern=pattern,
         adversarial=adversarial,
         d_loss=d_loss,
+        discriminators=discriminators,
         weights=weights,
         checkpoint=checkpoint,
         items=items,
@@ -125,7 +130,7 @@ def diagnose(
 
 
 def report(
-    runs: Annotated[list[Path], typer.Argument(help="Run directories, side by side.")],
+    runs: Annotated[list[str], typer.Argument(help="Run directories (or logs of others), side by side.")],
     out: Annotated[Path, typer.Option("--out", help="The HTML file to write.")] = Path("report.html"),
     lang: LangOption = "en",
 ) -> None:
@@ -136,7 +141,7 @@ def report(
 
     load(lang)
     refuse_folder(out)
-    found = [diagnosed(str(folder)) for folder in runs]
+    found = [diagnosed(path) for path in runs]
     write_atomically(out, report_page(found, load(lang, word_folders())).encode())
     print(f"report: {out}")
 
@@ -148,6 +153,7 @@ def diagnosed(
     pattern: str | None = None,
     adversarial: str | None = None,
     d_loss: str | None = None,
+    discriminators: int = 1,
     weights: Sequence[str] | None = None,
     checkpoint: Path | None = None,
     items: int | None = None,
@@ -158,10 +164,10 @@ def diagnosed(
         ConfigError, DataError: see `balancer.diagnose.opening.open_source` and `balancer.diagnose.diagnosis.diagnose`.
     """
     from balancer.diagnose.diagnosis import diagnose as judge
-    from balancer.diagnose.diagnosis import told_units
     from balancer.diagnose.opening import open_source, read
+    from balancer.diagnose.work_out import told_units
 
-    told = told_units(adversarial, d_loss, _numbers(weights or [], "--weight"))
+    told = told_units(adversarial, d_loss, _numbers(weights or [], "--weight"), discriminators)
     with _progress(path) as progress:
         reader = open_source(path, tags=pairs(tags or [], "--tag"), pattern=pattern, progress=progress)
         history = read(reader)
@@ -180,11 +186,15 @@ def _watched(fail_on: str | None) -> set[str]:
         return set()
     from balancer.diagnose.diagnosis import extensions
     from balancer.diagnose.rules import RULES
+    from balancer.diagnose.words import load
 
     known = {rule.name for rule in RULES} | {rule.name for e in extensions().values() for rule in e.rules} | {"any"}
     names = {name.strip() for name in fail_on.split(",") if name.strip()}
     for name in names:
-        if name.partition(".")[0] not in known:
+        rule, dot, variant = name.partition(".")
+        if dot and rule in known and load("en", word_folders()).get(f"{rule}.{variant}.title") is None:
+            raise ConfigError(f"--fail-on {name}: the rule {rule} has no such variant: name {rule} alone")
+        if rule not in known:
             raise ConfigError(f"--fail-on {name}: no such finding: {suggestion(name, sorted(known))}")
     return names
 

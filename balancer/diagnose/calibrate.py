@@ -46,13 +46,19 @@ class Calibration:
     # Which terms' targets came from the document, not from the user.
     from_document: bool
 
+    steps_per_epoch: int | None
+    # Whether the terms are those of a model that `balancer train` knows.
+    ours: bool
+
     @property
-    def steps_per_epoch(self) -> int | None:
-        """Steps in an epoch of `items` at `batch`."""
-        return None if self.items is None else math.ceil(self.items / self.batch)
+    def far(self) -> tuple[str, ...]:
+        """Terms whose weight would change tenfold or more: their raw values hardly count at present."""
+        return tuple(row.term for row in self.weights if row.weight and not 0.1 < row.new_weight / row.weight < 10)
 
     def flags(self) -> list[str]:
-        """The settings as `--set` takes them."""
+        """The settings as `--set` takes them; none for a model that is not ours."""
+        if not self.ours:
+            return []
         found = []
         for row in self.weights:
             if row.term != self.reference:
@@ -71,10 +77,10 @@ def calibrate(case: Case, shares: Mapping[str, float]) -> Calibration:
         ConfigError: no raw terms to calibrate, an unknown term, or shares that are no shares.
     """
     levels = _levels(case)
-    if len(levels) < 2:
+    if len(levels) < 2 or "adv" not in levels:
         raise ConfigError(
             f"--calibrate: {case.source.path} holds {', '.join(levels) or 'no terms'} of G's loss; it takes "
-            "two at least (name them with --tag, such as --tag adv=loss/G_GAN --tag l1=loss/G_L1)"
+            "adv and one more (name them with --tag, such as --tag adv=loss/G_GAN --tag l1=loss/G_L1)"
         )
     for term in shares:
         if term not in levels:
@@ -98,7 +104,10 @@ def calibrate(case: Case, shares: Mapping[str, float]) -> Calibration:
     structure = case.structure
     items = case.items or (structure.items if structure else None)
     batch = (structure.batch if structure and structure.batch else None) or BATCH
-    return Calibration(reference, tuple(rows), _window(case, reference), items, batch, not shares)
+    per_epoch = case.source.steps_per_epoch
+    steps = round(per_epoch) if per_epoch else math.ceil(items / batch) if items else None
+    ours = case.source.kind == "run" or bool(case.source.family)
+    return Calibration(reference, tuple(rows), _window(case, reference), items, batch, not shares, steps, ours)
 
 
 def parse_shares(text: str) -> dict[str, float]:

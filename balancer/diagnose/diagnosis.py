@@ -3,19 +3,24 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Final
 
+from balancer.diagnose.derived import derive
 from balancer.diagnose.extension import GROUP, Extension
 from balancer.diagnose.finding import Case, Finding, NamedRule, NotJudged, Structure, judge
 from balancer.diagnose.history import History
 from balancer.diagnose.rules import RULES
 from balancer.diagnose.source import Source
-from balancer.diagnose.units import Units, derive, worked_out
+from balancer.diagnose.units import Units
 from balancer.diagnose.verdict import verdict
+from balancer.diagnose.work_out import worked_out
 from balancer.errors import ConfigError, PluginError
 from balancer.registry import entries
+
+IMPORTED: Final = "runs/imported"  # where the command that it names puts a foreign log's networks
 
 
 @dataclass(frozen=True)
@@ -71,45 +76,13 @@ def diagnose(
     derive(history, units)
     structure = _structure(source, checkpoint, extension, known.values())
     case = Case(history, source, units, structure, items)
+    if source.kind != "run" and extension is not None:
+        case = replace(case, adopt=extension.adopt(case, IMPORTED))
     own: Iterable[NamedRule] = extension.rules if extension is not None else ()
     found, left = judge([*RULES, *own], case)
     problems = [finding for finding in found if not finding.remark]
     remarks = [finding for finding in found if finding.remark]
     return Diagnosis(case, problems, remarks, left, verdict(case, problems), extension)
-
-
-def told_units(
-    adversarial: str | None, d_loss: str | None, weights: Mapping[str, float], holds: bool | None = None
-) -> Units:
-    """What the user said of a log's units.
-
-    Raises:
-        ConfigError: an unknown adversarial loss or kind of d_loss.
-    """
-    from balancer.adversarial import LOSSES
-    from balancer.diagnose.units import CHANCE
-
-    made = Units(d_holds_category=holds)
-    if adversarial is not None:
-        if adversarial not in LOSSES:
-            raise ConfigError(f"--adversarial {adversarial}: known are {', '.join(LOSSES)}")
-        made = replace(made, adversarial=LOSSES[adversarial].name)
-    if d_loss is not None:
-        if d_loss not in ("mean", "sum"):
-            raise ConfigError(f"--d-loss {d_loss}: is mean or sum, of its real and its fake half")
-        loss = LOSSES[made.adversarial]
-        halves = 2 if d_loss == "sum" else 1
-        scale = CHANCE / (loss.chance - loss.floor) / halves
-        made = replace(
-            made,
-            d_loss_kind="sum" if d_loss == "sum" else "mean",
-            d_scale=scale,
-            d_floor=loss.floor * halves,
-            d_basis="told",
-        )
-    if weights:
-        made = replace(made, weights=dict(weights), weights_basis="told")
-    return made
 
 
 def _structure(

@@ -57,13 +57,17 @@ class Structure:
 
 @dataclass(frozen=True)
 class Case:
-    """What rules look at: the signals in known units, where they come from, and what is known of the model."""
+    """What rules look at: the signals in known units, where they come from, and what is known of the model.
+
+    `adopt` is the command that makes a run directory of a foreign log's networks, where there is one.
+    """
 
     history: History
     source: Source
     units: Units
     structure: Structure | None = None
     items: int | None = None
+    adopt: str | None = None
 
 
 Rule = Callable[[Case], Iterable[Finding]]

@@ -58,16 +58,21 @@ def _adv_share(case: Case) -> Iterator[Finding]:
 
 @rule("cheat_rising", needs=["adv"], rows=ROWS)
 def _cheat_rising(case: Case) -> Iterator[Finding]:
+    """G's adversarial loss rises in every run at first, and may drift in a balanced one: D must be winning too."""
     whole = curve(case.history["adv"])
-    over = trend(whole)
-    if not over.rises(by=0.25):
+    over, later = trend(whole), trend(whole.since(float(whole.steps[len(whole) // 2])))
+    if not over.rises(by=0.25) or not later.rises(by=0.08, rank=0.5):
         return
-    # G's adversarial loss rises in every run while D still learns to tell anything apart.
-    if case.units.adversarial == "bce" and over.last < 2.0:
-        return
-    evidence: dict[str, Value] = {"first": over.first, "last": over.last, "change": over.change, "rank": over.rank}
-    sure: Confidence = "high" if over.rank > 0.9 else "medium"
-    yield Finding("cheat_rising", evidence, span(whole), sure, 65, "", ("d_lr_ratio", "d_skip"))
+    if case.units.levels and case.units.adversarial == "bce":
+        winning = over.last > STARVED_ABOVE or any(stretch.at_end for stretch in saturated(case))
+    elif "d_loss" in case.history and case.history["d_loss"].count >= ROWS:
+        winning = trend(curve(case.history["d_loss"])).falls(by=0.3)
+    else:
+        winning = False
+    if winning:
+        evidence: dict[str, Value] = {"first": over.first, "last": over.last, "rank": over.rank}
+        sure: Confidence = "high" if over.rank > 0.9 and case.units.levels else "medium"
+        yield Finding("cheat_rising", evidence, span(whole), sure, 65, "", ("d_lr_ratio", "d_skip"))
 
 
 @rule("g_loss_rising", needs=["g_loss"], rows=ROWS)

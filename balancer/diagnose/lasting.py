@@ -11,8 +11,9 @@ from balancer.diagnose.source import Row
 def lasting(rows: Iterable[Row], restarts: Sequence[tuple[float, float]]) -> Iterator[Row]:
     """One row for each step of the run as it went on.
 
-    Rows of one step that name different signals become one: logs may print D's losses and G's on lines of their
-    own. `restarts` are those of the source, complete after the first reading.
+    Rows of one step become one: logs may print D's losses and G's on lines of their own. Of what they say twice, such
+    as a progress bar that is drawn again, the last counts. `restarts` are those of the source, complete after the
+    first reading.
     """
     falls = [after for before, after in restarts if after <= before]
     # The lowest step to which the run goes back at or after each restart.
@@ -27,7 +28,7 @@ def lasting(rows: Iterable[Row], restarts: Sequence[tuple[float, float]]) -> Ite
         last = step
         if passed < len(lowest) and step >= lowest[passed]:
             continue
-        if held is not None and held[0] == step and not held[1].keys() & row.keys() - {"epoch"}:
+        if held is not None and held[0] == step:
             held = step, held[1] | row
             continue
         if held is not None:

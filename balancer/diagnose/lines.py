@@ -26,13 +26,9 @@ def lines(blocks: Iterable[bytes], unread: Unread) -> Iterator[Numbered]:
     Lines end with LF, CR LF or CR (as progress bars write it). NUL bytes, colours and lines of more than 64 KiB
     are left out.
     """
-    decoder: codecs.IncrementalDecoder | None = None
     carry, number, skipping = "", 1, False
-    for block in blocks:
-        if decoder is None:
-            encoding = next((name for mark, name in _MARKS if block.startswith(mark)), "utf-8")
-            decoder = codecs.getincrementaldecoder(encoding)(errors="replace")
-        text = carry + decoder.decode(block)
+    for part in decoded(blocks):
+        text = carry + part
         if skipping:
             end = _ENDS.search(text)
             if end is None:
@@ -49,9 +45,20 @@ def lines(blocks: Iterable[bytes], unread: Unread) -> Iterator[Numbered]:
             _note(unread, number, carry)
             carry, skipping = "", True
             number += 1
-    rest = carry + (decoder.decode(b"", True) if decoder is not None else "")
-    if rest and not skipping:
-        yield number, _split(rest, number, unread)
+    if carry and not skipping:
+        yield number, _split(carry, number, unread)
+
+
+def decoded(blocks: Iterable[bytes]) -> Iterator[str]:
+    """The text of blocks of bytes."""
+    decoder: codecs.IncrementalDecoder | None = None
+    for block in blocks:
+        if decoder is None:
+            encoding = next((name for mark, name in _MARKS if block.startswith(mark)), "utf-8")
+            decoder = codecs.getincrementaldecoder(encoding)(errors="replace")
+        yield decoder.decode(block)
+    if decoder is not None:
+        yield decoder.decode(b"", True)
 
 
 def _split(text: str, number: int, unread: Unread) -> list[str]:

@@ -6,8 +6,9 @@ from collections.abc import Mapping
 from difflib import get_close_matches
 from typing import Final
 
+from balancer.diagnose.loss_names import EPOCHS
 from balancer.diagnose.source import Source
-from balancer.diagnose.tags import EPOCHS, counter, dialect, guess, plain
+from balancer.diagnose.tags import counter, dialect, guess, plain
 from balancer.errors import ConfigError
 
 KEPT: Final = 10_000  # names that are remembered
@@ -38,8 +39,9 @@ class Names:
         self._dialect = dialect(counts)
         found = {name: guess(name) for name in counts}
         ranks = {name: (9, 9, 9) if fit is None else fit.rank for name, fit in found.items()}
-        # The best fit first; among equals the one with most values, then the one that comes first.
-        order = sorted(counts, key=lambda name: (ranks[name], -counts[name]))
+        # The best fit first; among equals the one of each step (as Lightning has it) before the mean of an epoch, then
+        # the one with most values, then the one that comes first.
+        order = sorted(counts, key=lambda name: (ranks[name], name.endswith("_epoch"), -counts[name]))
         exact = set(self.told.values())
         for name in sorted(order, key=lambda name: name not in exact):
             self.signal(name)

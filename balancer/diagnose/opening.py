@@ -2,21 +2,19 @@
 
 from __future__ import annotations
 
-import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
+from balancer.diagnose.event_folders import EVENTS, event_files
 from balancer.diagnose.history import History
 from balancer.diagnose.raw_bytes import RawBytes, exists
 from balancer.diagnose.source import Progress, Reader, Source
 from balancer.errors import ConfigError
 from balancer.signal_log import COLUMNS
 
-EVENTS: Final = "tfevents"  # stands in the name of every event file
-DEEPEST: Final = 6  # folders within folders that are searched for event files
-SEARCHED: Final = 10_000  # folders
 LISTED: Final = 6
+TABLES: Final = (".csv", ".tsv", ".jsonl")
 NO_TAGS: Final[Mapping[str, str]] = {}
 
 
@@ -94,10 +92,16 @@ def _open_file(path: str, tags: Mapping[str, str], pattern: str | None, progress
         raise
 
 
-def _open_events(path: Path, files: list[Path], tags: Mapping[str, str], progress: Progress | None) -> Reader:
+def _open_events(
+    path: Path,
+    files: list[Path],
+    tags: Mapping[str, str],
+    progress: Progress | None,
+    beside: Sequence[Path] = (),
+) -> Reader:
     from balancer.diagnose.read_events import EventReader
 
-    return EventReader(Source(str(path), "tensorboard", folder=files[0].parent), files, tags, progress)
+    return EventReader(Source(str(path), "tensorboard", folder=files[0].parent), files, tags, progress, beside)
 
 
 def _open_folder(folder: Path, tags: Mapping[str, str], progress: Progress | None) -> Reader:
@@ -105,9 +109,10 @@ def _open_folder(folder: Path, tags: Mapping[str, str], progress: Progress | Non
         from balancer.diagnose.read_run import RunReader
 
         return RunReader(folder, tags, progress)
-    found = _event_files(folder)
+    found = event_files(folder)
     if folder in found:
-        return _open_events(folder, found[folder], tags, progress)
+        beside = [file for path, files in found.items() if path != folder for file in files]
+        return _open_events(folder, found[folder], tags, progress, beside)
     if len(found) == 1:
         return _open_events(folder, next(iter(found.values())), tags, progress)
     if found:
@@ -117,29 +122,12 @@ def _open_folder(folder: Path, tags: Mapping[str, str], progress: Progress | Non
             f"{folder} holds event files in {len(found)} folders: name one of them: {', '.join(named)}{more}"
         )
     logs = sorted(path.name for path in folder.iterdir() if path.is_file() and _looks_like_log(path))
+    tables = [name for name in logs if name.lower().endswith(TABLES)]
+    if len(tables) == 1:
+        # Such as Lightning's metrics.csv, with its hparams.yaml beside it.
+        return _open_file(str(folder / tables[0]), tags, None, progress)
     hint = f"name a log in it: {', '.join(logs[:LISTED])}" if logs else "name a run's folder or a log"
     raise ConfigError(f"{folder} holds neither a run ({COLUMNS}) nor event files of TensorBoard: {hint}")
-
-
-def _event_files(folder: Path) -> dict[Path, list[Path]]:
-    """Event files by their folder, this one or those below."""
-    found: dict[Path, list[Path]] = {}
-    try:
-        os.scandir(folder).close()
-    except OSError as error:
-        raise ConfigError(f"{folder} cannot be read: {error.strerror}") from None
-    for count, (root, folders, files) in enumerate(os.walk(folder)):
-        here = Path(root)
-        events = [here / name for name in sorted(files) if EVENTS in name and (here / name).is_file()]
-        if events:
-            found[here] = events
-        # A folder's own event files are its run; what lies below are others.
-        if count >= SEARCHED or (here == folder and events) or len(here.relative_to(folder).parts) >= DEEPEST:
-            folders.clear()
-        folders.sort()
-        if count >= SEARCHED:
-            break
-    return found
 
 
 def _looks_like_log(path: Path) -> bool:

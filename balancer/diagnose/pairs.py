@@ -1,4 +1,4 @@
-"""Logs of any code that prints names beside figures: which lines are rows, and where their step and epoch stand."""
+"""Logs of any code that prints names beside figures: which lines are rows, and what they say of the losses."""
 
 from __future__ import annotations
 
@@ -6,9 +6,11 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Final, NamedTuple
 
+from balancer.diagnose.counters import Counters
 from balancer.diagnose.extension import LineParser
+from balancer.diagnose.loss_names import EPOCHS, STEPS
 from balancer.diagnose.names import KEPT, Names
-from balancer.diagnose.tags import EPOCHS, STEPS, counter
+from balancer.diagnose.tags import counter
 from balancer.errors import ConfigError
 
 LONGEST: Final = 2000  # characters of a line that a user's own expression is tried on: it may take their square
@@ -16,28 +18,20 @@ LONGEST: Final = 2000  # characters of a line that a user's own expression is tr
 # Every repetition is bounded and takes nothing back, so that no line takes long.
 _SIZE: Final = r"(?:[eE][-+]?\d{1,9}+)?+"
 _FIGURE: Final = re.compile(
-    r"([:=][ \t]{0,8}+(?:tensor\()?+\[?)"
+    r"([:=][ \t]{0,8}+(?:tensor)?+\(?+\[?)"
     rf"([-+]?(?:\d{{1,400}}+(?:\.\d{{0,400}}+)?+{_SIZE}|\.\d{{1,400}}+{_SIZE}|[nN][aA][nN]|[iI][nN][fF](?:inity)?))(?!\w)"
 )
 # The name at the end of what stands before a figure.
 _NAME: Final = re.compile(
-    r"(?<![\w.])([A-Za-z][\w.()/\-]{0,63}+(?: [A-Za-z][\w.()/\-]{0,63}+){0,5}+)['\"]?[ \t]{0,8}+\Z"
+    r"(?<![\w.])([A-Za-z][\w.()/\-]{0,63}+(?: \(?[A-Za-z][\w.()/\-]{0,63}+){0,5}+)['\"]?[ \t]{0,8}+\Z"
 )
 _REACH: Final = 200  # characters before a figure in which its name is looked for
-_COUNTER: Final = re.compile(
-    r"(?<![A-Za-z0-9_])(epochs?|global[_ ]?steps?|steps?|iter(?:ation)?s?|it|batch)(?!\w)['\"]?[ \t:=#\[(]{0,8}+"
-    r"(\d{1,12}+(?:\.\d{1,12}+)?+)(?!\w)(?:[ \t]{0,4}+/[ \t]{0,4}+(\d{1,12}+))?+",
-    re.IGNORECASE,
-)
-_FRACTION: Final = re.compile(r"(?<![\w./-])(\d{1,12}+)[ \t]{0,4}+/[ \t]{0,4}+(\d{1,12}+)(?![\w./-])")
 _DIGIT: Final = re.compile("[0-9]")
-_FIRST: Final = re.compile(r"[ \t]{0,8}+(\d{1,12}+)(?=[ \t:,\[])")
 _VALIDATION: Final = re.compile(
     r"(?<![\w/\\.])(?:val|valid|validation|eval|evaluation|test)(?![\w/\\.])", re.IGNORECASE
 )
 # Rows are told by a loss; these go along.
 _NO_LOSSES: Final = ("lr", "lambda_", "epoch")
-_ENDED: Final = 0.9  # a bar that starts anew from here on was through
 
 
 class _Piece(NamedTuple):
@@ -56,14 +50,13 @@ class PairParser(LineParser):
         self._names: Final = names
         # By the text between two figures, which in the lines of one log is mostly the same.
         self._pieces: Final[dict[str, _Piece]] = {}
-        # Bars that were through, and where the present one stands.
-        self._bars = 0
-        self._bar = 0.0
+        self._counters: Final = Counters()
 
     def feed(self, line: str) -> Mapping[str, float] | None:
         """Take the next line: a row, or None."""
         parts = _FIGURE.split(line)
         if len(parts) == 1:
+            self._counters.hear(line)
             return None
         row: dict[str, float] = {}
         where, losses = "", False
@@ -79,13 +72,18 @@ class PairParser(LineParser):
                 row[signal] = float(parts[at + 2])
                 losses = losses or is_loss
         if not losses:
+            self._counters.hear(line)
             return None
         text = parts[-1]
         if (pieces.get(text) or self._piece(text)).counts:
             where += text
-        if where:
-            self._place(where, row)
-        return row
+        is_new = self._counters.put(where, row)
+        self.steps_per_epoch = self._counters.steps_per_epoch
+        return row if is_new else None
+
+    def take_fractions_for_epochs(self, rows: int, other: PairParser) -> None:
+        """Where another parser, after so many rows, saw that [3/100] stands still: then it is no step."""
+        self._counters.counts_epochs = 2 * other._counters.repeated > rows
 
     def counted(self, lines: Sequence[str]) -> dict[str, int]:
         """The names on these lines, with how often each stands there."""
@@ -93,16 +91,16 @@ class PairParser(LineParser):
         for line in lines:
             for text in _FIGURE.split(line)[:-1:3]:
                 match = _NAME.search(text[-_REACH:])
-                if match is None or _is_counter(match[1]):
+                if match is None or _is_counter(name := _balanced(match[1])):
                     continue
-                name = self._shortened(match[1])
+                name = self._shortened(name)
                 if name in counts or len(counts) < KEPT:
                     counts[name] = counts.get(name, 0) + 1
         return counts
 
     def _piece(self, text: str) -> _Piece:
         match = _NAME.search(text[-_REACH:])
-        name = match[1] if match is not None else ""
+        name = _balanced(match[1]) if match is not None else ""
         is_counter = _is_counter(name)
         signal = None if not name or is_counter else self._names.signal(self._shortened(name))
         rest = text[: len(text) - len(match[0])] if match is not None else text
@@ -119,49 +117,6 @@ class PairParser(LineParser):
     def _shortened(self, name: str) -> str:
         """What the user told, where other words of the line stand before it."""
         return next((told for told in self._names.told.values() if name.endswith(f" {told}")), name)
-
-    def _place(self, line: str, row: dict[str, float]) -> None:
-        """Put in the step and epoch that the line names."""
-        epoch: float | None = None
-        step: float | None = None
-        total: float | None = None
-        sure = False
-        taken = -1
-        for match in _COUNTER.finditer(line):
-            name = match[1].lower()
-            if name.startswith("epoch"):
-                if epoch is None:
-                    epoch, taken = float(match[2]), match.start(2)
-            elif step is None or (name.startswith("global") and not sure):
-                step, total = float(match[2]), float(match[3]) if match[3] else None
-                sure = name.startswith("global")
-        if step is None:
-            found = [match for match in _FRACTION.finditer(line) if match.start() != taken]
-            if epoch is None and len(found) > 1:
-                # As in the examples of PyTorch: [epoch/epochs][batch/batches].
-                epoch = float(found.pop(0)[1])
-            if found:
-                step, total = float(found[0][1]), float(found[0][2])
-                if epoch is None:
-                    step = self._through(step, total)
-        if step is None and epoch is None:
-            match_first = _FIRST.match(line)
-            step = float(match_first[1]) if match_first else None
-        if step is not None:
-            row["step"] = step
-        if epoch is not None:
-            row["epoch"] = epoch
-            if total:
-                self.steps_per_epoch = total
-
-    def _through(self, step: float, total: float) -> float:
-        """The step of a progress bar that starts anew with each epoch."""
-        if step < self._bar and self._bar >= _ENDED * total:
-            self._bars += 1
-        self._bar = step
-        if self._bars:
-            self.steps_per_epoch = total
-        return self._bars * total + step
 
 
 class PatternParser(LineParser):
@@ -205,6 +160,14 @@ class PatternParser(LineParser):
     def groups(self) -> Sequence[str]:
         """The groups that are signals."""
         return [name for name in self._pattern.groupindex if name not in ("step", "epoch")]
+
+
+def _balanced(name: str) -> str:
+    """A name without a bracket that was opened before it, or is closed after it."""
+    opened = name.count("(") - name.count(")")
+    if opened > 0:
+        return name.rpartition("(")[2]
+    return name.rstrip(")") if opened < 0 else name
 
 
 def _may_validate(text: str) -> bool:

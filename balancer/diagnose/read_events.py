@@ -4,24 +4,19 @@ from __future__ import annotations
 
 import heapq
 import math
-import struct
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
-from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
-from tensorboard.compat.proto.event_pb2 import Event
-
-from balancer.diagnose.names import KEPT, Names
+from balancer.diagnose.event_folders import shown_name
+from balancer.diagnose.event_scalars import event_of, scalars_of
+from balancer.diagnose.names import KEPT, LISTED, Names
 from balancer.diagnose.records import FRAME, HEAD, Records, is_head
 from balancer.diagnose.source import Progress, Row, Source
 from balancer.diagnose.step_axis import RESTARTS, EpochLength
 from balancer.errors import ConfigError, DataError
 
 SAMPLED_FILES: Final = 16  # whose beginnings settle which tag is which signal
-# Types of TensorFlow's tensors, as their one element is packed.
-FORMATS: Final = {1: struct.Struct("<f"), 2: struct.Struct("<d"), 3: struct.Struct("<i"), 9: struct.Struct("<q")}
-
 # When it was written, its step, and its scalars by tag.
 Scalars = tuple[float, int, Sequence[tuple[str, float]]]
 
@@ -31,16 +26,30 @@ class EventReader:
 
     A tag that goes back in steps supersedes what it said from there on, as in TensorBoard: then a row's step
     is lower than the one before. Scalars of one step that stand together are one row.
+
+    Args:
+        files: the run's event files.
+        beside: those in folders beside them, of which what `add_scalars` wrote is read.
     """
 
     def __init__(
-        self, source: Source, files: Sequence[Path], told: Mapping[str, str], progress: Progress | None
+        self,
+        source: Source,
+        files: Sequence[Path],
+        told: Mapping[str, str],
+        progress: Progress | None,
+        beside: Sequence[Path] = (),
     ) -> None:
         self.source = source
         self._progress: Final = progress
         self._names: Final = Names(told, source)
         self._files: Final = sorted((_begun(path), path.name, path) for path in files)
-        self._sample()
+        # Files whose tags are named by their folder.
+        self._beside: Final[set[Path]] = set()
+        counts = self._sample()
+        others = self._look_beside(beside, counts)
+        self._names.learn(counts)
+        source.other_tags += others
 
     def rows(self) -> Iterator[Row]:
         """Row after row.
@@ -121,16 +130,18 @@ class EventReader:
                 heapq.heapreplace(opened, (following[0], number, following, events))
 
     def _events(self, path: Path) -> Iterator[Scalars]:
-        unread = self.source.unread
+        unread, folder = self.source.unread, path.parent.name
         records = Records(path, self._progress)
         try:
             for payloads in records.blocks():
                 for payload in payloads:
-                    event = _event(payload)
+                    event = event_of(payload)
                     if event is None:
                         unread.note(0, path.name, "a record that is no event")
                         continue
-                    scalars = _scalars(event)
+                    scalars = scalars_of(event)
+                    if path in self._beside:
+                        scalars = [(name, value) for tag, value in scalars if (name := shown_name(folder, tag))]
                     if scalars:
                         yield event.wall_time, event.step, scalars
         except OSError as error:
@@ -139,18 +150,33 @@ class EventReader:
             offset, why = records.damage
             unread.note(offset, path.name, f"{why}; nothing after it was read")
 
-    def _sample(self) -> None:
+    def _sample(self) -> dict[str, int]:
+        """Tags in the beginning of the files, each with the number of its values there."""
         counts: dict[str, int] = {}
         for _, _, path in self._files[:SAMPLED_FILES]:
-            try:
-                payloads = next(Records(path).blocks(), [])
-            except OSError:
-                continue
-            for event in map(_event, payloads):
-                for tag, _ in _scalars(event) if event is not None else ():
-                    if tag in counts or len(counts) < KEPT:
-                        counts[tag] = counts.get(tag, 0) + 1
-        self._names.learn(counts)
+            for tag in _first_tags(path):
+                if tag in counts or len(counts) < KEPT:
+                    counts[tag] = counts.get(tag, 0) + 1
+        return counts
+
+    def _look_beside(self, files: Sequence[Path], counts: dict[str, int]) -> list[str]:
+        """Take the files that `add_scalars` wrote; the names of the other folders."""
+        others: list[str] = []
+        known: dict[str, bool] = {}
+        for path in files:
+            folder = path.parent.name
+            if folder not in known:
+                tags = [tag for tag in _first_tags(path) if shown_name(folder, tag) is not None]
+                known[folder] = bool(tags)
+                if tags:
+                    counts[folder] = len(tags)
+                elif len(others) < LISTED:
+                    others.append(f"{folder}/*")
+            if known[folder]:
+                self._beside.add(path)
+                self._files.append((_begun(path), path.name, path))
+        self._files.sort()
+        return others
 
     def _nothing(self) -> str:
         where = self.source.path
@@ -177,38 +203,14 @@ def _begun(path: Path) -> float:
     length = int.from_bytes(head[:8], "little")
     if not is_head(head) or length > len(head) - FRAME:
         return math.inf
-    event = _event(head[HEAD : HEAD + length])
+    event = event_of(head[HEAD : HEAD + length])
     return event.wall_time if event is not None and math.isfinite(event.wall_time) else math.inf
 
 
-def _event(payload: bytes) -> Any:
+def _first_tags(path: Path) -> list[str]:
+    """The tags of the first scalars of a file, one for each value."""
     try:
-        return Event.FromString(payload)
-    except DecodeError:
-        return None
-
-
-def _scalars(event: Any) -> list[tuple[str, float]]:
-    found = []
-    for value in event.summary.value:
-        kind = value.WhichOneof("value")
-        if kind == "simple_value":
-            found.append((value.tag, value.simple_value))
-        elif kind == "tensor" and value.metadata.plugin_data.plugin_name in ("", "scalars"):
-            figure = _figure(value.tensor)
-            if figure is not None:
-                found.append((value.tag, figure))
-    return found
-
-
-def _figure(tensor: Any) -> float | None:
-    """The number in a tensor of one element, or None for any other."""
-    packed = FORMATS.get(tensor.dtype)
-    if packed is None:
-        return None
-    if tensor.tensor_content:
-        return float(packed.unpack(tensor.tensor_content)[0]) if len(tensor.tensor_content) == packed.size else None
-    for values in (tensor.float_val, tensor.double_val, tensor.int_val, tensor.int64_val):
-        if len(values) == 1:
-            return float(values[0])
-    return None
+        payloads = next(Records(path).blocks(), [])
+    except OSError:
+        return []
+    return [tag for event in map(event_of, payloads) if event is not None for tag, _ in scalars_of(event)]

@@ -2,21 +2,23 @@
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Iterator, Mapping, Sequence
+from itertools import islice
 from typing import Any, Final
 
-from balancer.diagnose.lines import LONGEST, lines
-from balancer.diagnose.names import KEPT, Names, one_line
+from balancer.diagnose.chart_export import without_run
+from balancer.diagnose.json_objects import by_line, flat, is_spread, spread
+from balancer.diagnose.lines import lines
+from balancer.diagnose.loss_names import STEPS
+from balancer.diagnose.names import KEPT, LISTED, Names, one_line
 from balancer.diagnose.raw_bytes import RawBytes
-from balancer.diagnose.sniff import beginning, cells, delimiter, number, parsed
+from balancer.diagnose.sniff import SAMPLE, beginning, cells, delimiter, number, parsed
 from balancer.diagnose.source import Progress, Row, Source
 from balancer.diagnose.step_axis import Axis
-from balancer.diagnose.tags import STEPS, counter
+from balancer.diagnose.tags import counter
 from balancer.errors import DataError
 
-DEEPEST: Final = 20  # objects within objects
 NO_STEP: Final = "a step that is no number"
 
 # A line's figures by name.
@@ -34,10 +36,15 @@ class TableReader:
         self.source = source
         self._data: Final = data
         self._progress: Final = progress
-        self._names: Final = Names(told, source)
-        first = beginning(data)
-        filled = [line for line in first if line.strip()]
+        filled = [line for line in beginning(data) if line.strip()]
         self._mark: Final = delimiter(filled) if source.kind == "csv" else None
+        self._spread: Final = self._mark is None and is_spread(data)
+        # What columns are called, by their names; others are left out.
+        self._columns: dict[str, str] = {}
+        if self._mark is not None:
+            self._columns = without_run(source.path, _header(self._table_lines(filled)[0]), told)
+            told = {signal: self._columns.get(name, name) for signal, name in told.items()}
+        self._names: Final = Names(told, source)
         self._step: str | None = None
         self._learn(filled)
 
@@ -49,7 +56,7 @@ class TableReader:
             DataError: no name became a signal, or no row holds a figure.
         """
         source = self.source
-        axis = Axis(source, appended=False)
+        axis = Axis(source)
         for line, step, row in self._table() if self._mark is not None else self._objects():
             if step is not None and not math.isfinite(step):
                 source.unread.note(line, one_line(str(step)), NO_STEP)
@@ -78,20 +85,33 @@ class TableReader:
     def _learn(self, filled: Sequence[str]) -> None:
         counts: dict[str, int] = {}
         if self._mark is not None:
-            table = [cells(line, self._mark) for line in filled if not line.startswith("#")]
-            counts = dict.fromkeys(_header(table[0]), 0)
+            table = self._table_lines(filled)
+            header = _header(table[0])
+            self.source.other_tags += [name for name in header if name not in self._columns][:LISTED]
+            counts = dict.fromkeys(self._columns.values(), 0)
             for row in table[1:]:
-                for name, cell in zip(counts, row, strict=False):
-                    counts[name] += bool(cell.strip())
+                for name, cell in zip(header, row, strict=False):
+                    if name in self._columns:
+                        counts[self._columns[name]] += bool(cell.strip())
         else:
-            for line in filled:
-                for name in flat(parsed(line) or {}):
+            for found in self._sample(filled):
+                for name in flat(found):
                     if name in counts or len(counts) < KEPT:
                         counts[name] = counts.get(name, 0) + 1
         places = {name: place for name in counts if (place := counter(name, STEPS)) is not None}
         told = set(self._names.told.values())
         self._step = min((name for name in places if name not in told), key=places.__getitem__, default=None)
         self._names.learn({name: count for name, count in counts.items() if name != self._step})
+
+    def _table_lines(self, filled: Sequence[str]) -> list[list[str]]:
+        assert self._mark is not None
+        return [cells(line, self._mark) for line in filled if not line.startswith("#")]
+
+    def _sample(self, filled: Sequence[str]) -> Iterator[Mapping[str, Any]]:
+        if self._spread:
+            yield from (found for _, found in islice(spread([self._data.head]), SAMPLE))
+        else:
+            yield from (found for line in filled if (found := parsed(line)) is not None)
 
     def _table(self) -> Iterator[tuple[int, float | None, dict[str, float]]]:
         assert self._mark is not None
@@ -106,12 +126,12 @@ class TableReader:
                 row = cells(text, mark)
                 if chosen is None:
                     header, width = row, len(row)
-                    names = _header(row)
+                    names = [self._columns.get(name) for name in _header(row)]
                     at = names.index(self._step) if self._step in names else -1
                     chosen = [
                         (place, signal)
                         for place, name in enumerate(names)
-                        if place != at and (signal := self._names.signal(name)) is not None
+                        if name is not None and place != at and (signal := self._names.signal(name)) is not None
                     ]
                     continue
                 if len(row) != width:
@@ -142,60 +162,21 @@ class TableReader:
 
     def _objects(self) -> Iterator[tuple[int, float | None, dict[str, float]]]:
         source, known, signal_of = self.source, self._names.known, self._names.signal
-        for first, block in lines(self._data.blocks(self._progress), source.unread):
-            for line, text in enumerate(block, first):
-                if not text or text.isspace():
+        blocks = self._data.blocks(self._progress)
+        for line, found in spread(blocks, source) if self._spread else by_line(blocks, source):
+            made: dict[str, float] = {}
+            step: float | None = None
+            for name, value in flat(found).items():
+                if name == self._step:
+                    step = value
                     continue
-                try:
-                    found = json.loads(text)
-                except (ValueError, RecursionError) as error:
-                    if text.lstrip().startswith("{"):
-                        why = "objects too deep" if isinstance(error, RecursionError) else "a line that is no JSON"
-                        source.unread.note(line, one_line(text), why)
-                    else:
-                        source.skipped += 1
-                    continue
-                if not isinstance(found, dict):
-                    source.skipped += 1
-                    continue
-                made: dict[str, float] = {}
-                step: float | None = None
-                for name, value in flat(found).items():
-                    if name == self._step:
-                        step = value
-                        continue
-                    signal = known[name] if name in known else signal_of(name)
-                    if signal is not None:
-                        made[signal] = value
-                if step is None and self._step is not None and made:
-                    source.unread.note(line, one_line(text), "a row without a step")
-                    continue
-                yield line, step, made
-
-
-def flat(found: Mapping[str, Any], before: str = "", depth: int = 0) -> dict[str, float]:
-    """The figures of an object by name, those of objects in it as "outer.inner"; what is no figure is left out."""
-    made: dict[str, float] = {}
-    for key, value in found.items():
-        name = before + key
-        if isinstance(value, bool) or value is None:
-            continue
-        if isinstance(value, float):
-            made[name] = value
-        elif isinstance(value, int):
-            try:
-                made[name] = float(value)
-            except OverflowError:
-                made[name] = math.inf if value > 0 else -math.inf
-        elif isinstance(value, str):
-            if len(value) < 40:
-                try:
-                    made[name] = float(value)
-                except ValueError:
-                    continue
-        elif isinstance(value, dict) and depth < DEEPEST and len(name) < LONGEST:
-            made |= flat(value, f"{name}.", depth + 1)
-    return made
+                signal = known[name] if name in known else signal_of(name)
+                if signal is not None:
+                    made[signal] = value
+            if step is None and self._step is not None and made:
+                source.unread.note(line, one_line(str(found)), "a row without a step")
+                continue
+            yield line, step, made
 
 
 def _header(row: Sequence[str]) -> list[str]:

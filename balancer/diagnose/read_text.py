@@ -10,11 +10,14 @@ from typing import Final
 from balancer.diagnose.extension import Extension, LineParser
 from balancer.diagnose.lines import lines
 from balancer.diagnose.names import Names, one_line
+from balancer.diagnose.new_start import FIRST, NewStart
 from balancer.diagnose.pairs import PairParser, PatternParser
 from balancer.diagnose.raw_bytes import RawBytes
 from balancer.diagnose.sniff import beginning
-from balancer.diagnose.source import Fact, Progress, Row, Source
+from balancer.diagnose.source import Fact, Progress, Row, Source, Unread
 from balancer.diagnose.step_axis import Axis
+from balancer.diagnose.survey import Survey, survey
+from balancer.diagnose.wrapped import Width, joined, width
 from balancer.errors import ConfigError, DataError
 
 FACTS: Final = 10_000  # so many are kept
@@ -25,8 +28,9 @@ SHARE: Final = 0.5
 class TextReader:
     """Reads the rows and facts of a log's lines.
 
-    A step that falls back to where the log began is a new start, appended: steps go on from the last one.
-    A fact `resumed` says at which step the rows after it go on. One that falls otherwise supersedes.
+    A step that falls to where the log began is another run, which supersedes; or a new start of the same one, for
+    which the lines before it or its losses speak: then steps go on from the last one. A fact `resumed` says at which
+    step the rows after it go on. One that falls otherwise supersedes. Lines that a terminal broke are joined.
     """
 
     def __init__(
@@ -42,19 +46,27 @@ class TextReader:
         self._data: Final = data
         self._progress: Final = progress
         self._pattern: Final = pattern
+        self._told: Final = told
         self._names: Final = Names(told if pattern is None else {}, source)
         self._broken = False
-        self._first: Final = beginning(data)
+        self._first: list[str] = beginning(data)
+        self._width: Width | None = None
+        # Makes another parser like the one that reads the log.
+        self._another: Callable[[], LineParser | None]
         if pattern is not None:
             parser = PatternParser(pattern, told)
             self._parser: LineParser = parser
+            self._another = lambda: PatternParser(pattern, told)
             source.tags |= {parser.signals.get(group, group): group for group in parser.groups}
-            return
-        generic = PairParser(self._names)
-        self._names.learn(generic.counted(self._first))
-        self._parser = generic
-        if not told:
-            self._choose(extensions)
+            found = survey(PatternParser(pattern, told), self._first)
+        else:
+            broken = width(self._first)
+            if broken is not None and broken.sure:
+                self._join(broken)
+            elif broken is not None and not told:
+                self._join_for(extensions, broken)
+            found = self._choose({} if told else extensions)
+        self._origin: Final = self._origin_of(found)
 
     def rows(self) -> Iterator[Row]:
         """Row after row.
@@ -63,9 +75,12 @@ class TextReader:
             ConfigError: a name that the user told is nowhere, or a pattern that finds nothing.
             DataError: no line is a row.
         """
-        source, feed, parser = self.source, self._parser.feed, self._parser
-        axis = Axis(source, appended=True)
-        for first, block in lines(self._data.blocks(self._progress), source.unread):
+        source, feed, parser, start = self.source, self._parser.feed, self._parser, NewStart()
+        row: dict[str, float] = {}
+        axis = Axis(source, goes_on=lambda: start.goes_on(source.rows, row), origin=self._origin)
+        numbered = lines(self._data.blocks(self._progress), source.unread)
+        put: Callable[[dict[str, float]], None] = start.put
+        for first, block in numbered if self._width is None else joined(numbered, self._width):
             for line, text in enumerate(block, first):
                 try:
                     made = feed(text)
@@ -77,10 +92,13 @@ class TextReader:
                     source.unread.note(line, one_line(text, 80), type(error).__name__)
                     continue
                 if made is None:
-                    source.skipped += 1 if text and not text.isspace() else 0
+                    if text and not text.isspace():
+                        source.skipped += 1
+                        start.hear(source.rows, text)
                     continue
                 if not (type(made) is dict or isinstance(made, Mapping)):
                     self._take(made, axis)
+                    start.facts(source.rows, made)
                     continue
                 row = {**made}
                 step, epoch = row.pop("step", None), row.get("epoch")
@@ -90,33 +108,79 @@ class TextReader:
                 at = axis.place(step, epoch, parser.steps_per_epoch)
                 if epoch is not None:
                     row["epoch"] = axis.epoch_of(epoch)
+                put(row)
                 source.rows += 1
+                if source.rows == FIRST:
+                    put = start.put_later
                 yield at, row
         source.format = parser.format
-        source.steps_per_epoch = parser.steps_per_epoch or axis.steps_per_epoch
+        if source.family or axis.counts_within:
+            source.steps_per_epoch = parser.steps_per_epoch or axis.steps_per_epoch
+        else:
+            # What follows the counter may be the steps of all epochs.
+            source.steps_per_epoch = axis.steps_per_epoch or parser.steps_per_epoch
         self._names.check()
         if not source.rows:
             raise self._nothing()
 
-    def _choose(self, extensions: Mapping[str, Extension]) -> None:
+    def _join(self, broken: Width) -> None:
+        self._width = broken
+        self._first = [line for _, block in joined([(1, self._first)], broken) for line in block if line]
+
+    def _join_for(self, extensions: Mapping[str, Extension], broken: Width) -> None:
+        """Join lines where an extension reads them only then."""
+        whole = [line for _, block in joined([(1, self._first)], broken) for line in block]
+        for name, extension in extensions.items():
+            try:
+                apart, together = extension.parser(), extension.parser()
+                if apart is None or together is None or survey(apart, self._first).rows:
+                    continue
+                rows = survey(together, whole).rows
+            except Exception as error:
+                self._failed(error, name)
+                continue
+            if rows >= SHARE * sum(line.startswith(broken.begin) for line in whole):
+                self._join(broken)
+                return
+
+    def _choose(self, extensions: Mapping[str, Extension]) -> Survey:
         """Take the parser that reads most of the log's beginning."""
-        most = SHARE * _read(PairParser(Names({}, Source("", ""))), self._first)
+        generic, trial = PairParser(self._names), PairParser(Names(self._told, Source("", "")))
+        self._names.learn(generic.counted(self._first))
+        self._parser, self._another = generic, lambda: PairParser(Names(self._told, Source("", "")))
+        best = survey(trial, self._first)
+        generic.take_fractions_for_epochs(best.rows, trial)
+        most = SHARE * best.rows
         for name, extension in extensions.items():
             try:
                 parser = extension.parser()
                 again = extension.parser()
                 if parser is None or again is None:
                     continue
-                rows = _read(parser, self._first)
+                found = survey(parser, self._first)
             except Exception as error:
                 self._failed(error, name)
                 continue
-            if rows and rows >= most:
-                most = rows
-                self._parser = again
+            if found.rows and found.rows >= most:
+                most, best = found.rows, found
+                self._parser, self._another = again, extension.parser
                 self.source.family = name
                 self.source.tags.clear()
                 self.source.other_tags.clear()
+        return best
+
+    def _origin_of(self, found: Survey) -> float:
+        """The steps before the log's first epoch; a later one takes a look at more of the log."""
+        if found.first_epoch is None or found.first_epoch <= 1:
+            return 0.0
+        numbered = lines([self._data.head], Unread())
+        whole = numbered if self._width is None else joined(numbered, self._width)
+        try:
+            parser = self._another()
+            return survey(parser, (line for _, block in whole for line in block)).origin if parser is not None else 0.0
+        except Exception as error:
+            self._failed(error)
+            return 0.0
 
     def _failed(self, error: Exception, name: str = "") -> None:
         if not self._broken:
@@ -153,15 +217,3 @@ class TextReader:
 
     def _line(self) -> str:
         return one_line(next((line for line in self._first if line.strip()), "(no text)"))
-
-
-def _read(parser: LineParser, sample: Sequence[str]) -> int:
-    """How many of these lines are rows to a parser."""
-    feed: Callable[[str], object] = parser.feed
-    rows = 0
-    for line in sample:
-        try:
-            rows += isinstance(feed(line), Mapping)
-        except ValueError:
-            continue
-    return rows

@@ -42,50 +42,44 @@ REMEDIES: Final[Mapping[str, Remedy]] = {
         Remedy("lambda_one", None, (), ("dynamic_lambda", "lambda_schedule"), {"train.lambda_adv": 1.0}),
         Remedy("raise_lambda", None, (), ("dynamic_lambda", "lambda_schedule"), {"train.lambda_adv": 2.0}),
         Remedy("no_smoothing", None, (), ("label_smoothing",)),
+        Remedy("free_d", None, (), ("d_lr_ratio", "d_skip", "label_smoothing", "freeze_head")),
         Remedy("slower", None, (), (), {"train.lr": None}),
     )
 }
 
 # Plugins whose knobs move with the run, so that a replay shows more than one number.
-ANSWERING: Final = frozenset({"dynamic_lambda", "lambda_schedule", "d_skip"})
+ANSWERING: Final = frozenset({"dynamic_lambda", "lambda_schedule"})
 TRIAL_EPOCHS: Final = 3  # the document judges a change within 1–3 epochs
 TRIAL_STEPS: Final = 1000  # where nothing says how long an epoch is
 
 
 def in_force(remedy: Remedy, case: Case) -> bool:
-    """Whether the run was made with it already."""
+    """Whether the run was made with it already, or has nothing that it would take away."""
     config = case.source.config
     if config is None:
         return False
     used = set(config.get("run", {}).get("plugins", []))
-    if remedy.plugins and not set(remedy.plugins) <= used:
-        return False
-    if used & set(remedy.without):
+    if not set(remedy.plugins) <= used or used & set(remedy.without):
         return False
     for key, value in remedy.settings.items():
         table, _, name = key.partition(".")
         if value is None or config.get(table, {}).get(name) != value:
             return False
-    return bool(remedy.plugins or remedy.settings or not remedy.without)
+    return True
 
 
 def commands(remedy: Remedy, case: Case) -> list[str]:
     """Command lines that put the remedy to work on this run; for a foreign log, those that show what it would do."""
     if case.source.kind == "run" and case.source.config is not None and case.source.folder is not None:
         return [_resume(remedy, case, str(case.source.folder), case.source.config)]
-    imported = imported_run(case)
-    if imported is not None:
+    if case.adopt is not None:
+        into = shlex.split(case.adopt)[shlex.split(case.adopt).index("--out") + 1]
         config: dict[str, Any] = {"run": {"plugins": []}, "train": {}}
-        return [_resume(remedy, case, imported, config)]
+        return [_resume(remedy, case, into, config)]
     shown = [f"balancer plugins show {plugin}" for plugin in remedy.plugins]
     if set(remedy.plugins) & ANSWERING and case.source.path != "-":
         shown.append(f"balancer replay {shlex.quote(case.source.path)} --plugins {','.join(remedy.plugins)}")
     return shown
-
-
-def imported_run(case: Case) -> str | None:
-    """The run directory that an import would make of this log's checkpoint; None where its family has no import."""
-    return "runs/imported" if case.source.family else None
 
 
 def _resume(remedy: Remedy, case: Case, folder: str, config: Mapping[str, Any]) -> str:

@@ -29,6 +29,9 @@ class Series:
         self.count: int = 0
         self.nonfinite: int = 0
         self.first_nonfinite: float | None = None
+        # How many values since the last finite one are not finite, and the step of the first of them.
+        self.trailing: int = 0
+        self.trailing_since: float = -math.inf
         # What waits to be folded; its steps are those of the last span or later.
         self._steps: list[float] = []
         self._values: list[float] = []
@@ -43,7 +46,11 @@ class Series:
             self.nonfinite += 1
             if self.first_nonfinite is None:
                 self.first_nonfinite = step
+            if not self.trailing:
+                self.trailing_since = step
+            self.trailing += 1
             return
+        self.trailing = 0
         self._steps.append(step)
         self._values.append(value)
         self.count += 1
@@ -63,7 +70,15 @@ class Series:
                 self.nonfinite += int((~finite).sum())
                 if self.first_nonfinite is None:
                     self.first_nonfinite = float(stretch[~finite][0])
+                good = np.flatnonzero(finite)
+                after = int(good[-1]) + 1 if len(good) else 0
+                if len(good) or not self.trailing:
+                    self.trailing = 0
+                    self.trailing_since = float(stretch[after]) if after < len(stretch) else -math.inf
+                self.trailing += len(stretch) - after
                 block, stretch = block[finite], stretch[finite]
+            else:
+                self.trailing = 0
             self._steps += stretch.tolist()
             self._values += block.tolist()
             self.count += len(block)
@@ -72,6 +87,8 @@ class Series:
 
     def cut(self, step: float) -> None:
         """Forget what was measured at `step` and later, as far as whole spans allow."""
+        if self.trailing and self.trailing_since >= step:
+            self.trailing = 0
         # From the end, value by value: a log that goes back again and again costs no more than one that does not.
         while self._steps and self._steps[-1] >= step:
             self._steps.pop()
@@ -117,8 +134,16 @@ class Series:
         made = Series()
         made.span, made.count = self.span, self.count
         made.nonfinite, made.first_nonfinite = self.nonfinite, self.first_nonfinite
+        made.trailing, made.trailing_since = self.trailing, self.trailing_since
         made._spans = self._all().copy()
         made._spans[2:] *= factor
+        return made
+
+    def since(self, step: float) -> Series:
+        """The part whose spans begin at `step` or later."""
+        made = self.scaled(1.0)
+        made._spans = made._spans[:, made._spans[0] >= step]
+        made.count = min(self.count, made._spans.shape[1] * self.span)
         return made
 
     def _row(self, index: int) -> Floats:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final, Literal
 
 import numpy as np
@@ -43,8 +43,19 @@ class Since:
 
     @property
     def helped(self) -> bool:
-        """Whether one of the indicators improved, or stands where it should."""
-        return any(indicator.outcome in ("improved", "good") for indicator in self.indicators)
+        """Whether one of the indicators improved."""
+        return any(indicator.outcome == "improved" for indicator in self.indicators)
+
+    @property
+    def early(self) -> bool:
+        """Whether less than an epoch has passed, so that nothing can be said yet."""
+        return self.epochs is not None and self.epochs < 1 and not self.helped
+
+    @property
+    def in_order(self) -> bool:
+        """Whether every indicator stood where it should before the change, and does so after it."""
+        known = [indicator.outcome for indicator in self.indicators if indicator.outcome != "unknown"]
+        return bool(known) and all(outcome == "good" for outcome in known)
 
 
 def since(case: Case, step: int) -> Since:
@@ -67,9 +78,10 @@ def since(case: Case, step: int) -> Since:
         for name in ("d_adv", "adv", "g_loss")
         if name in case.history
     )
-    helped = any(indicator.outcome in ("improved", "good") for indicator in indicators)
-    following = None if helped else next(iter(chosen(NEXT, case)), None)
-    return Since(step, (last + 1 - step) / epoch if epoch else None, until, indicators, following)
+    made = Since(step, (last + 1 - step) / epoch if epoch else None, until, indicators, None)
+    if made.helped or made.early or made.in_order or all(one.outcome == "unknown" for one in indicators):
+        return made
+    return replace(made, next_remedy=next(iter(chosen(NEXT, case)), None))
 
 
 def _first_good(name: str, case: Case, step: int, until: float, reach: float, epoch: float | None) -> Indicator:
@@ -112,9 +124,9 @@ def _adv(before: Curve, after: Curve) -> Outcome:
     if now.rises(by=0.05):
         return "unchanged"
     lower = float(np.median(after.values)) < float(np.median(before.values))
-    if now.falls(by=0.02) or then.rises(by=0.05) or (lower and _differ(before, after)):
+    if then.rises(by=0.05) or (lower and _differ(before, after) and not then.falls(by=0.02)):
         return "improved"
-    return "unchanged"
+    return "good" if now.falls(by=0.02) else "unchanged"
 
 
 def _g_loss(before: Curve, after: Curve) -> Outcome:

@@ -7,6 +7,7 @@ import json
 from collections.abc import Sequence
 from typing import Any, Final, Literal
 
+from balancer.diagnose.json_objects import is_spread
 from balancer.diagnose.lines import lines
 from balancer.diagnose.raw_bytes import RawBytes
 from balancer.diagnose.records import is_head
@@ -50,6 +51,8 @@ def kind_of(path: str, data: RawBytes) -> Kind:
     for magic, what in MAGIC:
         if data.head.startswith(magic):
             raise DataError(f"{path} {what}")
+    if is_spread(data):
+        return "jsonl"
     first = beginning(data)
     text = "".join(first)
     controls = sum(letter < " " and letter not in "\t\b\f\v\x1b" for letter in text)

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Final
 
 from balancer.diagnose.source import Source
 
 RESTARTS: Final = 1000  # so many are kept
+FARTHEST: Final = 1e9  # a higher epoch is none
 
 
 class EpochLength:
@@ -43,14 +45,20 @@ class EpochLength:
 class Axis:
     """Puts rows on one axis of steps, and notes in the source where the run started over or went back.
 
-    Rows that have no step are numbered. A step that falls while the epoch grows counts within the epoch.
-    One that falls otherwise belongs to a run that went back there, whose rows supersede those before; but in
-    a log that is `appended` to, one that falls to where the log began is a new start, and goes on from the last step.
+    Rows that have no step are numbered. A step that falls while the epoch grows counts within the epoch: there a
+    row's step is its epoch's, counted from the first one, and its own. One that falls otherwise belongs to a run
+    that went back there, whose rows supersede those before; one that falls to where the log began is another run,
+    unless it `goes_on`: then steps are counted on from the last one.
+
+    Args:
+        goes_on: asked of a row that falls to where the log began; None where rows then always supersede.
+        origin: steps before the epoch that the log begins with, where steps count within it.
     """
 
-    def __init__(self, source: Source, *, appended: bool) -> None:
+    def __init__(self, source: Source, *, goes_on: Callable[[], bool] | None = None, origin: float = 0.0) -> None:
         self._source: Final = source
-        self._appended: Final = appended
+        self._goes_on: Final = goes_on
+        self._origin: Final = origin
         self._length: Final = EpochLength()
         self._rows = 0
         self._named = False
@@ -60,12 +68,15 @@ class Axis:
         self._raw_epoch: float | None = None
         # The step that was reached, and what to add to a raw step and a raw epoch.
         self.step = -1.0
-        self._add = 0.0
+        self._add = origin
         self._epoch = 0.0
         self._add_epoch = 0.0
         # Steps and epochs that were passed where steps count within the epoch; how far apart rows are.
         self._within = 0.0, 0.0
         self._interval = 0.0
+        # How often the epoch grew while the step fell, and while it did not.
+        self._wraps = 0
+        self._flows = 0
         self._resumed: float | None = None
 
     def place(self, step: float | None, epoch: float | None, per_epoch: float | None = None) -> float:
@@ -74,35 +85,47 @@ class Axis:
         Args:
             per_epoch: steps in an epoch, where the log says so.
         """
+        passed = 0.0
+        if epoch is not None:
+            if not -FARTHEST <= epoch <= FARTHEST:
+                epoch = None
+            elif self._raw_epoch is not None:
+                passed = epoch - self._raw_epoch
         if step is not None:
             self._named = True
         elif self._named and self._raw is not None:
             # The rest of the step before, on a line of its own.
             step = self._raw
+        elif epoch is not None and per_epoch is not None:
+            step = epoch * per_epoch
         else:
-            step = float(self._rows) if epoch is None or per_epoch is None else epoch * per_epoch
+            if passed < 0 and self._resumed is None:
+                self._rows = self._row_of(epoch)
+            step = float(self._rows)
         self._rows += 1
-        last = self._raw
+        last, within = self._raw, self._wraps > self._flows
         if last is None:
             self._first, self._first_epoch = step, epoch
         if self._resumed is not None:
             self._resume(step, epoch, per_epoch)
-        elif last is not None and step <= last:
-            if epoch is not None and self._raw_epoch is not None and epoch > self._raw_epoch:
-                # Else as long as its last row says, and the rest of an interval that ends in the next one.
-                long = per_epoch or max(last + (self._interval or max(step, 1.0)) - step, 1.0)
-                self._add += long * (epoch - self._raw_epoch)
-                self._within = (
-                    self._within[0] + long * (epoch - self._raw_epoch),
-                    self._within[1] + epoch - self._raw_epoch,
-                )
-            elif step < last:
-                self._fall(step, epoch)
-        elif last is not None:
+        elif last is None:
+            pass
+        elif passed > 0 and (step < last or (step == last and self._wraps >= self._flows)):
+            # Else as long as its last row says, and the rest of an interval that ends in the next one.
+            self._pass(per_epoch or max(last + (self._interval or max(step, 1.0)) - step, 1.0), passed)
+            self._wraps += 1
+        elif step < last or (passed < 0 and within):
+            self._fall(step, epoch, (per_epoch or self._mean) if within else 0.0)
+        elif passed > 0 and within:
+            # Such as where fewer rows are printed than epochs pass.
+            self._pass(per_epoch or self._mean, passed)
+        elif step > last:
+            self._flows += passed > 0
             self._interval = step - last
-        self._raw, self._raw_epoch = step, epoch if epoch is not None else self._raw_epoch
+        self._raw = step
         self.step = step + self._add
         if epoch is not None:
+            self._raw_epoch = epoch
             self._epoch = epoch + self._add_epoch
             self._length.put(self.step, self._epoch)
         return self.step
@@ -116,10 +139,28 @@ class Axis:
         self._resumed = step
 
     @property
+    def counts_within(self) -> bool:
+        """Whether steps count within the epoch."""
+        return self._wraps > self._flows
+
+    @property
     def steps_per_epoch(self) -> float | None:
         """Steps of the axis in an epoch."""
-        steps, epochs = self._within
-        return steps / epochs if epochs else self._length.steps
+        return self._mean if self.counts_within else self._length.steps
+
+    @property
+    def _mean(self) -> float:
+        return self._within[0] / self._within[1]
+
+    def _pass(self, long: float, epochs: float) -> None:
+        self._add += long * epochs
+        self._within = self._within[0] + long * epochs, self._within[1] + epochs
+
+    def _row_of(self, epoch: float | None) -> int:
+        """The number of the first row of an epoch that came before, where rows are numbered."""
+        if epoch is None or self._first_epoch is None:
+            return self._rows
+        return min(self._rows, max(0, round((epoch - self._first_epoch) * (self._length.steps or 1.0))))
 
     def _resume(self, step: float, epoch: float | None, per_epoch: float | None) -> None:
         assert self._resumed is not None
@@ -133,19 +174,23 @@ class Axis:
                 self._add_epoch = self._epoch + 1 - epoch
         self._first, self._first_epoch = step, epoch
 
-    def _fall(self, step: float, epoch: float | None) -> None:
+    def _fall(self, step: float, epoch: float | None, long: float) -> None:
+        """Go back, or on from a new start; `long` is an epoch's length where steps count within it, else 0."""
         assert self._first is not None
+        since_first = 0.0 if epoch is None or self._first_epoch is None else epoch - self._first_epoch
         # Where rows are 100 steps apart, a new start's first row may be at 0 or at 100.
-        anew = step <= self._first + self._interval and (
-            epoch is None or self._first_epoch is None or epoch <= self._first_epoch
-        )
-        if self._appended and (anew or self._within[1]):
+        anew = step <= self._first + self._interval and since_first <= 0
+        if anew and self._goes_on is not None and self._goes_on():
             self._note(self.step, self.step + max(step, 1.0))
             self._add = self.step + max(step, 1.0) - step
             if epoch is not None and self._raw_epoch is not None:
                 self._add_epoch = self._epoch + 1 - epoch
-        else:
-            self._note(self.step, step + self._add)
+            return
+        if anew:
+            self._add, self._add_epoch = max(self._origin + since_first * long, 0.0), 0.0
+        elif epoch is not None and self._raw_epoch is not None:
+            self._add = max(self._add - round((self._raw_epoch - epoch) * long), 0.0)
+        self._note(self.step, step + self._add)
 
     def _note(self, before: float, after: float) -> None:
         if len(self._source.restarts) < RESTARTS:

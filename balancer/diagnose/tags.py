@@ -3,132 +3,11 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable
 from functools import lru_cache
 from typing import Final, NamedTuple
 
-# Words of one meaning; those that mean nothing here are left out of a name.
-MEANINGS: Final[Mapping[str, str]] = {
-    word: meaning
-    for meaning, words in {
-        "g": "g gen generator netg",
-        "d": "d dis disc discriminator netd critic",
-        "loss": "loss losses err error cost",
-        "adv": "adv adversarial gan cheat",
-        "total": "total all sum full overall",
-        "real": "real",
-        "fake": "fake generated",
-        "acc": "acc accuracy",
-        "logit": "logit logits score scores",
-        "lambda": "lambda lam weight",
-        "rec": "rec recon recons reconstruction",
-        "perceptual": "perceptual percep perc vgg lpips per",
-        "fm": "fm feat feature featurematching matching match",
-        "const": "const constant",
-        "category": "category cat cls",
-        "cycle": "cycle cyc",
-        "idt": "idt identity",
-        "pixel": "pixel pix",
-        "": "train training trn metric metrics scalar scalars avg average mean running step epoch batch iter log stats",
-    }.items()
-    for word in words.split()
-}
-
-# Names that are never guessed: of validation, and figures about losses that are no losses.
-NEVER: Final = frozenset(
-    {
-        "val",
-        "valid",
-        "validation",
-        "eval",
-        "evaluation",
-        "test",
-        "dev",
-        "grad",
-        "grads",
-        "gradient",
-        "norm",
-        "time",
-        "std",
-        "var",
-        "min",
-        "max",
-        "num",
-        "count",
-        "ema",
-        "fid",
-        "kid",
-        "best",
-        "speed",
-        "eta",
-        "memory",
-        "mem",
-        "sec",
-        "seconds",
-        "band",
-    }
-)
-TRAINING: Final = frozenset({"train", "training", "trn"})
-
-# Signal: its names, best first. "loss?" may be missing. A name of one word counts only where nothing else stands there.
-NAMES: Final[Mapping[str, tuple[str, ...]]] = {
-    "d_loss": ("d loss", "d total loss?", "d", "d adv loss?", "d a loss?"),
-    "d_loss_real": ("d real loss?", "real loss", "d adv real loss?"),
-    "d_loss_fake": ("d fake loss?", "fake loss", "d adv fake loss?"),
-    "d_category": ("d category loss?",),
-    "d_acc": ("d acc",),
-    "d_acc_real": ("d acc real", "acc real"),
-    "d_acc_fake": ("d acc fake", "acc fake"),
-    "d_logit_real": ("d logit real", "logit real"),
-    "d_logit_fake": ("d logit fake", "logit fake"),
-    "g_loss": ("g loss", "g total loss?", "g"),
-    "adv": ("adv loss", "g adv loss?", "adv", "g a loss?"),
-    "lr": ("lr",),
-    "lr_d": ("d lr",),
-    "lr_g": ("g lr",),
-}
-
-# G's further terms are signals of their own names; with "loss" or "g" beside them, or alone.
-TERMS: Final[Mapping[str, tuple[str, ...]]] = {
-    "l1": ("l1", "pixel l1", "rec l1"),
-    "l2": ("l2", "mse"),
-    "const": ("const",),
-    "category": ("category",),
-    "tv": ("tv",),
-    "perceptual": ("perceptual",),
-    "rec": ("rec",),
-    "mel": ("mel", "mel spec", "mel l1"),
-    "fm": ("fm", "adv fm"),
-    "nll": ("nll",),
-    "kl": ("kl",),
-    "cycle": ("cycle", "cycle a"),
-    "idt": ("idt", "idt a"),
-    "ssim": ("ssim",),
-    "dur": ("dur",),
-    "pixel": ("pixel",),
-}
-# Words of other meaning elsewhere: terms only beside "loss" or "g".
-BESIDE: Final[Mapping[str, tuple[str, ...]]] = {
-    "style": ("style",),
-    "content": ("content",),
-    "perceptual": ("p",),
-    "skeleton": ("skeleton",),
-    "edge": ("edge",),
-}
-
-# Codes whose names mean something else than elsewhere: by names that must be there together.
-DIALECTS: Final[tuple[tuple[frozenset[str], Mapping[str, str | None]], ...]] = (
-    # taming-transformers and latent diffusion: g_loss is the adversarial term, d_weight its weight.
-    (
-        frozenset({"d_weight", "g_loss", "disc_loss"}),
-        {"g_loss": "adv", "total_loss": "g_loss", "d_weight": "lambda_adv"},
-    ),
-    (frozenset({"d_weight", "g_loss", "discloss"}), {"g_loss": "adv", "aeloss": "g_loss", "d_weight": "lambda_adv"}),
-)
-
-# Steps and epochs, best first.
-STEPS: Final = ("global_step", "step", "steps", "iteration", "iterations", "iter", "iters", "it", "batch", "kimg")
-EPOCHS: Final = ("epoch", "epochs", "current_epoch")
+from balancer.diagnose.loss_names import BESIDE, DIALECTS, EXACT, MEANINGS, MEASURES, NAMES, NEVER, TERMS, TRAINING
 
 # A run's own columns and tags: their names are the signals' already.
 OWN: Final = re.compile(
@@ -165,8 +44,12 @@ def guess(name: str) -> Guess | None:
     if share is not None:
         return Guess(f"{share[1]}_share", (0, 0, 0))
     words = _words(rest)
-    if NEVER.intersection(words):
+    if NEVER.intersection(words) or (MEASURES.intersection(words) and not _meanings(words) & {"loss", "lambda"}):
         return None
+    short = rest.rpartition("/")[2]
+    if short in EXACT:
+        exact = EXACT[short]
+        return None if exact is None else Guess(exact, (0 if TRAINING.intersection(words) else 1, 0, 0))
     training = 0 if TRAINING.intersection(words) else 1
     dropped = 0
     while rest:
@@ -181,15 +64,15 @@ def guess(name: str) -> Guess | None:
     return None
 
 
-def dialect(names: Mapping[str, object]) -> dict[str, str | None]:
+def dialect(names: Iterable[str]) -> dict[str, str | None]:
     """What names mean otherwise than usual, for codes that a set of names gives away."""
-    last: dict[str, str] = {}
+    found: dict[str, list[str]] = {}
     for name in names:
         if not NEVER.intersection(_words(name)):
-            last.setdefault(_last(name), name)
-    for needed, meanings in DIALECTS:
-        if needed <= last.keys():
-            return {last[short]: signal for short, signal in meanings.items() if short in last}
+            found.setdefault(_last(name), []).append(name)
+    for groups, meanings in DIALECTS:
+        if all(group & found.keys() for group in groups):
+            return {name: signal for short, signal in meanings.items() for name in found.get(short, ())}
     return {}
 
 

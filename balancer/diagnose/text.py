@@ -122,8 +122,9 @@ class TextReport:
         self.console.print(table)
         for line in calibration_lines(calibration, words):
             self._say(line, indent=3, style="dim")
-        self._say(words("ui.calibration_flags"))
-        self._say(" ".join(calibration.flags()), indent=3, style="green", wrap=False)
+        if calibration.flags():
+            self._say(words("ui.calibration_flags"))
+            self._say(" ".join(calibration.flags()), indent=3, style="green", wrap=False)
 
     def _finding(self, count: int, finding: ToldFinding, shown: set[str]) -> None:
         where = [finding.rule, finding.steps, self.words("ui.confidence_is", how=finding.confidence)]
@@ -188,7 +189,7 @@ def shown_signals(history: History) -> list[str]:
     """The signals that people watch, in the order in which they read them."""
     first = ["d_adv", "d_loss", "adv", "g_loss"]
     terms = [term for term in g_terms(history) if term != "adv"]
-    last = ["adv_share", "lambda_adv", "lr_d", "lr_g", "d_acc"]
+    last = ["adv_share", "lambda_adv", "lr_d", "lr_g", "lr", "d_acc"]
     found = [name for name in (*first, *terms, *last) if name in history]
     if "d_adv" in found and "d_loss" in found and np.array_equal(history["d_adv"].values, history["d_loss"].values):
         found.remove("d_loss")

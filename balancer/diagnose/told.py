@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from balancer.diagnose.calibrate import Calibration
 from balancer.diagnose.diagnosis import Diagnosis
 from balancer.diagnose.finding import Finding
-from balancer.diagnose.remedies import Remedy, chosen, commands, imported_run
+from balancer.diagnose.remedies import Remedy, chosen, commands
 from balancer.diagnose.since import Indicator, Since
 from balancer.diagnose.words import Words
 
@@ -115,7 +115,8 @@ def not_judged_lines(diagnosis: Diagnosis, words: Words) -> list[str]:
     short: dict[tuple[int, int], list[str]] = {}
     for left in diagnosis.not_judged:
         if left.missing:
-            missing.setdefault(words("ui.comma").join(left.missing), []).append(left.rule)
+            names = [words.get(f"ui.lacks_{name}") or words("ui.lacks", name=name) for name in left.missing]
+            missing.setdefault(words("ui.comma").join(names), []).append(left.rule)
         else:
             short.setdefault((left.rows, left.needed), []).append(left.rule)
     lines = [
@@ -135,11 +136,8 @@ def onward_lines(diagnosis: Diagnosis, told: Sequence[ToldFinding], words: Words
         return []
     if not any(finding.remedies for finding in told):
         return []
-    into = imported_run(diagnosis.case)
-    if into is not None and diagnosis.extension is not None:
-        command = diagnosis.extension.adopt(diagnosis.case, into)
-        if command:
-            return [words("ui.adopt", command=command)]
+    if diagnosis.case.adopt is not None:
+        return [words("ui.adopt", command=diagnosis.case.adopt)]
     return [words("ui.script")]
 
 
@@ -153,8 +151,7 @@ def since_lines(since: Since, words: Words) -> list[str]:
     """How long after the change was judged."""
     if since.epochs is None:
         return [words("ui.since_no_epochs")]
-    lines = [words("ui.since_epochs", epochs=since.epochs, until=since.until)]
-    return [*lines, words("ui.since_early")] if since.epochs < 1 else lines
+    return [words("ui.since_epochs", epochs=since.epochs, until=since.until)]
 
 
 def outcome(indicator: Indicator, words: Words) -> str:
@@ -169,6 +166,12 @@ def since_conclusion(since: Since, words: Words) -> str:
     """Whether the change helped, in a sentence."""
     if since.helped:
         return words("ui.since_helped")
+    if since.early:
+        return words("ui.since_early")
+    if since.in_order:
+        return words("ui.since_in_order")
+    if all(indicator.outcome == "unknown" for indicator in since.indicators):
+        return words("ui.since_unknown")
     return words("ui.since_next" if since.next_remedy is not None else "ui.since_last")
 
 
@@ -182,4 +185,6 @@ def calibration_lines(calibration: Calibration, words: Words) -> list[str]:
     if calibration.items is not None and calibration.steps_per_epoch is not None:
         figures = {"items": calibration.items, "batch": calibration.batch, "steps": calibration.steps_per_epoch}
         lines.append(words("ui.calibration_items", **figures))
+    if calibration.far:
+        lines.append(words("ui.calibration_far", terms=words("ui.comma").join(calibration.far)))
     return lines

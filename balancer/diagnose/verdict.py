@@ -12,39 +12,45 @@ from balancer.diagnose.saturation import ROWS
 from balancer.diagnose.trends import curve
 from balancer.diagnose.units import g_terms
 
-LOST = 1.5  # a reconstruction term that much above its best is no compromise any more
+LOST = 1.5  # a pixel term that much above its best is no compromise any more
+OUT_OF_REACH = 15.0  # of G's adversarial loss: logits of −15, from where no answer of G changes D's mind
 # Findings that by themselves make a run no patient.
-MINOR = frozenset({"inconsistent_columns", "learning_rate", "saturated.passed", "oscillation"})
+MINOR = frozenset({"inconsistent_columns", "saturated", "oscillation"})
 
 
 def verdict(case: Case, findings: Sequence[Finding]) -> Finding:
     """One finding named `verdict`, whose variant is the answer.
 
-    `unknown` (too little was read), `healthy`, `watch`, `rescue` (yes: out of balance, but the structure
-    holds), `doubtful` (the structure is being lost), `back` (go back to an earlier checkpoint).
+    `unknown` (too little was read), `trends` (no level of D's loss is known, and no trend is bad), `healthy`, `minor`,
+    `watch`, `rescue` and `rescue_held` (yes: out of balance, not broken), `doubtful` (the structure is being lost),
+    `out_of_reach` (G cannot answer D any more), `back` (go back to an earlier checkpoint).
     """
-    keys = {finding.words for finding in findings}
-    judged = [name for name in ("d_adv", "d_loss", "g_loss") if name in case.history]
+    keys = {finding.words: finding for finding in findings}
+    judged = [name for name in ("d_adv", "d_loss", "g_loss", *g_terms(case.history)) if name in case.history]
     rows = max((case.history[name].count for name in judged), default=0)
-    if "divergence.nan" in keys:
-        broken = next(finding for finding in findings if finding.words == "divergence.nan")
+    broken = keys.get("divergence.nan")
+    if broken is not None and broken.confidence == "high":
         return _answer("back", {"step": broken.evidence["step"]}, "high")
-    if rows < ROWS or not ("d_adv" in case.history or findings):
+    if rows < ROWS or not judged:
         return _answer("unknown", {"rows": rows, "needed": ROWS}, "low")
-    if {"blow_up", "divergence.grows"} & keys:
-        worst = next(finding for finding in findings if finding.words in ("blow_up", "divergence.grows"))
-        return _answer("back", {"step": int((worst.steps or (0, 0))[0])}, "medium")
+    for key in ("blow_up", "divergence.grows"):
+        if key in keys:
+            return _answer("back", {"step": int((keys[key].steps or (0, 0))[0])}, "medium")
     lost = _lost(case)
     if lost is not None:
         return _answer("doubtful", lost, "medium")
-    if not findings:
-        return _answer("healthy", {}, "medium")
-    if {"saturated.lasting", "starved"} & keys:
+    starved = keys.get("starved")
+    if starved is not None and float(starved.evidence["median"]) > OUT_OF_REACH:
+        return _answer("out_of_reach", {"adv": starved.evidence["median"]}, "medium")
+    if {"saturated.lasting", "starved"} & keys.keys():
         held = _held(case)
-        return _answer("rescue" if held is None else "rescue_held", held or {}, "medium")
-    if {finding.words for finding in findings} <= MINOR or {finding.rule for finding in findings} <= MINOR:
-        return _answer("healthy", {}, "low")
-    return _answer("watch", {"count": len(findings)}, "medium")
+        return _answer("rescue" if held is None else "rescue_held", held or {}, "medium" if held else "low")
+    if not findings:
+        return _answer(
+            "healthy" if "d_adv" in case.history else "trends", {}, "medium" if "d_adv" in case.history else "low"
+        )
+    minor = {finding.rule for finding in findings} <= MINOR and "saturated.open" not in keys
+    return _answer("minor" if minor else "watch", {"count": len(findings)}, "medium")
 
 
 def _answer(variant: str, evidence: dict[str, Value], confidence: str) -> Finding:

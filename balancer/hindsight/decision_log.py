@@ -27,12 +27,11 @@ def read_decisions(folder: Path) -> Iterator[Decision]:
             for number, line in enumerate(file, 1):
                 if not line.endswith(b"\n"):
                     return
-                try:
-                    decision = _decision(json.loads(line))
-                except (ValueError, KeyError, TypeError, AttributeError):
+                decision = parse_decision(line)
+                if decision is None:
                     raise CheckpointError(
                         f"{path}, line {number} is no decision: the file is damaged; take that line out to go on"
-                    ) from None
+                    )
                 yield decision
     except FileNotFoundError:
         return
@@ -40,15 +39,25 @@ def read_decisions(folder: Path) -> Iterator[Decision]:
         raise CheckpointError(f"{path} cannot be read: {error.strerror}") from None
 
 
+def parse_decision(line: bytes) -> Decision | None:
+    """The decision that a line holds; None where it holds none."""
+    try:
+        return _decision(json.loads(line))
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
+        return None
+
+
 def _decision(row: Any) -> Decision:
-    if row["moment"] not in HOOK_NAMES:
+    if row["moment"] not in HOOK_NAMES or not 0 <= row["step"] < 2**53:
+        raise ValueError
+    if not all(isinstance(row[name], str) for name in ("plugin", "knob", "op")):
         raise ValueError
     return Decision(
         step=int(row["step"]),
         epoch=int(row["epoch"]),
         moment=row["moment"],
-        plugin=str(row["plugin"]),
-        knob=str(row["knob"]),
+        plugin=row["plugin"],
+        knob=row["knob"],
         op=row["op"],
         old=_value(row["old"]),
         new=_value(row["new"]),

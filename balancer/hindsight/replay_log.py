@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from array import array
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from pathlib import Path
@@ -88,12 +89,16 @@ class _Logged:
 
     def rows(self, rows: Iterable[Row]) -> Iterator[dict[str, float]]:
         """Each row with its step, its epoch (-1 where none is known) and `d_adv`."""
+        last = -math.inf
         for step, values in rows:
+            if int(step) <= last:
+                continue  # two rows of one step: a law sees the first
+            last = int(step)
             row = dict(values)
             if self._derived and "d_adv" not in row:
-                d_adv = self._d_adv(row)
+                d_adv = self._units.d_adv(row)
                 if d_adv is not None:
-                    row["d_adv"] = d_adv
+                    row["d_adv"] = float(d_adv)
             if "epoch" not in row:
                 row["epoch"] = step // self._per_epoch if self._per_epoch else -1
             for name, column in self._knobs.items():
@@ -104,13 +109,6 @@ class _Logged:
     def column(self, name: str) -> NDArray[np.float64] | None:
         """What the log says of a knob, or None."""
         return np.frombuffer(self._knobs[name], dtype=float) if name in self._knobs else None
-
-    def _d_adv(self, row: Mapping[str, float]) -> float | None:
-        if "d_loss_real" in row and "d_loss_fake" in row:
-            return float(self._units.halves(row["d_loss_real"], row["d_loss_fake"]))
-        if "d_loss" in row:
-            return self._units.d_scale * (row["d_loss"] - self._units.d_floor)
-        return None
 
 
 def _spec(diagnosis: Diagnosis) -> ModelSpec:

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import bisect
-import dataclasses
 import heapq
-import json
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import pairwise
 from pathlib import Path
@@ -15,6 +13,7 @@ import numpy as np
 
 from balancer.diagnose.history import History
 from balancer.errors import ConfigError
+from balancer.hindsight.decision_log import parse_decision
 from balancer.knobs import Decision
 from balancer.page.view import Contribution, Decisions
 
@@ -104,24 +103,12 @@ def _drop(folds: Mapping[tuple[str, str, str], _Fold], segments: Sequence[Segmen
 
 def _read(path: Path) -> Iterator[Decision | None]:
     """One decision after the other, None for a line that holds none; a last line that a kill tore off is no line."""
-    names = [field.name for field in dataclasses.fields(Decision)]
     try:
         with path.open("rb") as file:
             for line in file:
                 if not line.endswith(b"\n"):
                     return
-                try:
-                    row = json.loads(line)
-                    decision = Decision(**{name: row[name] for name in names})
-                    texts = (decision.plugin, decision.knob, decision.op)
-                    if not (all(isinstance(text, str) for text in texts) and isinstance(decision.signals, Mapping)):
-                        raise TypeError
-                    if not 0 <= decision.step < 2**53:
-                        raise ValueError
-                except (ValueError, KeyError, TypeError):
-                    yield None
-                else:
-                    yield decision
+                yield parse_decision(line)
     except OSError as error:
         raise ConfigError(f"{path} cannot be read: {error.strerror}") from None
 

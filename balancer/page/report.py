@@ -26,18 +26,18 @@ if TYPE_CHECKING:
 
 
 def report_page(found: Sequence[Diagnosis], words: Words) -> str:
-    """The page about runs whose logs were judged, side by side.
+    """The page about runs whose logs were judged, side by side; a log of another code's run may stand among them.
 
     Raises:
-        ConfigError: one is no run directory, or holds no signals.
+        ConfigError: a run directory that holds no signals.
     """
     views = []
     for diagnosis in found:
         source = diagnosis.case.source
-        if source.kind != "run" or source.folder is None:
-            path = source.path
-            raise ConfigError(f"{path} is no run directory: for a log use balancer diagnose {path} --html FILE")
         told = view_of(diagnosis, words)
+        if source.kind != "run" or source.folder is None:
+            views.append(told)
+            continue
         seen = collect(source.folder, diagnosis.case.history)
         names = ("decisions", "changes", "sheets", "sheets_found", "sheets_unreadable")
         more = {name: getattr(seen, name) for name in names}

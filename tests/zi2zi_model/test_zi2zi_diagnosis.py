@@ -14,11 +14,12 @@ from typing import Any
 
 import pytest
 
+from balancer.diagnose.derived import derive
 from balancer.diagnose.diagnosis import diagnose, extensions
 from balancer.diagnose.finding import Case, Finding, Structure, judge
 from balancer.diagnose.history import History
 from balancer.diagnose.source import Fact, Source
-from balancer.diagnose.units import Units, derive
+from balancer.diagnose.units import Units
 from balancer.diagnose.words import LANGUAGES, load
 from zi2zi_model.diagnosis import EXTENSION
 

@@ -14,9 +14,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from balancer.diagnose.derived import derive
 from balancer.diagnose.history import History
 from balancer.diagnose.source import Source
-from balancer.diagnose.units import Units, derive
+from balancer.diagnose.units import Units
 from zi2zi_model.units import zi2zi_units
 from zi2zi_model.weights import KNOWN
 

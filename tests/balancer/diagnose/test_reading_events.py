@@ -73,6 +73,25 @@ def test_tf2_tensors_are_read_as_scalars(tmp_path: Path) -> None:
     assert {name: history[name].values[0] for name in history} == {"d_loss": 0.5, "g_loss": 0.25, "adv": 0.125}
 
 
+def test_what_add_scalars_writes_is_named_by_its_folder(tmp_path: Path) -> None:
+    write(tmp_path / "events.out.tfevents.1.a", [(step, {"lr": 1e-4}) for step in range(50)])
+    for key, value in (("D", 0.5), ("G", 2.0)):
+        folder = tmp_path / f"Loss_train_{key}"
+        write(folder / "events.out.tfevents.1.b", [(step, {"Loss/train": value}) for step in range(30)])
+        write(folder / "events.out.tfevents.2.b", [(step, {"Loss/train": value}) for step in range(30, 50)], began=1030)
+    write(tmp_path / "eval" / "events.out.tfevents.1.c", losses(0, 50))
+    write(tmp_path / "eval" / "deeper" / "events.out.tfevents.1.c", losses(0, 50))
+    reader = open_source(str(tmp_path))
+    history = read(reader)
+    assert reader.source.tags == {"lr": "lr", "d_loss": "Loss_train_D", "g_loss": "Loss_train_G"}
+    assert reader.source.other_tags == ["eval/*"] and not reader.source.restarts
+    assert history["d_loss"].values.tolist() == [0.5] * 50 and history["g_loss"].steps.tolist() == list(range(50))
+    rows = list(lasting(open_source(str(tmp_path)).rows(), []))
+    assert [step for step, _ in rows] == list(range(50)) and set(rows[0][1]) == {"lr", "d_loss", "g_loss"}
+    told = open_source(str(tmp_path), tags={"adv": "Loss_train_G"})
+    assert "adv" in read(told)
+
+
 def test_a_restarted_run_supersedes_what_came_after(tmp_path: Path) -> None:
     write(tmp_path / "events.out.tfevents.1.a", losses(0, 100), began=1000)
     write(tmp_path / "events.out.tfevents.2.a", losses(60, 120, scale=10), began=5000)

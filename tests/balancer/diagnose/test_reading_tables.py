@@ -48,9 +48,106 @@ def test_weights_and_biases_export(tmp_path: Path) -> None:
     text = (
         '"Step","brisk-sea-3 - d_loss","brisk-sea-3 - d_loss__MIN","brisk-sea-3 - d_loss__MAX"\n"1","0.5","0.4","0.6"\n'
     )
-    history, source = reading(tmp_path / "w.csv", text * 1)
-    assert source.tags == {"d_loss": "brisk-sea-3 - d_loss"}
-    assert history["d_loss"].values.tolist() == [0.5]
+    for tags in ({}, {"d_loss": "d_loss"}, {"d_loss": "brisk-sea-3 - d_loss"}):
+        history, source = reading(tmp_path / "w.csv", text, tags=tags)
+        assert source.tags == {"d_loss": "d_loss"}
+        assert source.other_tags == ["brisk-sea-3 - d_loss__MIN", "brisk-sea-3 - d_loss__MAX"]
+        assert history["d_loss"].values.tolist() == [0.5]
+
+
+def test_a_chart_of_several_runs_is_read_once_one_is_chosen(tmp_path: Path) -> None:
+    columns = [f"run-{run} - {name}{end}" for run in "ab" for name in ("D", "G") for end in ("", "__MIN", "__MAX")]
+    text = ",".join(["Step", *columns]) + "\n" + "".join(f"{n}" + ",1" * 6 + ",2" * 6 + "\n" for n in range(30))
+    with pytest.raises(ConfigError, match=r"a chart of 2 runs: run-a, run-b; pick one with --tag.*'d_loss=run-a - D'"):
+        reading(tmp_path / "w.csv", text)
+    with pytest.raises(ConfigError, match="a chart of 2 runs"):
+        reading(tmp_path / "w.csv", text, tags={"d_loss": "D"})
+    history, source = reading(tmp_path / "w.csv", text, tags={"d_loss": "run-b - D"})
+    assert source.tags == {"d_loss": "D", "g_loss": "G"} and set(history["g_loss"].values) == {2}
+    assert "run-a - D" in source.other_tags and "run-b - D__MIN" in source.other_tags
+
+
+def test_columns_that_are_not_named_by_runs(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="recognisably a loss of D or G: D - loss, G - loss"):
+        reading(tmp_path / "a.csv", "step,D - loss,G - loss\n1,2,3\n2,2,3\n")
+
+
+LIGHTNING = "epoch,step,train/aeloss_step,train/disc_loss_step,train/rec_loss_step,train/g_loss_step,train/aeloss_epoch"
+
+
+def test_lightnings_names_end_in_step_or_epoch(tmp_path: Path) -> None:
+    rows = "".join(f"{n // 50},{n},0.8,,0.6,-0.1,\n{n // 50},{n},,0.9,,,\n" for n in range(0, 300, 5))
+    means = "".join(f"{n},{49 + n * 50},,,,,0.7\n" for n in range(300))
+    history, source = reading(tmp_path / "metrics.csv", f"{LIGHTNING}\n{means[:40]}\n{rows}".replace("\n\n", "\n"))
+    assert {signal: source.tags[signal] for signal in ("adv", "g_loss", "d_loss", "rec")} == {
+        "adv": "train/g_loss_step",
+        "g_loss": "train/aeloss_step",
+        "d_loss": "train/disc_loss_step",
+        "rec": "train/rec_loss_step",
+    }
+    assert source.other_tags == ["train/aeloss_epoch"] and set(history["adv"].values) == {-0.1}
+
+
+def test_the_only_table_of_a_folder_is_read(tmp_path: Path) -> None:
+    (tmp_path / "hparams.yaml").write_text("lr: 1\n")
+    (tmp_path / "metrics.csv").write_text("step,d_loss\n1,2\n2,3\n")
+    reader = open_source(str(tmp_path))
+    assert read(reader)["d_loss"].count == 2 and reader.source.path.endswith("metrics.csv")
+    (tmp_path / "other.csv").write_text("step,d_loss\n1,2\n2,3\n")
+    with pytest.raises(ConfigError, match=r"name a log in it: metrics\.csv, other\.csv"):
+        open_source(str(tmp_path))
+
+
+ROWS = [{"epoch": n, "loss": {"D": 0.5 + n, "G": 1.5}, "note": "x" * 50} for n in range(60)]
+COLUMNS = {"d_loss": [0.5 + n for n in range(60)], "g_loss": [1.5] * 60, "lr": [1]}
+
+
+class TestSpreadJson:
+    """JSON that is not one object on each line."""
+
+    @pytest.mark.parametrize(
+        "text",
+        [
+            json.dumps(ROWS),
+            json.dumps(ROWS, indent=2),
+            "[\n" + ",\n".join(map(json.dumps, ROWS)) + "\n]\n",
+            "\n".join(json.dumps(row, indent=4) for row in ROWS),
+            json.dumps({"best": 3, "log_history": ROWS}),
+            json.dumps({"best": 3, "log_history": ROWS}, indent=1),
+            json.dumps(COLUMNS),
+            json.dumps(COLUMNS, indent=2),
+        ],
+    )
+    @pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16"])
+    def test_its_rows_are_read(self, tmp_path: Path, text: str, encoding: str) -> None:
+        history, source = reading(tmp_path / "a.json", text.encode(encoding))
+        assert source.kind == "jsonl" and source.rows == 60 and not source.unread.count
+        assert history["d_loss"].values.tolist() == [0.5 + n for n in range(60)]
+        assert history["g_loss"].count == 60
+
+    def test_what_is_before_a_cut_is_read(self, tmp_path: Path) -> None:
+        history, source = reading(tmp_path / "a.json", json.dumps(ROWS)[:-30])
+        assert history["d_loss"].count == 59
+        assert source.unread.why == {"an object cut short; nothing after it was read": 1}
+
+    def test_and_what_is_before_damage(self, tmp_path: Path) -> None:
+        text = json.dumps(ROWS * 3000).replace('{"epoch": 7,', '{"epoch" 7,', 1)
+        history, source = reading(tmp_path / "a.json", text)
+        assert history["d_loss"].count == 7
+        assert source.unread.why == {"an object that is no JSON; nothing after it was read": 1}
+
+    def test_a_long_array_is_read_in_blocks(self, tmp_path: Path) -> None:
+        rows = [{"step": n, "d_loss": 0.5, "note": "x" * 300} for n in range(20_000)]
+        history, source = reading(tmp_path / "a.json", json.dumps(rows))
+        assert source.rows == history["d_loss"].count == 20_000 and history.last_step == 19_999
+
+    def test_an_object_too_large_says_what_to_do(self, tmp_path: Path) -> None:
+        with pytest.raises(DataError, match="an object of more than 8 MiB: write JSON lines"):
+            reading(tmp_path / "a.json", '{"d_loss":\n[' + "0.25, " * 2_000_000 + "1]}")
+
+    def test_a_config_before_a_log_is_no_table(self, tmp_path: Path) -> None:
+        text = json.dumps({"batch_size": 16, "lr": 1}, indent=2) + "\n" + "step: 1 d_loss: 0.5\nstep: 2 d_loss: 1\n" * 9
+        assert reading(tmp_path / "a.log", text)[1].kind == "log"
 
 
 def test_the_decimal_comma_of_semicolon_tables(tmp_path: Path) -> None:

@@ -8,23 +8,24 @@ from hypothesis import strategies as st
 
 from balancer.diagnose.source import Source
 from balancer.diagnose.step_axis import Axis
-from balancer.diagnose.tags import guess
+from balancer.diagnose.tags import dialect, guess
 
 MEANT = {
     "d_loss": "d_loss D_loss Loss_D loss_D lossD errD train/d_loss Loss/D/loss.mean train/disc_loss discloss loss/disc "
-    "discriminator_loss critic_loss loss_disc_all loss/d/total D_A d_adv_loss loss/d_adv",
+    "discriminator_loss critic_loss loss_disc_all loss/d/total D_A d_adv_loss loss/d_adv losses.d_hinge L_D",
     "g_loss": "g_loss G_loss Loss_G errG loss/g/total Loss/G/loss.mean generator_loss loss_gen_all gen_loss_total",
     "adv": "adv adv_loss cheat_loss loss_G_GAN G_GAN gen_adv_loss g_adv gan_loss loss/adv G_A loss_adv "
-    "generator_gan_loss",
-    "d_loss_real": "D_real loss_D_real d_loss_real errD_real real_loss D_real_loss",
-    "d_loss_fake": "D_fake loss_D_fake d_loss_fake fake_loss",
+    "generator_gan_loss losses.g_hinge l_g_gan",
+    "d_loss_real": "D_real loss_D_real d_loss_real errD_real real_loss D_real_loss l_d_real",
+    "d_loss_fake": "D_fake loss_D_fake d_loss_fake fake_loss l_d_fake",
     "d_adv": "d_adv signal/d_adv",
     "d_category": "d_category loss/d_category",
-    "l1": "l1 L1_loss G_L1 loss_l1 loss_G_L1 loss/l1",
+    "l1": "l1 L1_loss G_L1 loss_l1 loss_G_L1 loss/l1 l_g_pix",
     "const": "const const_loss",
     "category": "category category_loss loss/category",
     "tv": "tv_loss",
-    "perceptual": "p_loss G_VGG per_loss perceptual_loss lpips_loss",
+    "perceptual": "p_loss G_VGG per_loss perceptual_loss lpips_loss l_g_percep",
+    "ssim": "ssim_loss loss/ssim MS_SSIM_loss",
     "rec": "rec_loss reconstruction_loss",
     "mel": "mel mel_spec_error loss/g/mel",
     "fm": "fm loss/g/fm G_GAN_Feat feature_matching_loss",
@@ -37,15 +38,19 @@ MEANT = {
     "lr_g": "lr_g lr/g learning_rate_g",
     "d_acc": "d_acc disc_accuracy",
     "d_acc_real": "d_acc_real real_acc",
-    "d_logit_real": "d_logit_real logits_real train/logits_real Loss/scores/real.mean",
+    "d_logit_real": "d_logit_real logits_real train/logits_real Loss/scores/real.mean out_d_real",
+    "d_logit_fake": "out_d_fake Loss/scores/fake.mean",
+    "d_prob_real": "D(x) train/D_x",
+    "d_prob_fake": "D(G(z)) D_G_z1",
     "adv_share": "share/adv adv_share",
     "adv_effective": "signal/adv_effective",
 }
 NONE = [
-    *("loss", "time", "data", "epoch", "step", "iters", "s/b", "D(x)"),
-    *("D(G(z))", "acc", "val/d_loss", "valid_g_loss", "test/adv_loss", "Validation/d_loss", "d_time", "grad_norm_d"),
+    *("loss", "time", "data", "epoch", "step", "iters", "s/b"),
+    *("D_G_z2", "acc", "val/d_loss", "valid_g_loss", "test/adv_loss", "Validation/d_loss", "d_time", "grad_norm_d"),
     *("grad/d", "Loss/signs/real.mean", "Loss/D/loss.num", "d_loss__MAX", "D_B", "opt/d", "fid_d", "style_id"),
     *("class", "real", "fake", "score", "band/d_adv_low", "train/total_loss", "weight"),
+    *("ssim", "SSIM", "val_psnr", "psnr", "metrics/lpips", "fid", "accuracy", "mIoU", "g_ssim", "G/lpips", "iou"),
 ]
 
 
@@ -68,6 +73,27 @@ def test_what_is_no_loss(name: str) -> None:
     assert guess(name) is None
 
 
+@pytest.mark.parametrize("end", ["", "_step", "_epoch"])
+@pytest.mark.parametrize(
+    ("names", "meant"),
+    [
+        ("total_loss g_loss disc_loss d_weight", "g_loss adv None lambda_adv"),
+        ("total_loss nll_loss g_loss disc_loss", "g_loss None adv None"),
+        ("aeloss discloss g_loss rec_loss", "g_loss None adv None"),
+        ("aeloss total_loss disc_loss g_loss p_loss", "None g_loss None adv None"),
+    ],
+)
+def test_the_names_of_latent_diffusion(names: str, meant: str, end: str) -> None:
+    written = [f"train/{name}{end}" for name in names.split()]
+    found = dialect([*written, "val/g_loss", "lr"])
+    assert [str(found.get(name)) for name in written] == meant.split() and "val/g_loss" not in found
+
+
+def test_other_names_are_no_dialect() -> None:
+    assert not dialect(["g_loss", "d_loss", "total_loss", "rec_loss"])
+    assert not dialect(["g_loss", "disc_loss", "total_loss"])
+
+
 @given(st.text(max_size=300))
 def test_any_text_may_be_a_name(name: str) -> None:
     found = guess(name)
@@ -80,11 +106,12 @@ def test_any_text_may_be_a_name(name: str) -> None:
         max_size=60,
     ),
     st.booleans(),
+    st.booleans(),
 )
 def test_any_steps_and_epochs_find_a_place(
-    rows: list[tuple[float | None, float | None, float | None]], log: bool
+    rows: list[tuple[float | None, float | None, float | None]], log: bool, goes_on: bool
 ) -> None:
-    axis = Axis(Source("", "log"), appended=log)
+    axis = Axis(Source("", "log"), goes_on=(lambda: goes_on) if log else None)
     for step, epoch, per_epoch in rows:
         if step is not None and step > 9e8:
             axis.resumed(step)

@@ -64,7 +64,7 @@ def test_hifi_gan(tmp_path: Path) -> None:
 def test_common_forms(tmp_path: Path, line: str) -> None:
     text = "\n".join(line.format(epoch=epoch, batch=batch) for epoch in range(3) for batch in range(0, 100, 4))
     history, source = reading(tmp_path / "a.log", text)
-    assert set(source.tags) == {"d_loss", "g_loss"}
+    assert set(source.tags) - {"d_prob_real", "d_prob_fake"} == {"d_loss", "g_loss"}
     assert history["d_loss"].values.tolist() == [0.5] * 75 and history["g_loss"].values.tolist() == [2.0] * 75
     assert history["d_loss"].steps.tolist() == list(range(0, 300, 4))
     assert source.steps_per_epoch == 100 and not source.restarts
@@ -135,9 +135,17 @@ def test_numbers_beyond_all_bounds_are_not_finite(tmp_path: Path) -> None:
 def test_a_new_start_goes_on_and_is_told(tmp_path: Path) -> None:
     one = "".join(f"step: {n} d_loss: 1 g_loss: 1\n" for n in range(0, 1000, 100))
     two = "".join(f"step: {n} d_loss: 2 g_loss: 1\n" for n in range(0, 500, 100))
-    history, source = reading(tmp_path / "a.log", one + "starting\n" + two)
+    history, source = reading(tmp_path / "a.log", one + "loaded checkpoint\n" + two)
     assert source.restarts == [(900, 901)]
     assert history["d_loss"].steps.tolist() == [*range(0, 1000, 100), 901, *range(1001, 1400, 100)]
+
+
+def test_the_probabilities_of_the_dcgan_example(tmp_path: Path) -> None:
+    line = "[{}/5][{}/100]\tLoss_D: 1.6\tLoss_G: 5.2\tD(x): 0.6\tD(G(z)): 0.5 / 0.02\n"
+    history, source = reading(tmp_path / "a.log", "".join(line.format(n // 10, n % 10 * 10) for n in range(50)))
+    assert history["d_prob_real"].values.tolist() == [0.6] * 50
+    assert history["d_prob_fake"].values.tolist() == [0.5] * 50
+    assert history.last_step == 490 and not source.other_tags
 
 
 def test_a_step_that_falls_to_the_middle_supersedes(tmp_path: Path) -> None:

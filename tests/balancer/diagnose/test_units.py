@@ -15,8 +15,8 @@ from hypothesis import strategies as st
 sys.path.insert(0, str(Path(__file__).parent))
 from cases import Rows, document_signals, judged, run_of
 
-from balancer.diagnose.diagnosis import told_units
 from balancer.diagnose.units import CHANCE, Units, implied_adv, least_adv
+from balancer.diagnose.work_out import told_units
 from balancer.errors import ConfigError
 
 

@@ -63,7 +63,7 @@ def test_a_diagnosis_is_told_as_data_in_both_languages(language: str) -> None:
     assert len(data["findings"]) == 6
     assert all(finding["title"] and finding["text"] for finding in data["findings"])
     assert ("D 已飽和" in data["findings"][0]["title"]) == (language == "zh-TW")
-    assert data["calibration"]["flags"]
+    assert data["calibration"]["weights"]
 
 
 def test_an_unknown_language_is_refused() -> None:

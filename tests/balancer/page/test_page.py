@@ -6,6 +6,7 @@ import base64
 import hashlib
 import re
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -45,7 +46,8 @@ def history_of(count: int = 50, **signals: float) -> History:
 
 
 def test_a_log_has_its_findings_and_a_chart_for_each_signal(case: Diagnosis) -> None:
-    page = diagnosis_page(case, ENGLISH, since(case.case, 80_000), calibrate(case.case, {}))
+    calibration = replace(calibrate(case.case, {}), ours=True)
+    page = diagnosis_page(case, ENGLISH, since(case.case, 80_000), calibration)
     reader = check_self_contained(page)
     assert reader.ids == ["findings", "balance", "shares", "signals"]
     assert "D is saturated, and lastingly so" in reader.text

@@ -174,12 +174,15 @@ def test_a_folder_without_signals_is_refused(runs: Path, tmp_path: Path) -> None
         collect(tmp_path / "nowhere", History())
 
 
-def test_a_log_is_no_run_directory(tmp_path: Path) -> None:
+def test_a_log_may_stand_beside_a_run(runs: Path, tmp_path: Path) -> None:
     path = tmp_path / "log.csv"
     path.write_text("step,d_loss,g_loss\n" + "".join(f"{step},0.5,2.0\n" for step in range(50)))
-    reader = open_source(str(path))
-    with pytest.raises(ConfigError, match="balancer diagnose"):
-        report_page([diagnose(read(reader), reader.source)], ENGLISH)
+    found = []
+    for one in (runs / "laws", path):
+        reader = open_source(str(one))
+        found.append(diagnose(read(reader), reader.source))
+    page = check_self_contained(report_page(found, ENGLISH))
+    assert "log.csv" in page.text and "laws" in page.text
 
 
 def test_a_resume_with_other_settings_is_marked_and_ends_contributions(runs: Path) -> None:
@@ -237,7 +240,7 @@ def test_sheets_are_chosen_evenly_and_those_to_judge_by_are_among_them(steps: li
         assert len(found) >= min(len(steps), 6)
 
 
-@pytest.mark.parametrize("missing", ["signals.json", "signals.bin"])
+@pytest.mark.parametrize("missing", ["signals.bin"])
 def test_the_command_refuses_a_run_without_signals(
     runs: Path, tmp_path: Path, cli: Callable[..., Result], missing: str
 ) -> None:

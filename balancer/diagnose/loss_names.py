@@ -1,0 +1,169 @@
+"""The names that losses and what goes with them have in the logs of common codes."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Final
+
+# Words of one meaning; those that mean nothing here are left out of a name.
+MEANINGS: Final[Mapping[str, str]] = {
+    word: meaning
+    for meaning, words in {
+        "g": "g gen generator netg",
+        "d": "d dis disc discriminator netd critic",
+        "loss": "loss losses err error cost l",
+        "adv": "adv adversarial gan cheat hinge",
+        "total": "total all sum full overall",
+        "real": "real",
+        "fake": "fake generated",
+        "acc": "acc accuracy",
+        "logit": "logit logits score scores",
+        "lambda": "lambda lam weight",
+        "rec": "rec recon recons reconstruction",
+        "perceptual": "perceptual percep perc vgg lpips per",
+        "fm": "fm feat feature featurematching matching match",
+        "const": "const constant",
+        "category": "category cat cls",
+        "cycle": "cycle cyc",
+        "idt": "idt identity",
+        "pixel": "pixel pix",
+        "": "train training trn metric metrics scalar scalars avg average mean running step epoch batch iter log stats",
+    }.items()
+    for word in words.split()
+}
+
+# Names that are never guessed: of validation, and figures about losses that are no losses.
+NEVER: Final = frozenset(
+    {
+        "val",
+        "valid",
+        "validation",
+        "eval",
+        "evaluation",
+        "test",
+        "dev",
+        "grad",
+        "grads",
+        "gradient",
+        "norm",
+        "time",
+        "std",
+        "var",
+        "min",
+        "max",
+        "num",
+        "count",
+        "ema",
+        "fid",
+        "kid",
+        "best",
+        "speed",
+        "eta",
+        "memory",
+        "mem",
+        "sec",
+        "seconds",
+        "band",
+    }
+)
+# Measures of how good pictures or sounds are: terms of a loss only where that word stands with them.
+MEASURES: Final = frozenset({"ssim", "msssim", "psnr", "lpips", "iou", "miou", "dice", "pesq", "stoi"})
+# Names that follow no rule.
+EXACT: Final[Mapping[str, str | None]] = {
+    # The DCGAN example of PyTorch: D's mean probabilities; the third, after D's update, is not read.
+    "D(x)": "d_prob_real",
+    "D(G(z))": "d_prob_fake",
+    "D_x": "d_prob_real",
+    "D_G_z1": "d_prob_fake",
+    "D_G_z2": None,
+    # BasicSR: D's mean logits; its pixel loss is L1 unless a config says otherwise.
+    "out_d_real": "d_logit_real",
+    "out_d_fake": "d_logit_fake",
+    "l_g_pix": "l1",
+}
+TRAINING: Final = frozenset({"train", "training", "trn"})
+
+# Signal: its names, best first. "loss?" may be missing. A name of one word counts only where nothing else stands there.
+NAMES: Final[Mapping[str, tuple[str, ...]]] = {
+    "d_loss": ("d loss", "d total loss?", "d", "d adv loss?", "d a loss?"),
+    "d_loss_real": ("d real loss?", "real loss", "d adv real loss?"),
+    "d_loss_fake": ("d fake loss?", "fake loss", "d adv fake loss?"),
+    "d_category": ("d category loss?",),
+    "d_acc": ("d acc",),
+    "d_acc_real": ("d acc real", "acc real"),
+    "d_acc_fake": ("d acc fake", "acc fake"),
+    "d_logit_real": ("d logit real", "logit real"),
+    "d_logit_fake": ("d logit fake", "logit fake"),
+    "g_loss": ("g loss", "g total loss?", "g"),
+    "adv": ("adv loss", "g adv loss?", "adv", "g a loss?"),
+    "lr": ("lr",),
+    "lr_d": ("d lr",),
+    "lr_g": ("g lr",),
+}
+
+# G's further terms are signals of their own names; with "loss" or "g" beside them, or alone.
+TERMS: Final[Mapping[str, tuple[str, ...]]] = {
+    "l1": ("l1", "pixel l1", "rec l1"),
+    "l2": ("l2", "mse"),
+    "const": ("const",),
+    "category": ("category",),
+    "tv": ("tv",),
+    "perceptual": ("perceptual",),
+    "rec": ("rec",),
+    "mel": ("mel", "mel spec", "mel l1"),
+    "fm": ("fm", "adv fm"),
+    "nll": ("nll",),
+    "kl": ("kl",),
+    "cycle": ("cycle", "cycle a"),
+    "idt": ("idt", "idt a"),
+    "dur": ("dur",),
+    "pixel": ("pixel",),
+}
+# Words of other meaning elsewhere: terms only beside "loss" or "g".
+BESIDE: Final[Mapping[str, tuple[str, ...]]] = {
+    "style": ("style",),
+    "content": ("content",),
+    "perceptual": ("p",),
+    "skeleton": ("skeleton",),
+    "edge": ("edge",),
+    "ssim": ("ssim", "ms ssim", "msssim"),
+}
+
+# Codes whose names mean something else than elsewhere: one name of each group must be there. What names mean there.
+DIALECTS: Final[tuple[tuple[tuple[frozenset[str], ...], Mapping[str, str | None]], ...]] = (
+    # taming-transformers and latent diffusion: g_loss is the adversarial term, d_weight its weight.
+    (
+        (
+            frozenset({"g_loss"}),
+            frozenset({"disc_loss", "discloss"}),
+            frozenset({"total_loss"}),
+            frozenset({"d_weight", "nll_loss", "rec_loss", "p_loss"}),
+        ),
+        {"g_loss": "adv", "total_loss": "g_loss", "aeloss": None, "d_weight": "lambda_adv"},
+    ),
+    (
+        (
+            frozenset({"g_loss"}),
+            frozenset({"disc_loss", "discloss"}),
+            frozenset({"aeloss"}),
+            frozenset({"d_weight", "nll_loss", "rec_loss", "p_loss"}),
+        ),
+        {"g_loss": "adv", "aeloss": "g_loss", "d_weight": "lambda_adv"},
+    ),
+)
+
+# Steps and epochs, best first.
+STEPS: Final = (
+    "global_step",
+    "step",
+    "steps",
+    "iteration",
+    "iterations",
+    "iter",
+    "iters",
+    "itr",
+    "it",
+    "batch",
+    "kimg",
+)
+EPOCHS: Final = ("epoch", "epochs", "current_epoch", "ep")
