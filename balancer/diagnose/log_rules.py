@@ -28,7 +28,8 @@ def _divergence(case: Case) -> Iterator[Finding]:
         first = min(lost, key=lambda name: lost[name].trailing_since)
         count, at = lost[first].trailing, lost[first].trailing_since
         evidence = {"signal": first, "count": count, "step": int(at)}
-        yield Finding("divergence", evidence, (at, case.history.last_step), "high" if count > 2 else "low", 100, "nan")
+        sure: Confidence = "high" if count > 2 else "low"
+        yield Finding("divergence", evidence, (at, case.history.last_step), sure, 100, "nan", ("slower",))
     elif broken := {name: one for name, one in series.items() if one.nonfinite}:
         first = max(broken, key=lambda name: broken[name].nonfinite)
         evidence = {"signal": first, "count": broken[first].nonfinite, "step": int(broken[first].first_nonfinite or 0)}

@@ -15,7 +15,7 @@ from balancer.diagnose.names import KEPT, LISTED, Names, one_line
 from balancer.diagnose.raw_bytes import RawBytes
 from balancer.diagnose.sniff import SAMPLE, beginning, cells, delimiter, number, parsed
 from balancer.diagnose.source import Progress, Row, Source
-from balancer.diagnose.step_axis import Axis
+from balancer.diagnose.step_axis import HIGHEST, Axis
 from balancer.diagnose.tags import counter
 from balancer.errors import DataError
 
@@ -58,7 +58,7 @@ class TableReader:
         source = self.source
         axis = Axis(source)
         for line, step, row in self._table() if self._mark is not None else self._objects():
-            if step is not None and not math.isfinite(step):
+            if step is not None and not abs(step) <= HIGHEST:
                 source.unread.note(line, one_line(str(step)), NO_STEP)
                 continue
             if not row:

@@ -15,7 +15,7 @@ from balancer.diagnose.pairs import PairParser, PatternParser
 from balancer.diagnose.raw_bytes import RawBytes
 from balancer.diagnose.sniff import beginning
 from balancer.diagnose.source import Fact, Progress, Row, Source, Unread
-from balancer.diagnose.step_axis import Axis
+from balancer.diagnose.step_axis import HIGHEST, Axis
 from balancer.diagnose.survey import Survey, survey
 from balancer.diagnose.wrapped import Width, joined, width
 from balancer.errors import ConfigError, DataError
@@ -102,7 +102,7 @@ class TextReader:
                     continue
                 row = {**made}
                 step, epoch = row.pop("step", None), row.get("epoch")
-                if not (step is None or math.isfinite(step)) or not (epoch is None or math.isfinite(epoch)):
+                if not (step is None or abs(step) <= HIGHEST) or not (epoch is None or math.isfinite(epoch)):
                     source.unread.note(line, one_line(text, 80), "a step that is no number")
                     continue
                 at = axis.place(step, epoch, parser.steps_per_epoch)

@@ -9,6 +9,7 @@ from balancer.diagnose.source import Source
 
 RESTARTS: Final = 1000  # so many are kept
 FARTHEST: Final = 1e9  # a higher epoch is none
+HIGHEST: Final = 2.0**53  # nor is a higher step one, which floats cannot tell from the next
 
 
 class EpochLength:
@@ -35,11 +36,13 @@ class EpochLength:
     def steps(self) -> float | None:
         """Steps in an epoch; None as long as nothing tells."""
         if self._epochs > 0 and self._steps > 0:
-            return self._steps / self._epochs
-        if self._begun is None or self._changed is None or self._changed[0] <= self._begun[0]:
+            steps = self._steps / self._epochs
+        elif self._begun is None or self._changed is None or self._changed[0] <= self._begun[0]:
             return None
-        # One change alone: the first row is taken for the beginning of its epoch.
-        return (self._changed[0] - self._begun[0]) / (self._changed[1] - self._begun[1])
+        else:
+            # One change alone: the first row is taken for the beginning of its epoch.
+            steps = (self._changed[0] - self._begun[0]) / (self._changed[1] - self._begun[1])
+        return steps if steps <= HIGHEST else None
 
 
 class Axis:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from balancer.diagnose.extension import LineParser
 from balancer.diagnose.source import Source
-from balancer.diagnose.step_axis import Axis
+from balancer.diagnose.step_axis import HIGHEST, Axis
 
 
 @dataclass(frozen=True)
@@ -45,7 +45,7 @@ def survey(parser: LineParser, lines: Iterable[str]) -> Survey:
             continue
         rows += 1
         step, epoch = made.get("step"), made.get("epoch")
-        if (step is None or math.isfinite(step)) and (epoch is None or math.isfinite(epoch)):
+        if (step is None or abs(step) <= HIGHEST) and (epoch is None or math.isfinite(epoch)):
             axis.place(step, epoch, parser.steps_per_epoch)
             first = epoch if first is None else first
     return Survey(rows, first, axis.steps_per_epoch if axis.counts_within else None)

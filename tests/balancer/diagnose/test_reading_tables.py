@@ -195,6 +195,16 @@ def test_rows_that_cannot_be_read_are_counted_and_shown(tmp_path: Path) -> None:
     assert history["g_loss"].steps.tolist() == [1, 2, 5] and history["g_loss"].first_nonfinite == 4
 
 
+def test_steps_and_epochs_beyond_all_bounds(tmp_path: Path) -> None:
+    rows = ["0,0", "1,1e-300", "2,1e300", "3,-1e300", "1e300,2", "-1e18,3", "4,2e-300", "2,0"]
+    text = "step,epoch,d_loss\n" + "".join(f"{row},1\n" for row in rows)
+    history, source = reading(tmp_path / "a.csv", text)
+    assert history["d_loss"].steps.tolist() == [0, 1, 2]
+    assert source.unread.why == {"a step that is no number": 2}
+    history, _ = reading(tmp_path / "b.csv", "epoch,d_loss\n0,1\n1e-300,1\n2e-300,1\n1e-300,1\n0,1\n")
+    assert history["d_loss"].count
+
+
 def test_a_table_without_rows_says_so(tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"CSV without a row of figures"):
         reading(tmp_path / "a.csv", "step,d_loss,g_loss\n")
