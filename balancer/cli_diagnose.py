@@ -161,11 +161,11 @@ def diagnosed(
     """Read a log, with a progress bar where it is large, and judge it.
 
     Raises:
-        ConfigError, DataError: see `balancer.diagnose.opening.open_source` and `balancer.diagnose.diagnosis.diagnose`.
+        ConfigError, DataError: see `balancer.reading.opening.open_source` and `balancer.diagnose.diagnosis.diagnose`.
     """
     from balancer.diagnose.diagnosis import diagnose as judge
-    from balancer.diagnose.opening import open_source, read
     from balancer.diagnose.work_out import told_units
+    from balancer.reading.opening import open_source, read
 
     told = told_units(adversarial, d_loss, _numbers(weights or [], "--weight"), discriminators)
     with _progress(path) as progress:
@@ -176,7 +176,7 @@ def diagnosed(
 
 def word_folders() -> list[Path]:
     """Where installed extensions keep their words."""
-    from balancer.diagnose.diagnosis import extensions
+    from balancer.diagnose.extension import extensions
 
     return [extension.words for extension in extensions().values() if extension.words is not None]
 
@@ -184,7 +184,7 @@ def word_folders() -> list[Path]:
 def _watched(fail_on: str | None) -> set[str]:
     if fail_on is None:
         return set()
-    from balancer.diagnose.diagnosis import extensions
+    from balancer.diagnose.extension import extensions
     from balancer.diagnose.rules import RULES
     from balancer.diagnose.words import load
 

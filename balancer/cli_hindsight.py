@@ -76,9 +76,9 @@ def replay(
             raise ConfigError("--tag, --pattern, --adversarial and --d-loss are for logs of others: a run says it all")
         made = replay_run(run, names, tables, on_decision=lambda decision: None)
     else:
-        from balancer.diagnose.lasting import lasting
-        from balancer.diagnose.opening import open_source
         from balancer.hindsight.replay_log import replay_log
+        from balancer.reading.lasting import lasting
+        from balancer.reading.opening import open_source
 
         if names is None:
             raise ConfigError(f"{run} does not say which plugins to replay: name some with --plugins")

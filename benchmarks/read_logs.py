@@ -60,7 +60,7 @@ def write_events(folder: Path, steps: int) -> None:
 
 def ours(path: Path) -> int:
     """Rows that the diagnosis reads."""
-    from balancer.diagnose.opening import open_source, read
+    from balancer.reading.opening import open_source, read
 
     reader = open_source(str(path))
     read(reader)

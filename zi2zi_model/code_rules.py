@@ -7,7 +7,7 @@ from itertools import pairwise
 from typing import Final
 
 from balancer.diagnose.finding import Case, Finding, NamedRule, Value, rule
-from balancer.diagnose.source import Fact
+from balancer.reading.source import Fact
 
 # Formats of max32002/zi2zi-pytorch.
 FORK: Final = ("fork", "later")

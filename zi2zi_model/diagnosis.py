@@ -8,9 +8,9 @@ from typing import Any, Final
 
 from balancer.diagnose.extension import Extension, LineParser
 from balancer.diagnose.finding import Case, Structure
-from balancer.diagnose.history import History
-from balancer.diagnose.source import Source
 from balancer.diagnose.units import Units
+from balancer.reading.history import History
+from balancer.reading.source import Source
 from zi2zi_model import code_rules, loss_rules, model_rules, unit_rules
 from zi2zi_model.logs import ZiLogParser
 from zi2zi_model.sizes import port_structure, run_structure

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Final
 
 from balancer.diagnose.extension import LineParser
-from balancer.diagnose.source import Fact
+from balancer.reading.source import Fact
 
 # Every repetition is bounded and unambiguous, so that no line takes long.
 _HEAD: Final = re.compile(

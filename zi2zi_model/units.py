@@ -7,9 +7,9 @@ from typing import Final, Literal
 
 import numpy as np
 
-from balancer.diagnose.history import History, Series
-from balancer.diagnose.source import Source
 from balancer.diagnose.units import CHANCE, Units, g_terms, implied_adv, least_adv
+from balancer.reading.history import History, Series
+from balancer.reading.source import Source
 from zi2zi_model.weights import DEFAULT, RAW_L1, weigh
 
 Kind = Literal["mean", "sum", "unknown"]

@@ -9,8 +9,8 @@ from typing import Final, Literal
 import numpy as np
 import numpy.typing as npt
 
-from balancer.diagnose.history import History
 from balancer.diagnose.units import g_terms
+from balancer.reading.history import History
 
 Floats = npt.NDArray[np.float64]
 

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from balancer.diagnose.history import History, Series
 from balancer.diagnose.units import Units, g_terms
+from balancer.reading.history import History, Series
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

@@ -2,23 +2,21 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
 
 from balancer.diagnose.derived import derive
-from balancer.diagnose.extension import GROUP, Extension
+from balancer.diagnose.extension import Extension, extensions
 from balancer.diagnose.finding import Case, Finding, NamedRule, NotJudged, Structure, judge
-from balancer.diagnose.history import History
 from balancer.diagnose.rules import RULES
-from balancer.diagnose.source import Source
 from balancer.diagnose.units import Units
 from balancer.diagnose.verdict import verdict
 from balancer.diagnose.work_out import worked_out
-from balancer.errors import ConfigError, PluginError
-from balancer.registry import entries
+from balancer.errors import ConfigError
+from balancer.reading.history import History
+from balancer.reading.source import Source
 
 IMPORTED: Final = "runs/imported"  # where the command that it names puts a foreign log's networks
 
@@ -33,20 +31,6 @@ class Diagnosis:
     not_judged: Sequence[NotJudged]
     verdict: Finding
     extension: Extension | None
-
-
-def extensions() -> dict[str, Extension]:
-    """The installed extensions by name; a broken one is left out with a warning."""
-    found: dict[str, Extension] = {}
-    for entry in entries(GROUP):
-        try:
-            loaded = entry.load("diagnosis")
-            if not isinstance(loaded, Extension):
-                raise PluginError(f"diagnosis {entry.name}: {entry.value} is not an Extension")
-            found[entry.name] = loaded
-        except PluginError as error:
-            warnings.warn(f"{error}; its logs are read without it", stacklevel=2)
-    return found
 
 
 def diagnose(

@@ -1,52 +1,26 @@
-"""What a family of training codes adds to the diagnosis: its log formats, its units, its rules, its words."""
+"""What a family of training codes adds to the diagnosis besides its log formats: units, rules, words, networks."""
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, ClassVar, Final
+from typing import Any
 
 from balancer.diagnose.finding import Case, NamedRule, Structure
-from balancer.diagnose.history import History
-from balancer.diagnose.source import Fact, Source
 from balancer.diagnose.units import Units
+from balancer.reading.families import LineParser, LogFamily, families
+from balancer.reading.history import History
+from balancer.reading.source import Fact, Source
 
-GROUP: Final = "balancer.diagnosis"
-
-
-class LineParser(ABC):
-    """Reads the lines of one log, one after the other; made anew for each log.
-
-    A line becomes a row (values by signal, with `step` and `epoch` where the line says so), facts (their
-    step is filled in by the reader), or None where it is other text; a row may take several lines. A line
-    that looks like one of the family's and cannot be read raises ValueError with the reason in a few words.
-    """
-
-    # Names the format after some lines, such as "fork"; "" where it cannot tell.
-    format: str = ""
-    # Rows' steps in an epoch, once the log has said so.
-    steps_per_epoch: float | None = None
-
-    @abstractmethod
-    def feed(self, line: str) -> Mapping[str, float] | Sequence[Fact] | None:
-        """Take the next line."""
+__all__ = ["Extension", "Fact", "LineParser", "extensions"]
 
 
-class Extension:
-    """A family of training codes; entry points of `balancer.diagnosis` name an instance.
+class Extension(LogFamily):
+    """What the diagnosis is told of a family of training codes; everything may be left out."""
 
-    Everything may be left out. `name` is that of the entry point, and of the model where there is one.
-    """
-
-    name: ClassVar[str]
     rules: Sequence[NamedRule] = ()
     # Folder with words.LANGUAGE.toml for its rules.
     words: Path | None = None
-
-    def parser(self) -> LineParser | None:
-        """A parser of its logs."""
-        return None
 
     def units(self, history: History, source: Source, told: Units) -> Units | None:
         """The units of a log of this family, worked out; `told` holds what the user said. None: no opinion."""
@@ -63,3 +37,8 @@ class Extension:
     def checkpoint(self, path: Path) -> Structure | None:
         """The networks of a foreign checkpoint, or None where it is not one of this family."""
         return None
+
+
+def extensions() -> dict[str, Extension]:
+    """The installed families that say more than how to read their logs, by name."""
+    return {name: family for name, family in families().items() if isinstance(family, Extension)}

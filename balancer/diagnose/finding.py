@@ -6,9 +6,9 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
-from balancer.diagnose.history import History
-from balancer.diagnose.source import Source
 from balancer.diagnose.units import Units
+from balancer.reading.history import History
+from balancer.reading.source import Source
 
 Confidence = Literal["high", "medium", "low"]
 Value = float | int | str

@@ -8,11 +8,11 @@ from typing import Final, Literal
 import numpy as np
 
 from balancer.diagnose.finding import Case
-from balancer.diagnose.history import Series
 from balancer.diagnose.remedies import TRIAL_EPOCHS, Remedy, chosen
 from balancer.diagnose.trends import Curve, Trend, curve, trend
 from balancer.errors import ConfigError
 from balancer.health import HEALTHY_D_ADV
+from balancer.reading.history import Series
 
 Outcome = Literal["good", "improved", "unchanged", "worse", "unknown"]
 ROWS: Final = 5  # rows on each side of the change, at least

@@ -33,8 +33,8 @@ from balancer.sparkline import sparkline
 
 if TYPE_CHECKING:
     from balancer.diagnose.calibrate import Calibration
-    from balancer.diagnose.history import History
     from balancer.diagnose.since import Since
+    from balancer.reading.history import History
 
 SPARK: Final = 32  # characters
 FIGURE: Final = 11  # what a figure takes at most, with its margin

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final, Literal
 
 from balancer.adversarial import LOSSES, AdversarialName
-from balancer.diagnose.history import History
+from balancer.reading.history import History
 
 if TYPE_CHECKING:
     import numpy as np

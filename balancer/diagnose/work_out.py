@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Final, Literal
 import numpy as np
 
 from balancer.adversarial import LOSSES, AdversarialName
-from balancer.diagnose.history import History
-from balancer.diagnose.source import Source
 from balancer.diagnose.trends import curve
 from balancer.diagnose.units import CHANCE, Units, g_terms, least_adv
 from balancer.errors import ConfigError
+from balancer.reading.history import History
+from balancer.reading.source import Source
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

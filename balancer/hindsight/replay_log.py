@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from balancer.diagnose.diagnosis import Diagnosis
-    from balancer.diagnose.source import Row
+    from balancer.reading.source import Row
 
 
 def replay_log(

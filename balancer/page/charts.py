@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
-from balancer.diagnose.history import Series
 from balancer.page.scales import Axis
+from balancer.reading.history import Series
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
-from balancer.diagnose.history import History
 from balancer.errors import ConfigError
 from balancer.hindsight.decision_log import parse_decision
 from balancer.knobs import Decision
 from balancer.page.view import Contribution, Decisions
+from balancer.reading.history import History
 
 if TYPE_CHECKING:
     from balancer.hindsight.segments import Segment

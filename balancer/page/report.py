@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from balancer.config import differences
-from balancer.diagnose.history import History
 from balancer.diagnose.words import Words
 from balancer.errors import ConfigError
 from balancer.hindsight.segments import Segment, run_segments
@@ -19,6 +18,7 @@ from balancer.page.folded_decisions import folded_decisions
 from balancer.page.page import render, view_of
 from balancer.page.sheets import page_sheets
 from balancer.page.view import Change, RunView
+from balancer.reading.history import History
 from balancer.telemetry import DECISIONS, SHEETS
 
 if TYPE_CHECKING:

@@ -6,8 +6,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from balancer.diagnose.history import History
 from balancer.diagnose.told import ToldFinding, ToldRemedy
+from balancer.reading.history import History
 
 if TYPE_CHECKING:
     import numpy as np

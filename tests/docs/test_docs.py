@@ -126,7 +126,15 @@ def test_the_house_names_every_module() -> None:
             listed[inner] = set()
         elif name.endswith(".py"):
             listed[inner if indent == 4 else top].add(name)
-    for folder in ("balancer", "balancer/diagnose", "balancer/hindsight", "balancer/page", "plugins", "zi2zi_model"):
+    for folder in (
+        "balancer",
+        "balancer/diagnose",
+        "balancer/hindsight",
+        "balancer/page",
+        "balancer/reading",
+        "plugins",
+        "zi2zi_model",
+    ):
         modules = {path.name for path in (ROOT / folder).glob("*.py") if not path.name.startswith("__")}
         assert listed[folder] == modules, folder
 

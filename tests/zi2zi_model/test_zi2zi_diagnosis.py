@@ -15,12 +15,13 @@ from typing import Any
 import pytest
 
 from balancer.diagnose.derived import derive
-from balancer.diagnose.diagnosis import diagnose, extensions
+from balancer.diagnose.diagnosis import diagnose
+from balancer.diagnose.extension import extensions
 from balancer.diagnose.finding import Case, Finding, Structure, judge
-from balancer.diagnose.history import History
-from balancer.diagnose.source import Fact, Source
 from balancer.diagnose.units import Units
 from balancer.diagnose.words import LANGUAGES, load
+from balancer.reading.history import History
+from balancer.reading.source import Fact, Source
 from zi2zi_model.diagnosis import EXTENSION
 
 sys.path.insert(0, str(Path(__file__).parent))

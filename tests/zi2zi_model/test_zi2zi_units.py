@@ -15,9 +15,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from balancer.diagnose.derived import derive
-from balancer.diagnose.history import History
-from balancer.diagnose.source import Source
 from balancer.diagnose.units import Units
+from balancer.reading.history import History
+from balancer.reading.source import Source
 from zi2zi_model.units import zi2zi_units
 from zi2zi_model.weights import KNOWN
 

@@ -7,8 +7,8 @@ import random
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
-from balancer.diagnose.history import History
-from balancer.diagnose.source import Fact, Source
+from balancer.reading.history import History
+from balancer.reading.source import Fact, Source
 from zi2zi_model.logs import ZiLogParser
 
 BATCHES = 416

@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 
 from balancer.diagnose.diagnosis import Diagnosis, diagnose
-from balancer.diagnose.history import History
-from balancer.diagnose.source import Source
+from balancer.reading.history import History
+from balancer.reading.source import Source
 
 Rows = list[tuple[float, dict[str, float]]]
 

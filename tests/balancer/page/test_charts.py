@@ -10,7 +10,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from balancer.diagnose.history import Series
 from balancer.page.charts import (
     SIZE,
     Points,
@@ -24,6 +23,7 @@ from balancer.page.charts import (
     zone,
 )
 from balancer.page.scales import Axis, axis_for, linear_ticks, log_ticks, number, tick_labels
+from balancer.reading.history import Series
 
 figures = st.floats(-1e6, 1e6, allow_nan=False).map(lambda value: round(value, 6))
 

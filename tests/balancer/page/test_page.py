@@ -20,7 +20,6 @@ from page_reader import check_self_contained
 from balancer.diagnose import words
 from balancer.diagnose.calibrate import calibrate
 from balancer.diagnose.diagnosis import Diagnosis
-from balancer.diagnose.history import History, Series
 from balancer.diagnose.since import since
 from balancer.diagnose.told import ToldFinding, ToldRemedy
 from balancer.diagnose.words import load
@@ -28,6 +27,7 @@ from balancer.page.page import diagnosis_page, render, settings_rows
 from balancer.page.panels import Panels
 from balancer.page.share_panels import shares
 from balancer.page.view import RunView
+from balancer.reading.history import History, Series
 
 ENGLISH = load("en")
 NASTY = '<script>alert("&")</script>'

@@ -21,14 +21,14 @@ from page_reader import check_self_contained
 
 from balancer.config import make_config
 from balancer.diagnose.diagnosis import Diagnosis, diagnose
-from balancer.diagnose.history import History
-from balancer.diagnose.opening import open_source, read
 from balancer.diagnose.words import LANGUAGES, load
 from balancer.errors import ConfigError
 from balancer.page.folded_decisions import folded_decisions
 from balancer.page.report import collect, report_page
 from balancer.page.sheets import chosen_sheets
 from balancer.page.view import RunView
+from balancer.reading.history import History
+from balancer.reading.opening import open_source, read
 from balancer.run import config_for_resume, train
 
 

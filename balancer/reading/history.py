@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
-from balancer.diagnose.series import Series
+from balancer.reading.series import Series
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

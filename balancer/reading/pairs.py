@@ -6,12 +6,12 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Final, NamedTuple
 
-from balancer.diagnose.counters import Counters
-from balancer.diagnose.extension import LineParser
-from balancer.diagnose.loss_names import EPOCHS, STEPS
-from balancer.diagnose.names import KEPT, Names
-from balancer.diagnose.tags import counter
 from balancer.errors import ConfigError
+from balancer.reading.counters import Counters
+from balancer.reading.families import LineParser
+from balancer.reading.loss_names import EPOCHS, STEPS
+from balancer.reading.names import KEPT, Names
+from balancer.reading.tags import counter
 
 LONGEST: Final = 2000  # characters of a line that a user's own expression is tried on: it may take their square
 

@@ -10,8 +10,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import IO, Final
 
-from balancer.diagnose.source import Progress
 from balancer.errors import ConfigError, DataError
+from balancer.reading.source import Progress
 
 BLOCK: Final = 1 << 20
 HEAD: Final = 1 << 18

@@ -6,9 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from balancer.diagnose.source import Source
-from balancer.diagnose.step_axis import Axis
-from balancer.diagnose.tags import dialect, guess
+from balancer.reading.source import Source
+from balancer.reading.step_axis import Axis
+from balancer.reading.tags import dialect, guess
 
 MEANT = {
     "d_loss": "d_loss D_loss Loss_D loss_D lossD errD train/d_loss Loss/D/loss.mean train/disc_loss discloss loss/disc "

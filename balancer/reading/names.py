@@ -6,10 +6,10 @@ from collections.abc import Mapping
 from difflib import get_close_matches
 from typing import Final
 
-from balancer.diagnose.loss_names import EPOCHS
-from balancer.diagnose.source import Source
-from balancer.diagnose.tags import counter, dialect, guess, plain
 from balancer.errors import ConfigError
+from balancer.reading.loss_names import EPOCHS
+from balancer.reading.source import Source
+from balancer.reading.tags import counter, dialect, guess, plain
 
 KEPT: Final = 10_000  # names that are remembered
 LISTED: Final = 1000  # names that are listed as no signals

@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from balancer.diagnose.history import History, Series
-from balancer.diagnose.series import CAPACITY
+from balancer.reading.history import History, Series
+from balancer.reading.series import CAPACITY
 
 
 def series_of(steps: object, values: object) -> Series:

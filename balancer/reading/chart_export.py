@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Final
 
-from balancer.diagnose.names import one_line
-from balancer.diagnose.tags import guess, plain
 from balancer.errors import ConfigError
+from balancer.reading.names import one_line
+from balancer.reading.tags import guess, plain
 
 MARK: Final = " - "  # stands between a run and its metric
 BOUNDS: Final = ("__MIN", "__MAX")  # end the columns of the lowest and highest value

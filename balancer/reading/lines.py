@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterable, Iterator
 from typing import Final
 
-from balancer.diagnose.source import Unread
+from balancer.reading.source import Unread
 
 LONGEST: Final = 1 << 16  # characters; a longer line is skipped
 _MARKS: Final = ((codecs.BOM_UTF8, "utf-8-sig"), (codecs.BOM_UTF16_LE, "utf-16"), (codecs.BOM_UTF16_BE, "utf-16"))

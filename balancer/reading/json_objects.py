@@ -8,11 +8,11 @@ import re
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, Final
 
-from balancer.diagnose.lines import LONGEST, decoded, lines
-from balancer.diagnose.names import one_line
-from balancer.diagnose.raw_bytes import RawBytes
-from balancer.diagnose.source import Source, Unread
 from balancer.errors import DataError
+from balancer.reading.lines import LONGEST, decoded, lines
+from balancer.reading.names import one_line
+from balancer.reading.raw_bytes import RawBytes
+from balancer.reading.source import Source, Unread
 
 DEEPEST: Final = 20  # objects within objects
 LARGEST: Final = 1 << 23  # characters of one object

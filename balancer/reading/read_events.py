@@ -8,13 +8,13 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
-from balancer.diagnose.event_folders import shown_name
-from balancer.diagnose.event_scalars import event_of, scalars_of
-from balancer.diagnose.names import KEPT, LISTED, Names
-from balancer.diagnose.records import FRAME, HEAD, Records, is_head
-from balancer.diagnose.source import Progress, Row, Source
-from balancer.diagnose.step_axis import RESTARTS, EpochLength
 from balancer.errors import ConfigError, DataError
+from balancer.reading.event_folders import shown_name
+from balancer.reading.event_scalars import event_of, scalars_of
+from balancer.reading.names import KEPT, LISTED, Names
+from balancer.reading.records import FRAME, HEAD, Records, is_head
+from balancer.reading.source import Progress, Row, Source
+from balancer.reading.step_axis import RESTARTS, EpochLength
 
 SAMPLED_FILES: Final = 16  # whose beginnings settle which tag is which signal
 # When it was written, its step, and its scalars by tag.

@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
-from balancer.diagnose.source import Progress, Row, Source
-from balancer.diagnose.step_axis import EpochLength
 from balancer.errors import ConfigError, DataError, suggestion
+from balancer.reading.source import Progress, Row, Source
+from balancer.reading.step_axis import EpochLength
 from balancer.signal_log import COLUMNS
 from balancer.signals import STANDARD_SIGNALS
 

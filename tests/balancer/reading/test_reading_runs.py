@@ -10,9 +10,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from balancer.diagnose.opening import open_source, read
 from balancer.errors import BalancerError, ConfigError, DataError
 from balancer.progress import Progress
+from balancer.reading.opening import open_source, read
 from balancer.signal_log import SignalLog
 from balancer.testing import toy_trainer
 

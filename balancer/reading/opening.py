@@ -6,11 +6,11 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
-from balancer.diagnose.event_folders import EVENTS, event_files
-from balancer.diagnose.history import History
-from balancer.diagnose.raw_bytes import RawBytes, exists
-from balancer.diagnose.source import Progress, Reader, Source
 from balancer.errors import ConfigError
+from balancer.reading.event_folders import EVENTS, event_files
+from balancer.reading.history import History
+from balancer.reading.raw_bytes import RawBytes, exists
+from balancer.reading.source import Progress, Reader, Source
 from balancer.signal_log import COLUMNS
 
 LISTED: Final = 6
@@ -50,7 +50,7 @@ def read(reader: Reader) -> History:
     Raises:
         ConfigError, DataError: see the readers.
     """
-    from balancer.diagnose.read_run import RunReader
+    from balancer.reading.read_run import RunReader
 
     history = History()
     if isinstance(reader, RunReader):
@@ -69,7 +69,7 @@ def read(reader: Reader) -> History:
 
 
 def _open_file(path: str, tags: Mapping[str, str], pattern: str | None, progress: Progress | None) -> Reader:
-    from balancer.diagnose.sniff import kind_of
+    from balancer.reading.sniff import kind_of
 
     data = RawBytes(path)
     try:
@@ -79,12 +79,12 @@ def _open_file(path: str, tags: Mapping[str, str], pattern: str | None, progress
             return _open_events(Path(path), [Path(path)], tags, progress)
         source = Source(path, kind, folder=None if path == "-" else Path(path).parent)
         if kind == "log":
-            from balancer.diagnose.diagnosis import extensions
-            from balancer.diagnose.read_text import TextReader
+            from balancer.reading.families import families
+            from balancer.reading.read_text import TextReader
 
-            known = extensions() if pattern is None and not tags else {}
+            known = families() if pattern is None and not tags else {}
             return TextReader(source, data, tags, pattern, progress, known)
-        from balancer.diagnose.read_table import TableReader
+        from balancer.reading.read_table import TableReader
 
         return TableReader(source, data, tags, progress)
     except BaseException:
@@ -99,14 +99,14 @@ def _open_events(
     progress: Progress | None,
     beside: Sequence[Path] = (),
 ) -> Reader:
-    from balancer.diagnose.read_events import EventReader
+    from balancer.reading.read_events import EventReader
 
     return EventReader(Source(str(path), "tensorboard", folder=files[0].parent), files, tags, progress, beside)
 
 
 def _open_folder(folder: Path, tags: Mapping[str, str], progress: Progress | None) -> Reader:
     if (folder / COLUMNS).is_file():
-        from balancer.diagnose.read_run import RunReader
+        from balancer.reading.read_run import RunReader
 
         return RunReader(folder, tags, progress)
     found = event_files(folder)

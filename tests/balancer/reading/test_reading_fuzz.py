@@ -17,10 +17,10 @@ from tensorboard.compat.proto.event_pb2 import Event
 from tensorboard.compat.proto.summary_pb2 import Summary
 from tensorboard.summary.writer.record_writer import RecordWriter
 
-from balancer.diagnose.history import History
-from balancer.diagnose.opening import open_source, read
-from balancer.diagnose.source import Source
 from balancer.errors import BalancerError
+from balancer.reading.history import History
+from balancer.reading.opening import open_source, read
+from balancer.reading.source import Source
 
 ZI2ZI = "Epoch: [{epoch:2d}], [{batch:4d}/ 416] time: 9.99, d_loss: 1.07627, g_loss: 48.83385, category_loss: 0.10315, "
 ZI2ZI += "cheat_loss: 8.64635, const_loss: 0.23114, l1_loss: 39.92299\n"
@@ -233,7 +233,7 @@ def test_memory_stays_bounded(tmp_path: Path) -> None:
             file.write("".join(f"{step + n}" + ",0.5" * 10 + "\n" for n in range(1000)))
     code = (
         "import resource, sys\n"
-        "from balancer.diagnose.opening import open_source, read\n"
+        "from balancer.reading.opening import open_source, read\n"
         "before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss\n"
         "history = read(open_source(sys.argv[1]))\n"
         "assert history['const'].count == 300_000\n"

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
-from balancer.diagnose.source import Progress
+from balancer.reading.source import Progress
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

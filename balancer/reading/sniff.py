@@ -7,12 +7,12 @@ import json
 from collections.abc import Sequence
 from typing import Any, Final, Literal
 
-from balancer.diagnose.json_objects import is_spread
-from balancer.diagnose.lines import lines
-from balancer.diagnose.raw_bytes import RawBytes
-from balancer.diagnose.records import is_head
-from balancer.diagnose.source import Unread
 from balancer.errors import DataError
+from balancer.reading.json_objects import is_spread
+from balancer.reading.lines import lines
+from balancer.reading.raw_bytes import RawBytes
+from balancer.reading.records import is_head
+from balancer.reading.source import Unread
 
 Kind = Literal["tensorboard", "csv", "jsonl", "log"]
 SAMPLE: Final = 200  # lines

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from itertools import pairwise
 from typing import Final, NamedTuple
 
-from balancer.diagnose.lines import LONGEST, Numbered
+from balancer.reading.lines import LONGEST, Numbered
 
 NARROWEST: Final = 40  # columns of a terminal
 FEWEST: Final = 5  # broken lines, which are

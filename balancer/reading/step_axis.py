@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Final
 
-from balancer.diagnose.source import Source
+from balancer.reading.source import Source
 
 RESTARTS: Final = 1000  # so many are kept
 FARTHEST: Final = 1e9  # a higher epoch is none

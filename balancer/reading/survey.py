@@ -6,9 +6,9 @@ import math
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 
-from balancer.diagnose.extension import LineParser
-from balancer.diagnose.source import Source
-from balancer.diagnose.step_axis import HIGHEST, Axis
+from balancer.reading.families import LineParser
+from balancer.reading.source import Source
+from balancer.reading.step_axis import HIGHEST, Axis
 
 
 @dataclass(frozen=True)

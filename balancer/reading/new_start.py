@@ -7,7 +7,7 @@ from collections import deque
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Final
 
-from balancer.diagnose.source import Fact
+from balancer.reading.source import Fact
 
 FIRST: Final = 5  # rows that tell how a run begins
 LAST: Final = 10  # rows that tell how it stood when it ended

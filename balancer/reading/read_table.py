@@ -7,17 +7,17 @@ from collections.abc import Iterator, Mapping, Sequence
 from itertools import islice
 from typing import Any, Final
 
-from balancer.diagnose.chart_export import without_run
-from balancer.diagnose.json_objects import by_line, flat, is_spread, spread
-from balancer.diagnose.lines import lines
-from balancer.diagnose.loss_names import STEPS
-from balancer.diagnose.names import KEPT, LISTED, Names, one_line
-from balancer.diagnose.raw_bytes import RawBytes
-from balancer.diagnose.sniff import SAMPLE, beginning, cells, delimiter, number, parsed
-from balancer.diagnose.source import Progress, Row, Source
-from balancer.diagnose.step_axis import HIGHEST, Axis
-from balancer.diagnose.tags import counter
 from balancer.errors import DataError
+from balancer.reading.chart_export import without_run
+from balancer.reading.json_objects import by_line, flat, is_spread, spread
+from balancer.reading.lines import lines
+from balancer.reading.loss_names import STEPS
+from balancer.reading.names import KEPT, LISTED, Names, one_line
+from balancer.reading.raw_bytes import RawBytes
+from balancer.reading.sniff import SAMPLE, beginning, cells, delimiter, number, parsed
+from balancer.reading.source import Progress, Row, Source
+from balancer.reading.step_axis import HIGHEST, Axis
+from balancer.reading.tags import counter
 
 NO_STEP: Final = "a step that is no number"
 

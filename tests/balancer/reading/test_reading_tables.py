@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from balancer.diagnose.history import History
-from balancer.diagnose.opening import open_source, read
-from balancer.diagnose.source import Source
 from balancer.errors import ConfigError, DataError
+from balancer.reading.history import History
+from balancer.reading.opening import open_source, read
+from balancer.reading.source import Source
 
 
 def reading(path: Path, text: str | bytes, **options: object) -> tuple[History, Source]:

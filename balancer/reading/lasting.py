@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Iterator, Sequence
 
-from balancer.diagnose.source import Row
+from balancer.reading.source import Row
 
 
 def lasting(rows: Iterable[Row], restarts: Sequence[tuple[float, float]]) -> Iterator[Row]:

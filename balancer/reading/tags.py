@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from functools import lru_cache
 from typing import Final, NamedTuple
 
-from balancer.diagnose.loss_names import BESIDE, DIALECTS, EXACT, MEANINGS, MEASURES, NAMES, NEVER, TERMS, TRAINING
+from balancer.reading.loss_names import BESIDE, DIALECTS, EXACT, MEANINGS, MEASURES, NAMES, NEVER, TERMS, TRAINING
 
 # A run's own columns and tags: their names are the signals' already.
 OWN: Final = re.compile(

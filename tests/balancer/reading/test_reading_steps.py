@@ -9,13 +9,13 @@ from pathlib import Path
 
 import pytest
 
-from balancer.diagnose.history import History
-from balancer.diagnose.lasting import lasting
-from balancer.diagnose.lines import Numbered
-from balancer.diagnose.new_start import NewStart
-from balancer.diagnose.opening import open_source, read
-from balancer.diagnose.source import Row, Source
-from balancer.diagnose.wrapped import joined, width
+from balancer.reading.history import History
+from balancer.reading.lasting import lasting
+from balancer.reading.lines import Numbered
+from balancer.reading.new_start import NewStart
+from balancer.reading.opening import open_source, read
+from balancer.reading.source import Row, Source
+from balancer.reading.wrapped import joined, width
 
 
 def reading(path: Path, text: str) -> tuple[History, Source, list[Row]]:

@@ -7,21 +7,21 @@ import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Final
 
-from balancer.diagnose.extension import Extension, LineParser
-from balancer.diagnose.lines import lines
-from balancer.diagnose.names import Names, one_line
-from balancer.diagnose.new_start import FIRST, NewStart
-from balancer.diagnose.pairs import PairParser, PatternParser
-from balancer.diagnose.raw_bytes import RawBytes
-from balancer.diagnose.sniff import beginning
-from balancer.diagnose.source import Fact, Progress, Row, Source, Unread
-from balancer.diagnose.step_axis import HIGHEST, Axis
-from balancer.diagnose.survey import Survey, survey
-from balancer.diagnose.wrapped import Width, joined, width
 from balancer.errors import ConfigError, DataError
+from balancer.reading.families import LineParser, LogFamily
+from balancer.reading.lines import lines
+from balancer.reading.names import Names, one_line
+from balancer.reading.new_start import FIRST, NewStart
+from balancer.reading.pairs import PairParser, PatternParser
+from balancer.reading.raw_bytes import RawBytes
+from balancer.reading.sniff import beginning
+from balancer.reading.source import Fact, Progress, Row, Source, Unread
+from balancer.reading.step_axis import HIGHEST, Axis
+from balancer.reading.survey import Survey, survey
+from balancer.reading.wrapped import Width, joined, width
 
 FACTS: Final = 10_000  # so many are kept
-# An extension that knows its own logs reads at least so much of what names beside figures give.
+# An family that knows its own logs reads at least so much of what names beside figures give.
 SHARE: Final = 0.5
 
 
@@ -40,7 +40,7 @@ class TextReader:
         told: Mapping[str, str],
         pattern: str | None,
         progress: Progress | None,
-        extensions: Mapping[str, Extension],
+        families: Mapping[str, LogFamily],
     ) -> None:
         self.source = source
         self._data: Final = data
@@ -64,8 +64,8 @@ class TextReader:
             if broken is not None and broken.sure:
                 self._join(broken)
             elif broken is not None and not told:
-                self._join_for(extensions, broken)
-            found = self._choose({} if told else extensions)
+                self._join_for(families, broken)
+            found = self._choose({} if told else families)
         self._origin: Final = self._origin_of(found)
 
     def rows(self) -> Iterator[Row]:
@@ -127,12 +127,12 @@ class TextReader:
         self._width = broken
         self._first = [line for _, block in joined([(1, self._first)], broken) for line in block if line]
 
-    def _join_for(self, extensions: Mapping[str, Extension], broken: Width) -> None:
-        """Join lines where an extension reads them only then."""
+    def _join_for(self, families: Mapping[str, LogFamily], broken: Width) -> None:
+        """Join lines where an family reads them only then."""
         whole = [line for _, block in joined([(1, self._first)], broken) for line in block]
-        for name, extension in extensions.items():
+        for name, family in families.items():
             try:
-                apart, together = extension.parser(), extension.parser()
+                apart, together = family.parser(), family.parser()
                 if apart is None or together is None or survey(apart, self._first).rows:
                     continue
                 rows = survey(together, whole).rows
@@ -143,7 +143,7 @@ class TextReader:
                 self._join(broken)
                 return
 
-    def _choose(self, extensions: Mapping[str, Extension]) -> Survey:
+    def _choose(self, families: Mapping[str, LogFamily]) -> Survey:
         """Take the parser that reads most of the log's beginning."""
         generic, trial = PairParser(self._names), PairParser(Names(self._told, Source("", "")))
         self._names.learn(generic.counted(self._first))
@@ -151,10 +151,10 @@ class TextReader:
         best = survey(trial, self._first)
         generic.take_fractions_for_epochs(best.rows, trial)
         most = SHARE * best.rows
-        for name, extension in extensions.items():
+        for name, family in families.items():
             try:
-                parser = extension.parser()
-                again = extension.parser()
+                parser = family.parser()
+                again = family.parser()
                 if parser is None or again is None:
                     continue
                 found = survey(parser, self._first)
@@ -163,7 +163,7 @@ class TextReader:
                 continue
             if found.rows and found.rows >= most:
                 most, best = found.rows, found
-                self._parser, self._another = again, extension.parser
+                self._parser, self._another = again, family.parser
                 self.source.family = name
                 self.source.tags.clear()
                 self.source.other_tags.clear()

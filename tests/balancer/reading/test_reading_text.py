@@ -11,13 +11,13 @@ from pathlib import Path
 
 import pytest
 
-from balancer.diagnose import diagnosis
 from balancer.diagnose.extension import Extension, LineParser
-from balancer.diagnose.history import History
-from balancer.diagnose.lasting import lasting
-from balancer.diagnose.opening import open_source, read
-from balancer.diagnose.source import Fact, Source
 from balancer.errors import ConfigError, DataError
+from balancer.reading import families
+from balancer.reading.history import History
+from balancer.reading.lasting import lasting
+from balancer.reading.opening import open_source, read
+from balancer.reading.source import Fact, Source
 
 
 def reading(path: Path, text: str | bytes, **options: object) -> tuple[History, Source]:
@@ -297,7 +297,7 @@ class Fork(Extension):
 
 @pytest.fixture
 def fork(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(diagnosis, "extensions", lambda: {"fork": Fork()})
+    monkeypatch.setattr(families, "families", lambda: {"fork": Fork()})
 
 
 @pytest.mark.usefixtures("fork")

@@ -13,10 +13,10 @@ from tensorboard.compat.proto.summary_pb2 import Summary
 from tensorboard.compat.proto.tensor_pb2 import TensorProto
 from tensorboard.summary.writer.record_writer import RecordWriter
 
-from balancer.diagnose.lasting import lasting
-from balancer.diagnose.opening import open_source, read
-from balancer.diagnose.records import Records
 from balancer.errors import BalancerError, ConfigError, DataError
+from balancer.reading.lasting import lasting
+from balancer.reading.opening import open_source, read
+from balancer.reading.records import Records
 
 Values = Iterable[tuple[int, Mapping[str, float]]]
 

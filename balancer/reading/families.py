@@ -1,0 +1,60 @@
+"""Families of training codes whose logs have a form of their own, and the parsers they bring."""
+
+from __future__ import annotations
+
+import warnings
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from typing import ClassVar, Final
+
+from balancer.errors import PluginError
+from balancer.reading.source import Fact
+from balancer.registry import entries
+
+GROUP: Final = "balancer.diagnosis"
+
+
+class LineParser(ABC):
+    """Reads the lines of one log, one after the other; made anew for each log.
+
+    A line becomes a row (values by signal, with `step` and `epoch` where the line says so), facts (their
+    step is filled in by the reader), or None where it is other text; a row may take several lines. A line
+    that looks like one of the family's and cannot be read raises ValueError with the reason in a few words.
+    """
+
+    # Names the format after some lines, such as "fork"; "" where it cannot tell.
+    format: str = ""
+    # Rows' steps in an epoch, once the log has said so.
+    steps_per_epoch: float | None = None
+
+    @abstractmethod
+    def feed(self, line: str) -> Mapping[str, float] | Sequence[Fact] | None:
+        """Take the next line."""
+
+
+class LogFamily:
+    """A family of training codes; entry points of `balancer.diagnosis` name an instance.
+
+    `name` is that of the entry point, and of the model where there is one. `balancer.diagnose.extension` has the
+    subclass that says more than how to read the logs.
+    """
+
+    name: ClassVar[str]
+
+    def parser(self) -> LineParser | None:
+        """A parser of its logs."""
+        return None
+
+
+def families() -> dict[str, LogFamily]:
+    """The installed families by name; a broken one is left out with a warning."""
+    found: dict[str, LogFamily] = {}
+    for entry in entries(GROUP):
+        try:
+            loaded = entry.load("diagnosis")
+            if not isinstance(loaded, LogFamily):
+                raise PluginError(f"diagnosis {entry.name}: {entry.value} is no LogFamily")
+            found[entry.name] = loaded
+        except PluginError as error:
+            warnings.warn(f"{error}; its logs are read without it", stacklevel=2)
+    return found
