@@ -86,6 +86,13 @@ def calibrate(case: Case, shares: Mapping[str, float]) -> Calibration:
         if term not in levels:
             raise ConfigError(f"--share {term}: the log has no such term above 0: {suggestion(term, sorted(levels))}")
     now = {term: _weight(case, term) for term in levels}
+    whole = sum(level * (now[term] or 0.0) for term, level in levels.items())
+    # A term that hardly counts, such as the category loss of one style, has no share to give.
+    levels = {
+        term: level
+        for term, level in levels.items()
+        if term in shares or term in DOCUMENT_TERMS or now[term] is None or level * (now[term] or 0.0) >= 1e-3 * whole
+    }
     reference = _reference(levels, now)
     kept = now[reference]
     if kept is None:

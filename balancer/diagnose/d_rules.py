@@ -10,8 +10,8 @@ import numpy as np
 
 from balancer.diagnose.finding import Case, Confidence, Finding, Value, rule
 from balancer.diagnose.saturation import ROWS, above_since, saturated, span
-from balancer.diagnose.trends import Curve, crossings, curve
-from balancer.diagnose.units import CHANCE
+from balancer.diagnose.trends import Curve, crossings, curve, trend
+from balancer.diagnose.units import CHANCE, PIXEL_TERMS
 from balancer.health import HEALTHY_D_ADV, SATURATED_BELOW
 
 # Remedies in the document's order: weaken D first, with the pair that it tries first before all.
@@ -108,9 +108,23 @@ def _collapse(case: Case) -> Iterator[Finding]:
     halved = level / 2 if case.units.d_loss_kind == "unknown" and not at_rest else level
     began = above_since(whole, 0.9 * CHANCE)
     lasting = began <= whole.end - 0.2 * (whole.end - whole.steps[0])
-    if halved >= 0.9 * CHANCE and lasting and not _tells_apart(case) and not any(_blow_up.judge(case)):
-        sure: Confidence = "medium" if case.units.d_basis != "assumed" else "low"
-        yield Finding("collapse", _at_chance(case, level), (began, whole.end), sure, 80, "", ("free_d", "lambda_one"))
+    if not (halved >= 0.9 * CHANCE and lasting) or _tells_apart(case) or any(_blow_up.judge(case)):
+        return
+    if _improves(case, began):
+        yield Finding("collapse", _at_chance(case, level), (began, whole.end), "low", 30, "improving")
+        return
+    sure: Confidence = "medium" if case.units.d_basis != "assumed" else "low"
+    yield Finding("collapse", _at_chance(case, level), (began, whole.end), sure, 80, "", ("free_d", "lambda_one"))
+
+
+def _improves(case: Case, began: float) -> bool:
+    """Whether G came nearer to its target since then: a D that cannot tell may be one that G has caught up with."""
+    for term in PIXEL_TERMS:
+        if term in case.history:
+            part = curve(case.history[term]).since(began)
+            if len(part) >= ROWS and trend(part).falls(by=0.03, rank=0.5):
+                return True
+    return False
 
 
 def _tail(of: Curve) -> float:

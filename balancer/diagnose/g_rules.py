@@ -10,11 +10,10 @@ import numpy as np
 from balancer.diagnose.finding import Case, Confidence, Finding, Value, rule
 from balancer.diagnose.saturation import ROWS, saturated, span
 from balancer.diagnose.trends import Curve, curve, trend
-from balancer.diagnose.units import CHANCE, g_terms
+from balancer.diagnose.units import CHANCE, PIXEL_TERMS, g_terms
 from balancer.health import STARVED_ABOVE
 
 # Terms that tie G to its target; the others are free to rise.
-PIXEL_TERMS: Final = frozenset({"l1", "l2", "rec", "mel", "pixel", "nll"})
 RECONSTRUCTION: Final = PIXEL_TERMS | {"const", "perceptual", "fm", "content"}
 
 

@@ -10,10 +10,9 @@ from typing import Final
 import numpy as np
 
 from balancer.diagnose.finding import Case, Confidence, Finding, Value, rule
-from balancer.diagnose.g_rules import PIXEL_TERMS
 from balancer.diagnose.saturation import ROWS, above_since, saturated, span
 from balancer.diagnose.trends import curve
-from balancer.diagnose.units import g_terms, least_adv
+from balancer.diagnose.units import PIXEL_TERMS, g_terms, least_adv
 from balancer.diagnose.work_out import below_least
 
 

@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 # How sure: told by the user or the run's config, by the log's format, measured in the figures, or assumed.
 Basis = Literal["told", "format", "measured", "assumed"]
 CHANCE: Final = math.log(2.0)
+# Terms of G's loss that compare pixels (or spectra) with the target.
+PIXEL_TERMS: Final = frozenset({"l1", "l2", "rec", "mel", "pixel", "nll"})
 # Names in a history that are no term of G's loss.
 NO_TERMS: Final = {"epoch", "g_loss", "lr", "real_label", "fake_label", "adv_effective"}
 

@@ -7,15 +7,14 @@ from collections.abc import Sequence
 import numpy as np
 
 from balancer.diagnose.finding import Case, Finding, Value
-from balancer.diagnose.g_rules import PIXEL_TERMS
 from balancer.diagnose.saturation import ROWS
 from balancer.diagnose.trends import curve
-from balancer.diagnose.units import g_terms
+from balancer.diagnose.units import PIXEL_TERMS, g_terms
 
 LOST = 1.5  # a pixel term that much above its best is no compromise any more
 OUT_OF_REACH = 15.0  # of G's adversarial loss: logits of −15, from where no answer of G changes D's mind
 # Findings that by themselves make a run no patient.
-MINOR = frozenset({"inconsistent_columns", "saturated", "oscillation"})
+MINOR = frozenset({"inconsistent_columns", "saturated", "oscillation", "collapse.improving"})
 
 
 def verdict(case: Case, findings: Sequence[Finding]) -> Finding:
@@ -49,7 +48,7 @@ def verdict(case: Case, findings: Sequence[Finding]) -> Finding:
         return _answer(
             "healthy" if "d_adv" in case.history else "trends", {}, "medium" if "d_adv" in case.history else "low"
         )
-    minor = {finding.rule for finding in findings} <= MINOR and "saturated.open" not in keys
+    minor = all({finding.rule, finding.words} & MINOR for finding in findings) and "saturated.open" not in keys
     return _answer("minor" if minor else "watch", {"count": len(findings)}, "medium")
 
 

@@ -211,7 +211,7 @@ def test_a_wasserstein_loss_is_judged_by_trends_alone() -> None:
     assert made.verdict.words == "verdict.trends"
 
 
-# What a stranger's healthy logs were once accused of.
+# What healthy logs of other codes were once accused of.
 
 
 def test_a_level_that_no_single_d_keeps_is_a_matter_of_units() -> None:
@@ -239,6 +239,14 @@ def test_a_d_that_tells_apart_is_not_at_chance_whatever_its_loss() -> None:
     assert "collapse" in words(
         judged(run_of(lambda t, random: {"d_loss": 0.7 + random.normal(0, 0.02), "d_acc": 0.52}))
     )
+
+
+def test_a_d_at_chance_beside_a_g_that_improves_is_perhaps_the_balance_one_hopes_for() -> None:
+    def caught_up(t: float, random: np.random.Generator) -> dict[str, float]:
+        return {"d_loss": 0.66 + random.normal(0, 0.02), "adv": 0.75, "l1": 0.1 - 0.06 * t + random.normal(0, 0.002)}
+
+    made = judged(run_of(caught_up), told=told_units(None, "mean", {}))
+    assert words(made) == ["collapse.improving"] and made.verdict.words == "verdict.minor"
 
 
 def test_numbers_that_are_none_for_a_while_are_no_divergence() -> None:
