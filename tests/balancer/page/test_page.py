@@ -88,14 +88,14 @@ def test_a_healthy_log_says_so() -> None:
 
 
 def test_a_remedy_is_explained_once(case: Diagnosis) -> None:
-    remedy = ToldRemedy("same", "Do this", "the document's words", "what was measured", ("do it",))
+    remedy = ToldRemedy("same", 7, "Do this", "the document's words", "what was measured", ("do it",))
     findings = [ToldFinding("r", f"title {n}", "text", "", "high", (remedy,), False) for n in range(3)]
     reader = check_self_contained(render([RunView("log", case.case.history, findings=findings)], ENGLISH))
     assert reader.text.count("Do this") == 3 and reader.text.count("the document's words") == 1
 
 
 def test_everything_from_outside_is_escaped() -> None:
-    remedy = ToldRemedy(NASTY, NASTY, NASTY, NASTY, (NASTY,))
+    remedy = ToldRemedy(NASTY, None, NASTY, NASTY, NASTY, (NASTY,))
     view = RunView(
         NASTY,
         history_of(**{"d_adv": 0.2, NASTY: 1.0, f"{NASTY}_share": 0.5, "lambda_" + NASTY: 1.0}),

@@ -15,8 +15,10 @@ from typing import Any
 import numpy as np
 import pytest
 
+sys.path.insert(0, str(Path(__file__).parent))
+from point_runs import DECAY, DYNAMIC, SCHEDULE, SKIP, ran, resumed
+
 from balancer import Balancer, KnobSpec, Plugin, PluginConfig, RunInfo, SignalSpec, StepContext, hookimpl
-from balancer.config import make_config, parse_set
 from balancer.errors import CompositionError, ConfigError, PluginError
 from balancer.hindsight.decision_log import read_decisions
 from balancer.hindsight.recorded import BLOCK, Recorded
@@ -24,19 +26,9 @@ from balancer.hindsight.replay_run import replay_run
 from balancer.hindsight.replay_text import CAVEAT, print_replay, replay_lines, write_csv
 from balancer.knobs import Decision
 from balancer.model import HeadSpec, ModelSpec
-from balancer.run import config_for_resume, train
 from balancer.signal_log import SIGNALS, read_signals
 from balancer.testing import recorded, replay, toy_trainer
 
-# 8 steps an epoch.
-BASE = ("train.batch_size=64", "train.lr=1e-2", "train.device=cpu", "train.checkpoint_every=10", "train.keep=9")
-DYNAMIC = (
-    "dynamic_lambda.warmup_steps=3", "dynamic_lambda.bands=[[0.66, 0.2], [0.69, 0.4]]",
-    "dynamic_lambda.hysteresis=0.002", "dynamic_lambda.half_life=1",
-)  # fmt: skip
-SCHEDULE = ("lambda_schedule.steps=[[0, 0.3], [1, 0.5], [2, 0.35], [3, 0.7], [4, 0.2]]",)
-SKIP = ("d_skip.every=2", "d_skip.accuracy_above=0.6")
-DECAY = ("train.lr_decay=0.8", "train.lr_floor=5e-3", "train.lr_d=2e-2")
 ALL = "d_lr_ratio,d_skip,dynamic_lambda,freeze_head,label_smoothing,lambda_schedule"
 COMPOSITIONS = {
     "": DECAY,
@@ -46,23 +38,6 @@ COMPOSITIONS = {
     "d_lr_ratio": DECAY,
     ALL: (*DYNAMIC, *SCHEDULE, *SKIP, *DECAY, "freeze_head.until=1", "train.g_updates=2", "train.micro_batches=2"),
 }
-
-
-def ran(out: Path, plugins: str, items: Sequence[str] = (), steps: int = 40) -> Path:
-    """A run of the points model."""
-    names = [name for name in plugins.split(",") if name]
-    made = make_config({}, parse_set([*BASE, *items, f"train.steps={steps}"]), plugins=names, model="points")
-    train(made, out=out, resume=None, quiet=True)
-    return out
-
-
-def resumed(folder: Path, plugins: str | None, items: Sequence[str], steps: int) -> Path:
-    """The run, gone on with other plugins and settings."""
-    overrides = parse_set([*items, f"train.steps={steps}"])
-    allowed = ["run.plugins", *(key for item in items if (key := item.partition("=")[0]).startswith("train."))]
-    made = config_for_resume(folder, None, overrides, None if plugins is None else plugins.split(","), allowed)
-    train(made, out=None, resume=folder, quiet=True)
-    return folder
 
 
 def assert_exact(folder: Path) -> None:

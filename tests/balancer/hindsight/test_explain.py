@@ -12,10 +12,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
+sys.path.insert(0, str(Path(__file__).parent))
 from balancer_plugins.dynamic_lambda import DynamicLambda
+from point_runs import DECAY, DYNAMIC, SCHEDULE, SKIP, ran, resumed
 
 from balancer import Balancer, Plugin, StepContext, hookimpl
-from balancer.config import make_config, parse_set
 from balancer.errors import BalancerError, CheckpointError, ConfigError, PluginError
 from balancer.hindsight.decision_log import read_decisions
 from balancer.hindsight.explain import MOST_DECISIONS, Explanation, explain, parse_steps
@@ -23,20 +25,10 @@ from balancer.hindsight.explain_step import StepState
 from balancer.hindsight.explain_text import explanation_lines
 from balancer.hindsight.segments import run_segments
 from balancer.knobs import Decision, Value
-from balancer.run import config_for_resume, train
 from balancer.signal_log import read_signals
 from balancer.telemetry import DECISIONS
 from balancer.testing import replay, toy_trainer
 
-# 8 steps an epoch.
-BASE = ("train.batch_size=64", "train.lr=1e-2", "train.device=cpu", "train.checkpoint_every=10", "train.keep=9")
-DYNAMIC = (
-    "dynamic_lambda.warmup_steps=3", "dynamic_lambda.bands=[[0.66, 0.2], [0.69, 0.4]]",
-    "dynamic_lambda.hysteresis=0.002", "dynamic_lambda.half_life=1",
-)  # fmt: skip
-SCHEDULE = ("lambda_schedule.steps=[[0, 0.3], [1, 0.5], [2, 0.35], [3, 0.7], [4, 0.2]]",)
-SKIP = ("d_skip.every=2", "d_skip.accuracy_above=0.6")
-DECAY = ("train.lr_decay=0.8", "train.lr_floor=5e-3", "train.lr_d=2e-2")
 COMPOSITIONS = {
     "": (),
     "dynamic_lambda,lambda_schedule": (*DYNAMIC, *SCHEDULE),
@@ -50,28 +42,6 @@ COMPOSITIONS = {
         *DYNAMIC, *SCHEDULE, *SKIP, *DECAY, "freeze_head.until=1", "train.g_updates=2", "train.micro_batches=2",
     ),
 }  # fmt: skip
-
-
-def ran(out: Path, plugins: str, items: Sequence[str] = (), steps: int = 40) -> Path:
-    """A run of the points model."""
-    names = [name for name in plugins.split(",") if name]
-    made = make_config({}, parse_set([*BASE, *items, f"train.steps={steps}"]), plugins=names, model="points")
-    train(made, out=out, resume=None, quiet=True)
-    return out
-
-
-def resumed(folder: Path, plugins: str | None, items: Sequence[str], steps: int) -> Path:
-    """The run, gone on with other plugins and settings."""
-    overrides = parse_set([*items, f"train.steps={steps}"])
-    names = None if plugins is None else plugins.split(",")
-    allowed = ["run.plugins", *(key for item in items if (key := item.partition("=")[0]).startswith("train."))]
-    train(
-        config_for_resume(folder, None, overrides, names, allowed),
-        out=None,
-        resume=folder,
-        quiet=True,
-    )
-    return folder
 
 
 def number(value: Value) -> float:

@@ -14,7 +14,7 @@ import pytest
 from balancer.signal_log import read_signals
 
 Cli = Callable[..., Any]
-CASE = Path(__file__).parents[2] / "docs" / "case.log"
+CASE = Path(__file__).parents[3] / "docs" / "case.log"
 
 
 @pytest.fixture(scope="module")
