@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from typing import Annotated, Any
 
 import typer
@@ -37,5 +38,13 @@ def plugin_names(plugins: str | None) -> list[str] | None:
 
 
 def print_json(value: Any) -> None:
-    """Print a value as JSON, in the language it is in."""
-    print(json.dumps(value, ensure_ascii=False, indent=1, default=str))
+    """Print a value as JSON, in the language it is in; figures that are no numbers, which JSON has not, are null."""
+    print(json.dumps(_finite(value), ensure_ascii=False, indent=1, default=str, allow_nan=False))
+
+
+def _finite(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _finite(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_finite(item) for item in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value

@@ -9,7 +9,7 @@ import numpy as np
 
 from balancer.diagnose.finding import Case, Confidence, Finding, NamedRule, Value, rule
 from balancer.diagnose.trends import curve, trend
-from balancer.diagnose.units import least_adv
+from balancer.diagnose.work_out import below_least
 
 ROWS: Final = 20
 # Printed as 0.0000 or nearly so.
@@ -61,9 +61,8 @@ def _columns(case: Case) -> Iterator[Finding]:
 def _adv_below(case: Case, span: tuple[float, float]) -> Iterator[Finding]:
     """With hard-label BCE, D's loss sets a bound below G's; D's update in between allows a little."""
     _, both = case.history.aligned(["d_loss", "adv"])
-    # The whole of d_loss, with the category loss and rounding, makes the bound too low rather than too high.
-    least = np.array([least_adv(case.units.d_scale * max(value, 0.0) + 5e-5) for value in both["d_loss"]])
-    off = both["adv"] < 0.8 * least - 0.1
+    # The whole of d_loss, with the category loss, makes the bound too low rather than too high.
+    off, least = below_least(case.units.d_scale * np.maximum(both["d_loss"], 0.0), both["adv"])
     if off.mean() > 0.5:
         evidence: dict[str, Value] = {
             "adv": float(np.median(both["adv"][off])),

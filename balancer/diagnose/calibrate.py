@@ -45,7 +45,6 @@ class Calibration:
     batch: int
     # Which terms' targets came from the document, not from the user.
     from_document: bool
-
     steps_per_epoch: int | None
     # Whether the terms are those of a model that `balancer train` knows.
     ours: bool

@@ -15,7 +15,7 @@ from balancer.diagnose.units import CHANCE, PIXEL_TERMS
 from balancer.health import HEALTHY_D_ADV, SATURATED_BELOW
 
 # Remedies in the document's order: weaken D first, with the pair that it tries first before all.
-WEAKEN_D: Final = ("combination", "d_lr_ratio", "d_skip", "label_smoothing")
+WEAKEN_D: Final = ("combination", "d_lr_ratio", "d_skip", "label_smoothing", "freeze_head")
 BLOWN_UP: Final = 5.0  # the fifth band of a later commit of the document's code: D had blown up there
 # Entropy of smoothed labels, as the mean of both halves: what D's loss cannot fall below; and the label of generated
 # images, of which a D at its best thinks just so much, which puts G's adversarial loss at -ln of it.

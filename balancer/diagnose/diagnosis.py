@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Final
 
 from balancer.diagnose.derived import derive
 from balancer.diagnose.extension import Extension, extensions
 from balancer.diagnose.finding import Case, Finding, NamedRule, NotJudged, Structure, judge
+from balancer.diagnose.remedies import IMPORTED
 from balancer.diagnose.rules import RULES
 from balancer.diagnose.units import Units
 from balancer.diagnose.verdict import verdict
@@ -17,8 +17,6 @@ from balancer.diagnose.work_out import worked_out
 from balancer.errors import ConfigError
 from balancer.reading.history import History
 from balancer.reading.source import Source
-
-IMPORTED: Final = "runs/imported"  # where the command that it names puts a foreign log's networks
 
 
 @dataclass(frozen=True)
@@ -30,7 +28,6 @@ class Diagnosis:
     remarks: Sequence[Finding]
     not_judged: Sequence[NotJudged]
     verdict: Finding
-    extension: Extension | None
 
 
 def diagnose(
@@ -66,7 +63,7 @@ def diagnose(
     found, left = judge([*RULES, *own], case)
     problems = [finding for finding in found if not finding.remark]
     remarks = [finding for finding in found if finding.remark]
-    return Diagnosis(case, problems, remarks, left, verdict(case, problems), extension)
+    return Diagnosis(case, problems, remarks, left, verdict(case, problems))
 
 
 def _structure(

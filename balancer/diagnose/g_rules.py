@@ -13,6 +13,7 @@ from balancer.diagnose.trends import Curve, curve, trend
 from balancer.diagnose.units import CHANCE, PIXEL_TERMS, g_terms
 from balancer.health import STARVED_ABOVE
 
+TRUST_LESS: Final = ("combination", "dynamic_lambda", "schedule")
 # Terms that tie G to its target; the others are free to rise.
 RECONSTRUCTION: Final = PIXEL_TERMS | {"const", "perceptual", "fm", "content"}
 
@@ -48,9 +49,9 @@ def _adv_share(case: Case) -> Iterator[Finding]:
     evidence: dict[str, Value] = {"first": over.first, "last": over.last, "peak": float(shares.values.max())}
     last = next((stretch for stretch in saturated(case) if stretch.lasting), None)
     if over.rises(by=0.2) and last is not None and over.last >= 0.1:
-        yield Finding("adv_share", evidence, span(shares), "medium", 70, "rises", ("combination", "dynamic_lambda"))
+        yield Finding("adv_share", evidence, span(shares), "medium", 70, "rises", TRUST_LESS)
     elif last is not None and over.last >= 0.2:
-        yield Finding("adv_share", evidence, span(shares), "medium", 60, "stands", ("combination", "dynamic_lambda"))
+        yield Finding("adv_share", evidence, span(shares), "medium", 60, "stands", TRUST_LESS)
     elif last is not None and over.last < 0.02:
         yield Finding("adv_share", evidence, span(shares), "medium", 45, "small", ("lambda_one",))
 

@@ -12,7 +12,7 @@ import numpy as np
 from balancer.diagnose.finding import Case, Confidence, Finding, Value, rule
 from balancer.diagnose.saturation import ROWS, above_since, saturated, span
 from balancer.diagnose.trends import curve
-from balancer.diagnose.units import PIXEL_TERMS, g_terms, least_adv
+from balancer.diagnose.units import PIXEL_TERMS, g_terms
 from balancer.diagnose.work_out import below_least
 
 
@@ -125,10 +125,13 @@ def _inconsistent_columns(case: Case) -> Iterator[Finding]:
     if case.source.kind == "run" or case.source.family or case.units.adversarial != "bce":
         return
     _, both = case.history.aligned(["d_adv", "adv"])
-    share = below_least(both["d_adv"], both["adv"])
-    if share > 0.5:
-        least = float(np.median([least_adv(max(value, 1e-4)) for value in both["d_adv"]]))
-        evidence: dict[str, Value] = {"adv": float(np.median(both["adv"])), "least": least, "share": share}
+    off, least = below_least(both["d_adv"], both["adv"])
+    if off.mean() > 0.5:
+        evidence: dict[str, Value] = {
+            "adv": float(np.median(both["adv"][off])),
+            "least": float(np.median(least[off])),
+            "share": float(off.mean()),
+        }
         yield Finding("inconsistent_columns", evidence, span(curve(case.history["adv"])), "medium", 82, "floor")
 
 

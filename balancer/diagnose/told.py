@@ -12,14 +12,16 @@ from balancer.diagnose.remedies import Remedy, chosen, commands
 from balancer.diagnose.since import Indicator, Since
 from balancer.diagnose.words import Words
 
-REMEDIES_SHOWN = 4
-
 
 @dataclass(frozen=True)
 class ToldRemedy:
-    """What could be done: in the document's words, what was measured of it, and the command that does it."""
+    """What could be done: in the document's words, what was measured of it, and the command that does it.
+
+    `number` is that of the source document's remedy (docs/source-document.md), None for what it does not name.
+    """
 
     name: str
+    number: int | None
     title: str
     document: str
     measured: str
@@ -51,10 +53,7 @@ def tell(finding: Finding, diagnosis: Diagnosis, words: Words) -> ToldFinding:
         words(f"{finding.words}.text", **figures),
         steps,
         words(f"ui.{finding.confidence}"),
-        tuple(
-            tell_remedy(remedy, diagnosis, words)
-            for remedy in chosen(finding.remedies, diagnosis.case)[:REMEDIES_SHOWN]
-        ),
+        tuple(tell_remedy(remedy, diagnosis, words) for remedy in chosen(finding.remedies, diagnosis.case)),
         finding.remark,
     )
 
@@ -64,6 +63,7 @@ def tell_remedy(remedy: Remedy, diagnosis: Diagnosis, words: Words) -> ToldRemed
     key = f"remedies.{remedy.name}"
     return ToldRemedy(
         remedy.name,
+        remedy.number,
         words(f"{key}.title"),
         words(f"{key}.document"),
         words(f"{key}.measured"),

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 
-from balancer.diagnose.finding import Case, Finding, Value
+from balancer.diagnose.finding import Case, Confidence, Finding, Value
 from balancer.diagnose.saturation import ROWS
 from balancer.diagnose.trends import curve
 from balancer.diagnose.units import PIXEL_TERMS, g_terms
@@ -35,48 +36,42 @@ def verdict(case: Case, findings: Sequence[Finding]) -> Finding:
     for key in ("blow_up", "divergence.grows"):
         if key in keys:
             return _answer("back", {"step": int((keys[key].steps or (0, 0))[0])}, "medium")
-    lost = _lost(case)
-    if lost is not None:
-        return _answer("doubtful", lost, "medium")
+    pixels = _pixels(case)
+    for one in pixels:
+        if one["last"] > LOST * one["best"]:
+            return _answer("doubtful", one, "medium")
     starved = keys.get("starved")
     if starved is not None and float(starved.evidence["median"]) > OUT_OF_REACH:
         return _answer("out_of_reach", {"adv": starved.evidence["median"]}, "medium")
     if {"saturated.lasting", "starved"} & keys.keys():
-        held = _held(case)
-        return _answer("rescue" if held is None else "rescue_held", held or {}, "medium" if held else "low")
+        if not pixels:
+            return _answer("rescue", {}, "low")
+        # What says that the structure holds.
+        return _answer("rescue_held", {"term": pixels[0]["term"], "above": pixels[0]["above"]}, "medium")
     if not findings:
-        return _answer(
-            "healthy" if "d_adv" in case.history else "trends", {}, "medium" if "d_adv" in case.history else "low"
-        )
+        return _answer("healthy", {}, "medium") if "d_adv" in case.history else _answer("trends", {}, "low")
     minor = all({finding.rule, finding.words} & MINOR for finding in findings) and "saturated.open" not in keys
     return _answer("minor" if minor else "watch", {"count": len(findings)}, "medium")
 
 
-def _answer(variant: str, evidence: dict[str, Value], confidence: str) -> Finding:
-    assert confidence in ("high", "medium", "low")
-    return Finding("verdict", evidence, None, confidence, 100, variant)  # type: ignore[arg-type]
+def _answer(variant: str, evidence: Mapping[str, Value], confidence: Confidence) -> Finding:
+    return Finding("verdict", evidence, None, confidence, 100, variant)
 
 
-def _lost(case: Case) -> dict[str, Value] | None:
-    """A term that compares pixels (or spectra) with the target and rose by half above its best."""
-    for term in g_terms(case.history):
-        if term in PIXEL_TERMS and case.history[term].count >= ROWS:
-            values = curve(case.history[term]).smooth().values
-            best, last = float(values.min()), float(np.median(values[-max(3, len(values) // 20) :]))
-            if best > 0 and last > LOST * best:
-                # Where it last was within a twentieth of its best.
-                near = int(np.flatnonzero(values <= 1.05 * best)[-1])
-                step = float(curve(case.history[term]).steps[near])
-                return {"term": term, "best": best, "last": last, "step": int(step)}
-    return None
+def _pixels(case: Case) -> list[dict[str, Any]]:
+    """Each term that compares pixels (or spectra) with the target, L1 first: its best, its last level, how far above.
 
-
-def _held(case: Case) -> dict[str, Value] | None:
-    """How far the steadiest reconstruction term is above its best: what says that the structure holds."""
-    for term in ("l1", *sorted(PIXEL_TERMS)):
-        if term in case.history and case.history[term].count >= ROWS:
-            values = curve(case.history[term]).smooth().values
-            best, last = float(values.min()), float(np.median(values[-max(3, len(values) // 20) :]))
-            if best > 0:
-                return {"term": term, "above": last / best - 1}
-    return None
+    `step` is where it last was within a twentieth of its best.
+    """
+    found = []
+    for term in sorted(PIXEL_TERMS, key=lambda term: (term != "l1", term)):
+        if term not in case.history or case.history[term].count < ROWS:
+            continue
+        part = curve(case.history[term]).smooth()
+        best, last = float(part.values.min()), float(np.median(part.values[-max(3, len(part) // 20) :]))
+        if best > 0:
+            near = int(np.flatnonzero(part.values <= 1.05 * best)[-1])
+            found.append(
+                {"term": term, "best": best, "last": last, "above": last / best - 1, "step": int(part.steps[near])}
+            )
+    return found

@@ -156,15 +156,15 @@ def _by_probabilities(history: History, units: Units) -> Literal["mean", "sum"] 
     return "sum" if ratio >= 0.85 else "mean" if 0.4 <= ratio <= 0.75 else None
 
 
-def below_least(d_adv: Floats, adv: Floats) -> float:
-    """The share of rows in which G's adversarial loss is clearly lower than hard-label BCE allows at this `d_adv`.
+def below_least(d_adv: Floats, adv: Floats) -> tuple[NDArray[np.bool_], Floats]:
+    """In which rows G's adversarial loss is clearly lower than hard-label BCE allows at this `d_adv`; what it allows.
 
     D is updated between the two figures, and both are rounded in print: only what lies far below counts.
     """
     shown = d_adv[d_adv > 0]
     digit = float(shown.min()) / 2 if len(shown) else 1e-3
     least = np.array([least_adv(value) for value in np.maximum(d_adv, digit)])
-    return float(np.mean(adv < 0.8 * least - 0.1)) if len(adv) else 0.0
+    return adv < 0.8 * least - 0.1, least
 
 
 def _below_least(history: History, units: Units) -> bool:
@@ -172,7 +172,8 @@ def _below_least(history: History, units: Units) -> bool:
     if units.adversarial != "bce" or "adv" not in history:
         return False
     _, rows = history.aligned([name for name in ("d_loss_real", "d_loss_fake", "d_loss", "adv") if name in history])
-    return below_least(units.d_adv(rows), rows["adv"]) > 0.5
+    off, _ = below_least(units.d_adv(rows), rows["adv"])
+    return bool(off.mean() > 0.5)
 
 
 def _check_levels(history: History, units: Units) -> Units:
