@@ -121,8 +121,9 @@ def _adv(before: Curve, after: Curve) -> Outcome:
     then, now = trend(before), trend(after)
     if now.rises(by=0.05) and not then.rises(by=0.05):
         return "worse"
+    higher = float(np.median(after.values)) > 1.25 * float(np.median(before.values))
     if now.rises(by=0.05):
-        return "unchanged"
+        return "worse" if higher and _differ(before, after) else "unchanged"
     lower = float(np.median(after.values)) < float(np.median(before.values))
     if then.rises(by=0.05) or (lower and _differ(before, after) and not then.falls(by=0.02)):
         return "improved"

@@ -131,14 +131,14 @@ def not_judged_lines(diagnosis: Diagnosis, words: Words) -> list[str]:
 
 
 def onward_lines(diagnosis: Diagnosis, told: Sequence[ToldFinding], words: Words) -> list[str]:
-    """How to apply remedies where the log is not of a run of ours."""
-    if diagnosis.case.source.kind == "run" and diagnosis.case.source.config is not None:
-        return []
+    """What to know of the remedies: how to begin where the log is not of a run of ours, what the measurements are."""
     if not any(finding.remedies for finding in told):
         return []
+    lines = [words("ui.measured_note")]
     if diagnosis.case.adopt is not None:
-        return [words("ui.adopt", command=diagnosis.case.adopt)]
-    return [words("ui.script")]
+        return [words("ui.adopt", command=diagnosis.case.adopt), *lines]
+    ours = diagnosis.case.source.kind == "run" and diagnosis.case.source.config is not None
+    return lines if ours else [words("ui.script"), *lines]
 
 
 def keys(diagnosis: Diagnosis) -> set[str]:

@@ -123,8 +123,10 @@ def _spec(diagnosis: Diagnosis) -> ModelSpec:
 
 def _remarks(steps: NDArray[np.int64], turned: Collection[str]) -> Iterator[str]:
     if {"lr_d", "lr_g"} & {*turned}:
-        yield "the log does not say the learning rates that plugins turn: they are given as multiples of G's"
+        yield "learning rates are given as multiples of G's, whatever the log says of them"
     if len(steps) > 1 and (apart := float(np.median(np.diff(steps)))) > 1:
+        if "d_update" in turned:
+            yield "d_update: a period counts steps, of which too few are in the log to show whose turn it was"
         yield (
             f"the log holds one step in {apart:.0f}: a law saw no others, and what counts measurements (a warm-up, a "
             "half-life) counts rows"

@@ -87,7 +87,7 @@ def write_csv(replay: Replay, path: Path) -> None:
 
 def _comparison(one: Comparison, replay: Replay) -> Iterator[str]:
     yield one.knob
-    yield f"  recorded:         {_course(one.recorded) if one.recorded is not None else 'the run had no such knob'}"
+    yield f"  recorded:         {_course(one.recorded) if one.recorded is not None else 'not recorded'}"
     yield f"  would have been:  {_course(one.replayed)}"
     if one.replayed is not None and one.replayed.changes:
         yield f"  over the steps:   {sparkline(_thinned(replay.numbers(one.knob)))}"

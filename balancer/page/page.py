@@ -79,7 +79,7 @@ def view_of(
         verdict_text=verdict.text,
         tone=TONES.get(diagnosis.verdict.variant, "unknown"),
         findings=[*told, *(tell(remark, diagnosis, words) for remark in diagnosis.remarks)],
-        closing=onward_lines(diagnosis, told, words),
+        onward=onward_lines(diagnosis, told, words),
         passages=passages,
         not_judged=not_judged_lines(diagnosis, words),
         marks=marks,
@@ -134,7 +134,8 @@ def summary(views: Sequence[RunView], words: Words) -> list[tuple[str, list[str]
         history = view.history
         epochs = ""
         if "epoch" in history:
-            epochs = number(float(history["epoch"].high.max()) + 1)
+            first, last = float(history["epoch"].low.min()), float(history["epoch"].high.max())
+            epochs = number(last - first + 1)
         elif view.steps_per_epoch:
             epochs = number((history.last_step + 1 - history.first_step) / view.steps_per_epoch)
         plugins = ", ".join(run.get("plugins", [])) or words("page.baseline")

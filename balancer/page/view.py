@@ -84,7 +84,7 @@ class RunView:
     """One run or log. Only its name and its history must be there; every text is in the page's language.
 
     `source` are lines on what was read; `verdict` and `verdict_text` answer whether it is worth training on, and
-    `tone` says how well: "good", "fair", "bad" or "unknown". `closing` are lines after the findings. `marks` are
+    `tone` says how well: "good", "fair", "bad" or "unknown". `onward` are lines before the findings. `marks` are
     further steps to be marked in the charts, with a text each.
     """
 
@@ -96,7 +96,7 @@ class RunView:
     verdict_text: str = ""
     tone: str = "unknown"
     findings: Sequence[ToldFinding] = ()
-    closing: Sequence[str] = ()
+    onward: Sequence[str] = ()
     passages: Sequence[Passage] = ()
     not_judged: Sequence[str] = ()
     marks: Sequence[tuple[float, str]] = ()
