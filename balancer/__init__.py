@@ -7,14 +7,14 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from balancer.engine import Balancer
-    from balancer.hookspecs import RunInfo, StepContext, hookimpl
-    from balancer.host import CompositionView
-    from balancer.knobs import Decision, KnobSpec
-    from balancer.model import DOutput, GanModel, GOutput, HeadSpec, ModelFamily, ModelSpec
-    from balancer.plugin import Alternative, Plugin, PluginConfig
-    from balancer.settings import Settings
-    from balancer.signals import MovingAverage, SignalSpec
+    from balancer.contract.host import CompositionView
+    from balancer.contract.knobs import Decision, KnobSpec
+    from balancer.contract.model import DOutput, GanModel, GOutput, HeadSpec, ModelFamily, ModelSpec
+    from balancer.contract.moments import RunInfo, StepContext, hookimpl
+    from balancer.contract.plugin import Alternative, Plugin, PluginConfig
+    from balancer.contract.settings import Settings
+    from balancer.contract.signals import MovingAverage, SignalSpec
+    from balancer.engine.balancer import Balancer
 
 __all__ = [
     "Alternative",
@@ -39,25 +39,25 @@ __all__ = [
 ]
 
 _HOME = {
-    "Alternative": "plugin",
-    "Balancer": "engine",
-    "CompositionView": "host",
-    "DOutput": "model",
-    "Decision": "knobs",
-    "GOutput": "model",
-    "GanModel": "model",
-    "HeadSpec": "model",
-    "KnobSpec": "knobs",
-    "ModelFamily": "model",
-    "ModelSpec": "model",
-    "MovingAverage": "signals",
-    "Plugin": "plugin",
-    "PluginConfig": "plugin",
-    "RunInfo": "hookspecs",
-    "Settings": "settings",
-    "SignalSpec": "signals",
-    "StepContext": "hookspecs",
-    "hookimpl": "hookspecs",
+    "Alternative": "contract.plugin",
+    "Balancer": "engine.balancer",
+    "CompositionView": "contract.host",
+    "DOutput": "contract.model",
+    "Decision": "contract.knobs",
+    "GOutput": "contract.model",
+    "GanModel": "contract.model",
+    "HeadSpec": "contract.model",
+    "KnobSpec": "contract.knobs",
+    "ModelFamily": "contract.model",
+    "ModelSpec": "contract.model",
+    "MovingAverage": "contract.signals",
+    "Plugin": "contract.plugin",
+    "PluginConfig": "contract.plugin",
+    "RunInfo": "contract.moments",
+    "Settings": "contract.settings",
+    "SignalSpec": "contract.signals",
+    "StepContext": "contract.moments",
+    "hookimpl": "contract.moments",
 }
 
 

@@ -1,5 +1,5 @@
 """`python -m balancer`, which torchrun needs."""
 
-from balancer.cli import main
+from balancer.cli.main import main
 
 main()

@@ -6,14 +6,14 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from balancer.compose import compose
+from balancer.contract.compose import compose
+from balancer.contract.host import model_host
+from balancer.contract.plugin import Plugin
 from balancer.hindsight.replay import PluginList, Replay, recorded, replay
-from balancer.host import model_host
-from balancer.plugin import Plugin
-from balancer.points import PointsFamily, PointsSettings
+from balancer.train.points import PointsFamily, PointsSettings
 
 if TYPE_CHECKING:
-    from balancer.loop import Trainer
+    from balancer.train.loop import Trainer
 
 # The toy GAN itself stands in points.py, where an entry point finds it as `--model points`.
 __all__ = ["PointsFamily", "PointsSettings", "Replay", "check_plugin", "recorded", "replay", "toy_trainer"]
@@ -28,8 +28,8 @@ def toy_trainer(
     """A trainer of the points model on the CPU, with these plugins; `train` are settings of `train.*`."""
     import torch
 
-    from balancer.config import TrainSettings
-    from balancer.loop import Trainer, make_accelerator
+    from balancer.record.config import TrainSettings
+    from balancer.train.loop import Trainer, make_accelerator
 
     values = settings or {}
     model = PointsSettings(**values.get("model", {}))
@@ -53,7 +53,7 @@ def check_plugin(plugin: str | type[Plugin], settings: Mapping[str, Any] | None 
 
     import torch
 
-    from balancer import checkpoint
+    from balancer.record import checkpoint
 
     name = plugin if isinstance(plugin, str) else plugin.name
     values = {name: dict(settings or {})}

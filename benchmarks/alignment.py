@@ -19,12 +19,12 @@ from typing import Any
 import numpy as np
 import torch
 
-from balancer.config import make_config
-from balancer.run import train
-from zi2zi_model.evaluation import MEANING, judge
-from zi2zi_model.font_data import EMBEDDED_SOURCE, EMBEDDED_TARGETS, open_typeface
-from zi2zi_model.glyphs import EM_BOX, Pixels, draw_glyph, reframe
-from zi2zi_model.inference import load_run
+from balancer.record.config import make_config
+from balancer.train.run import train
+from zi2zi_model.data.font_data import EMBEDDED_SOURCE, EMBEDDED_TARGETS, open_typeface
+from zi2zi_model.data.glyphs import EM_BOX, Pixels, draw_glyph, reframe
+from zi2zi_model.drawing.inference import load_run
+from zi2zi_model.judging.evaluation import MEANING, judge
 
 ENLARGED = 2
 SETTINGS: dict[str, dict[str, Any]] = {

@@ -14,9 +14,9 @@ from pathlib import Path
 
 import torch
 
-from balancer import checkpoint
-from balancer.config import make_config
-from balancer.loop import Trainer, make_accelerator
+from balancer.record import checkpoint
+from balancer.record.config import make_config
+from balancer.train.loop import Trainer, make_accelerator
 
 
 def main() -> None:

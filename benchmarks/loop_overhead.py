@@ -21,10 +21,10 @@ import numpy as np
 import torch
 from torch.nn import functional as F
 
-from balancer.config import make_config
-from balancer.loop import Trainer, make_accelerator
-from zi2zi_model.losses import category_loss
-from zi2zi_model.model import Zi2zi
+from balancer.record.config import make_config
+from balancer.train.loop import Trainer, make_accelerator
+from zi2zi_model.network.losses import category_loss
+from zi2zi_model.network.model import Zi2zi
 
 PLUGINS = ("d_lr_ratio", "d_skip", "dynamic_lambda", "freeze_head", "label_smoothing", "lambda_schedule")
 SAME_WORK = {"d_skip": {"every": 1}, "freeze_head": {"until": 0}}

@@ -14,7 +14,7 @@ from pathlib import Path
 from fontTools.subset import Options, Subsetter
 from fontTools.ttLib import TTFont
 
-from zi2zi_model.charsets import load_charset
+from zi2zi_model.data.charsets import load_charset
 
 APACHE = ("Licensed under the Apache License, Version 2.0", "https://www.apache.org/licenses/LICENSE-2.0")
 

@@ -48,7 +48,7 @@ def write_events(folder: Path, steps: int) -> None:
     """An event file with a record for each tag and step."""
     from tensorboard.compat.proto.summary_pb2 import Summary
 
-    from balancer.events import EventFile
+    from balancer.record.tensorboard import EventFile
 
     draw = random.Random(0)
     file = EventFile(folder)

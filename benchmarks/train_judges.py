@@ -27,10 +27,10 @@ from safetensors.torch import save
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from balancer.files import write_atomically
-from zi2zi_model.charsets import choose, load_charset
-from zi2zi_model.glyphs import Font, Pixels, centre_in_frame, draw_glyph
-from zi2zi_model.judges import NETWORKS, RECORD, SIZE, WEIGHTS, to_judge
+from balancer.record.files import write_atomically
+from zi2zi_model.data.charsets import choose, load_charset
+from zi2zi_model.data.glyphs import Font, Pixels, centre_in_frame, draw_glyph
+from zi2zi_model.judging.judges import NETWORKS, RECORD, SIZE, WEIGHTS, to_judge
 
 FONTS = Path("/usr/share/fonts")
 

@@ -9,7 +9,7 @@ from typing import NamedTuple
 import pytest
 import torch
 
-from balancer.cli import main
+from balancer.cli.main import main
 
 torch.set_num_threads(1)
 

@@ -13,8 +13,8 @@ import typer
 from balancer.errors import ConfigError
 
 if TYPE_CHECKING:
-    from zi2zi_model.data import GlyphData
-    from zi2zi_model.inference import TrainedRun
+    from zi2zi_model.data.pairs import GlyphData
+    from zi2zi_model.drawing.inference import TrainedRun
 
 app = typer.Typer(no_args_is_help=True, help="Commands of the model zi2zi.")
 data_app = typer.Typer(no_args_is_help=True, help="Build and inspect data sets.")
@@ -65,9 +65,9 @@ def build_data(
     as_json: JsonOption = False,
 ) -> None:
     """Make a data-set folder from fonts and glyph pictures, or from pairs of zi2zi; train on it with model.data."""
-    from zi2zi_model import dataset
-    from zi2zi_model.font_data import from_fonts
-    from zi2zi_model.pair_data import from_packages, from_pairs
+    from zi2zi_model.data import dataset
+    from zi2zi_model.data.font_data import from_fonts
+    from zi2zi_model.data.pair_data import from_packages, from_pairs
 
     kinds = {"--source and --targets": source is not None or bool(targets), "--pairs": pairs is not None}
     kinds["--obj"] = bool(obj)
@@ -109,8 +109,9 @@ def show_data(
     as_json: JsonOption = False,
 ) -> None:
     """Verify a data set; say what is in it and what is missing; draw a contact sheet."""
-    from zi2zi_model import data_report, dataset
-    from zi2zi_model.drawing import png, write
+    from zi2zi_model.data import dataset
+    from zi2zi_model.data import report as data_report
+    from zi2zi_model.drawing.files import png, write
 
     data = dataset.load(folder)
     figures = data_report.report(data)
@@ -140,8 +141,8 @@ def import_port(
     ] = None,
 ) -> None:
     """Make a run of a port's checkpoint, to go on with: its networks are read off the files, which run no code."""
-    from balancer.config import parse_set
-    from zi2zi_model.importing import import_run
+    from balancer.record.config import parse_set
+    from zi2zi_model.network.importing import import_run
 
     names = None if plugins is None else [name.strip() for name in plugins.split(",") if name.strip()]
     done, remarks = import_run(
@@ -187,8 +188,8 @@ def infer(
     as_json: JsonOption = False,
 ) -> None:
     """Draw characters with a trained run: a picture for each, named by it."""
-    from zi2zi_model.drawing import characters_asked, draw_between, draw_files
-    from zi2zi_model.inference import Source, load_run
+    from zi2zi_model.drawing.files import characters_asked, draw_between, draw_files
+    from zi2zi_model.drawing.inference import Source, load_run
 
     characters = characters_asked(text, charset)
     if frame and size is not None:
@@ -256,9 +257,9 @@ def make_font_file(
     """Draw characters, trace them into a TrueType font, and check it (needs the extra `export`)."""
     import numpy as np
 
-    from zi2zi_model.drawing import characters_asked, png, write
-    from zi2zi_model.export import make_font
-    from zi2zi_model.inference import Source, load_run
+    from zi2zi_model.drawing.export import make_font
+    from zi2zi_model.drawing.files import characters_asked, png, write
+    from zi2zi_model.drawing.inference import Source, load_run
 
     characters = characters_asked(text, charset)
     run = load_run(folder, device)
@@ -302,9 +303,9 @@ def evaluate_run(
     """Measure a run on held-out characters, and draw them, the worst first."""
     import numpy as np
 
-    from zi2zi_model.drawing import png, write
-    from zi2zi_model.evaluation import evaluate, lines
-    from zi2zi_model.inference import load_run
+    from zi2zi_model.drawing.files import png, write
+    from zi2zi_model.drawing.inference import load_run
+    from zi2zi_model.judging.evaluation import evaluate, lines
 
     run = load_run(folder, device)
     result, sheet = evaluate(run, None if style is None else run.row(style))
@@ -326,7 +327,7 @@ def compare_runs(
     as_json: JsonOption = False,
 ) -> None:
     """Draw the held-out characters with both runs, measure both alike, and say which came closer."""
-    from zi2zi_model.compare import compare, table
+    from zi2zi_model.judging.compare import compare, table
 
     picture, result = compare(first, second)
     try:

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from balancer.model import HeadSpec, ModelFamily, ModelSpec
+from balancer.contract.model import HeadSpec, ModelFamily, ModelSpec
 from zi2zi_model.settings import Zi2ziSettings
 
 if TYPE_CHECKING:
-    from zi2zi_model.model import Zi2zi
+    from zi2zi_model.network.model import Zi2zi
 
 # Ports train with batches of 16 at lr 1e-3, × 0.99 an epoch down to 2e-4 (max32002/zi2zi-pytorch).
 _PORTS = {"batch_size": 16, "lr": 1e-3, "lr_decay": 0.99, "lr_floor": 2e-4}
@@ -34,6 +34,6 @@ class Zi2ziFamily(ModelFamily):
         return _TINY if settings.preset == "tiny" else _PORTS
 
     def build(self, settings: Zi2ziSettings) -> Zi2zi:
-        from zi2zi_model.model import Zi2zi
+        from zi2zi_model.network.model import Zi2zi
 
         return Zi2zi(settings, self.spec(settings))

@@ -10,9 +10,9 @@ from typing import Annotated, Any, Final, Literal, Self
 
 from pydantic import AfterValidator, BeforeValidator, Field, field_validator, model_validator
 
-from balancer.adversarial import AdversarialName
-from balancer.settings import Settings
-from zi2zi_model.charsets import CHARSETS
+from balancer.contract.adversarial import AdversarialName
+from balancer.contract.settings import Settings
+from zi2zi_model.data.charsets import CHARSETS
 
 # The class defaults below are those of `tiny`. `zi2zi` is max32002/zi2zi-pytorch (December 2025, the code of the
 # source document), `classic` EuphoriaYan/zi2zi-pytorch at 256 px.

@@ -8,15 +8,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
+from balancer.contract.knobs import Decision
 from balancer.errors import ConfigError
-from balancer.hindsight.decision_log import read_decisions
 from balancer.hindsight.explain_step import StepState, explain_step
 from balancer.hindsight.moments import acts_from
-from balancer.hindsight.segments import Segment, run_segments
 from balancer.hindsight.standing import Standing
-from balancer.knobs import Decision
-from balancer.run import CONFIG
-from balancer.telemetry import DECISIONS
+from balancer.record.decisions import read_decisions
+from balancer.record.recorder import DECISIONS
+from balancer.record.segments import Segment, run_segments
+from balancer.train.run import CONFIG
 
 # Further decisions of a range are counted only.
 MOST_DECISIONS: Final = 10_000

@@ -6,14 +6,14 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final, Literal
 
-from balancer.config import RunConfig
+from balancer.contract.host import known_knob
+from balancer.contract.knobs import Decision, KnobSpec, Op, Value, merge
+from balancer.contract.plugin import Alternative
 from balancer.errors import BalancerError, PluginError
 from balancer.hindsight.meeting import meeting, said
 from balancer.hindsight.moments import last_moment
 from balancer.hindsight.standing import Standing
-from balancer.host import known_knob
-from balancer.knobs import Decision, KnobSpec, Op, Value, merge
-from balancer.plugin import Alternative
+from balancer.record.config import RunConfig
 
 
 @dataclass(frozen=True)

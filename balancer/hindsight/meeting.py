@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from balancer.knobs import KnobSpec, Op, Value
+from balancer.contract.knobs import KnobSpec, Op, Value
 
 Rows = Sequence[tuple[str, Op, Value]]
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Final
 
-from balancer.hookspecs import HOOK_NAMES
-from balancer.knobs import Decision
+from balancer.contract.knobs import Decision
+from balancer.contract.moments import HOOK_NAMES
 
 # A knob is read once in a step, right after one of the moments. A decision acts in its own step where it is taken
 # no later than in this one; a later decision acts from the next step on.

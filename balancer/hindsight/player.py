@@ -6,13 +6,13 @@ import math
 from collections.abc import Callable, Collection, Mapping
 from typing import Final
 
-from balancer.compose import Composition
-from balancer.engine import Balancer
+from balancer.contract.compose import Composition
+from balancer.contract.knobs import Decision
+from balancer.contract.moments import hook_options
+from balancer.engine.balancer import Balancer
 from balancer.errors import CompositionError, ConfigError
 from balancer.hindsight.moments import last_moment
 from balancer.hindsight.trajectories import Replay
-from balancer.hookspecs import hook_options
-from balancer.knobs import Decision
 
 # What a learning rate is in an epoch before any plugin turns it, by knob.
 Rates = Callable[[int], Mapping[str, float]]

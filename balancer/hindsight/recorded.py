@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
+from balancer.contract.knobs import STANDARD_KNOBS
+from balancer.contract.signals import STANDARD_SIGNALS, Phase
 from balancer.errors import ConfigError
-from balancer.knobs import STANDARD_KNOBS
-from balancer.signal_log import COLUMNS
-from balancer.signals import STANDARD_SIGNALS, Phase
+from balancer.record.signals import COLUMNS
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

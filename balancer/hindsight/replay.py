@@ -7,17 +7,17 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, S
 from dataclasses import replace
 from typing import Any
 
-from balancer.compose import Composition, compose, plugin_config
+from balancer.contract.compose import Composition, compose, plugin_config
+from balancer.contract.host import Host, model_host
+from balancer.contract.knobs import Decision
+from balancer.contract.model import HeadSpec, ModelSpec
+from balancer.contract.plugin import Plugin
+from balancer.contract.registry import load_plugin
+from balancer.contract.signals import Phase, SignalSpec
 from balancer.errors import CompositionError
 from balancer.hindsight.player import Player
 from balancer.hindsight.recorded import Recorded, recorded
 from balancer.hindsight.trajectories import Replay
-from balancer.host import Host, model_host
-from balancer.knobs import Decision
-from balancer.model import HeadSpec, ModelSpec
-from balancer.plugin import Plugin
-from balancer.registry import load_plugin
-from balancer.signals import Phase, SignalSpec
 
 __all__ = ["Replay", "recorded", "replay"]
 

@@ -10,17 +10,17 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from balancer.contract.knobs import Decision
+from balancer.contract.model import HeadSpec, ModelSpec
 from balancer.errors import ConfigError
 from balancer.hindsight.comparison import compare
 from balancer.hindsight.replay import PluginList, replay
 from balancer.hindsight.replay_run import RunReplay
-from balancer.knobs import Decision
-from balancer.model import HeadSpec, ModelSpec
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from balancer.diagnose.diagnosis import Diagnosis
+    from balancer.diagnosis.judging import Diagnosis
     from balancer.reading.source import Row
 
 

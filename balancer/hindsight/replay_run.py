@@ -9,19 +9,19 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-from balancer.compose import Composition, compose
-from balancer.config import RESERVED, TrainSettings
+from balancer.contract.compose import Composition, compose
+from balancer.contract.host import Host, model_host
+from balancer.contract.knobs import Decision
+from balancer.contract.model import ModelSpec
 from balancer.errors import ConfigError, suggestion
 from balancer.hindsight.comparison import Comparison, compare
 from balancer.hindsight.player import Player, Rates
 from balancer.hindsight.recorded import Recorded
 from balancer.hindsight.replay import PluginList, brought, refuse_missing, with_signals
-from balancer.hindsight.segments import Segment, run_segments
 from balancer.hindsight.trajectories import Replay
-from balancer.host import Host, model_host
-from balancer.knobs import Decision
-from balancer.model import ModelSpec
-from balancer.run import CONFIG
+from balancer.record.config import RESERVED, TrainSettings
+from balancer.record.segments import Segment, run_segments
+from balancer.train.run import CONFIG
 
 # What `train.*` says about a knob; the rest of it went into the signals.
 BASES: Final = ("lambda_adv", "lr", "lr_d", "lr_decay", "lr_floor")

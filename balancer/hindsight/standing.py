@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Final
 
-from balancer.config import RunConfig
+from balancer.contract.knobs import Decision, Op
+from balancer.contract.moments import HOOK_NAMES
 from balancer.hindsight.moments import last_moment
-from balancer.hindsight.segments import Segment
-from balancer.hookspecs import HOOK_NAMES
-from balancer.knobs import Decision, Op
+from balancer.record.config import RunConfig
+from balancer.record.segments import Segment
 
 
 class Standing:

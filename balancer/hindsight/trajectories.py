@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Final, Literal, overload
 
 import numpy as np
 
-from balancer.knobs import Decision, KnobSpec, Value
+from balancer.contract.knobs import Decision, KnobSpec, Value
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

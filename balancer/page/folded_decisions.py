@@ -11,14 +11,14 @@ from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
+from balancer.contract.knobs import Decision
 from balancer.errors import ConfigError
-from balancer.hindsight.decision_log import parse_decision
-from balancer.knobs import Decision
 from balancer.page.view import Contribution, Decisions
 from balancer.reading.history import History
+from balancer.record.decisions import parse_decision
 
 if TYPE_CHECKING:
-    from balancer.hindsight.segments import Segment
+    from balancer.record.segments import Segment
 
 SHOWN: Final = 20  # decisions in the table, of one run
 STRETCHES: Final = 300

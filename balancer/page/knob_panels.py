@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
-from balancer.knobs import STANDARD_KNOBS
+from balancer.contract.knobs import STANDARD_KNOBS
 from balancer.page.charts import Chart, Line, Points, step_path, thinned, ticks
 from balancer.page.panels import SMALL, Panels, is_knob
 from balancer.page.scales import axis_for, number

@@ -12,8 +12,13 @@ from typing import TYPE_CHECKING, Any, Final
 import jinja2
 from markupsafe import Markup
 
-from balancer.config import flat
-from balancer.diagnose.told import (
+from balancer.page.knob_panels import constants, knob_charts, shown
+from balancer.page.panels import Panels
+from balancer.page.scales import number
+from balancer.page.share_panels import share_charts
+from balancer.page.view import Passage, RunView
+from balancer.record.config import flat
+from balancer.show.told import (
     calibration_lines,
     not_judged_lines,
     onward_lines,
@@ -24,17 +29,12 @@ from balancer.diagnose.told import (
     tell,
     tell_remedy,
 )
-from balancer.diagnose.words import Words
-from balancer.page.knob_panels import constants, knob_charts, shown
-from balancer.page.panels import Panels
-from balancer.page.scales import number
-from balancer.page.share_panels import share_charts
-from balancer.page.view import Passage, RunView
+from balancer.show.words import Words
 
 if TYPE_CHECKING:
-    from balancer.diagnose.calibrate import Calibration
-    from balancer.diagnose.diagnosis import Diagnosis
-    from balancer.diagnose.since import Since
+    from balancer.diagnosis.calibrate import Calibration
+    from balancer.diagnosis.judging import Diagnosis
+    from balancer.diagnosis.since import Since
 
 RESTARTS: Final = 5  # marked in the charts at most
 TONES: Final = {

@@ -8,9 +8,7 @@ from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
-from balancer.diagnose.words import Words
-from balancer.health import HEALTHY_D_ADV
-from balancer.knobs import STANDARD_KNOBS
+from balancer.contract.knobs import STANDARD_KNOBS
 from balancer.page.charts import (
     POINTS,
     SIZE,
@@ -30,6 +28,8 @@ from balancer.page.charts import (
 )
 from balancer.page.scales import Axis, axis_for, number
 from balancer.page.view import RunView
+from balancer.show.words import Words
+from balancer.train.health import HEALTHY_D_ADV
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

@@ -10,19 +10,19 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from balancer.config import differences
-from balancer.diagnose.words import Words
 from balancer.errors import ConfigError
-from balancer.hindsight.segments import Segment, run_segments
 from balancer.page.folded_decisions import folded_decisions
 from balancer.page.page import render, view_of
 from balancer.page.sheets import page_sheets
 from balancer.page.view import Change, RunView
 from balancer.reading.history import History
-from balancer.telemetry import DECISIONS, SHEETS
+from balancer.record.config import differences
+from balancer.record.recorder import DECISIONS, SHEETS
+from balancer.record.segments import Segment, run_segments
+from balancer.show.words import Words
 
 if TYPE_CHECKING:
-    from balancer.diagnose.diagnosis import Diagnosis
+    from balancer.diagnosis.judging import Diagnosis
 
 
 def report_page(found: Sequence[Diagnosis], words: Words) -> str:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
-from balancer.diagnose.units import g_terms
+from balancer.diagnosis.units import g_terms
 from balancer.page.charts import POINTS, WINDOW, Chart, Line, Tick, area_path, smoothed, ticks
 from balancer.page.panels import Panels
 from balancer.page.scales import Axis

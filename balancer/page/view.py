@@ -6,14 +6,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from balancer.diagnose.told import ToldFinding, ToldRemedy
 from balancer.reading.history import History
+from balancer.show.told import ToldFinding, ToldRemedy
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from balancer.knobs import Decision
+    from balancer.contract.knobs import Decision
 
 
 @dataclass(frozen=True)

@@ -7,9 +7,9 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from typing import ClassVar, Final
 
+from balancer.contract.registry import entries
 from balancer.errors import PluginError
 from balancer.reading.source import Fact
-from balancer.registry import entries
 
 GROUP: Final = "balancer.diagnosis"
 
@@ -35,7 +35,7 @@ class LineParser(ABC):
 class LogFamily:
     """A family of training codes; entry points of `balancer.diagnosis` name an instance.
 
-    `name` is that of the entry point, and of the model where there is one. `balancer.diagnose.extension` has the
+    `name` is that of the entry point, and of the model where there is one. `balancer.diagnosis.extension` has the
     subclass that says more than how to read the logs.
     """
 

@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
+from balancer.contract.signals import STANDARD_SIGNALS
 from balancer.errors import ConfigError, DataError, suggestion
 from balancer.reading.source import Progress, Row, Source
 from balancer.reading.step_axis import EpochLength
-from balancer.signal_log import COLUMNS
-from balancer.signals import STANDARD_SIGNALS
+from balancer.record.signals import COLUMNS
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

@@ -11,8 +11,8 @@ from typing import Any
 
 import pytest
 
-from balancer.diagnose.rules import RULES
-from zi2zi_model.diagnosis import EXTENSION
+from balancer.diagnosis.rules import RULES
+from zi2zi_model.diagnosis.extension import EXTENSION
 
 Cli = Callable[..., Any]
 ROOT = Path(__file__).parents[2]

@@ -15,9 +15,9 @@ import torch
 import typer
 
 from balancer import Balancer
-from balancer.cli import app
-from zi2zi_model.charsets import CHARSETS
-from zi2zi_model.font_data import EMBEDDED_SOURCE, EMBEDDED_TARGETS
+from balancer.cli.main import app
+from zi2zi_model.data.charsets import CHARSETS
+from zi2zi_model.data.font_data import EMBEDDED_SOURCE, EMBEDDED_TARGETS
 
 Cli = Callable[..., Any]
 

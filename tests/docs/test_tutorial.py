@@ -12,9 +12,7 @@ from typing import Any
 
 import pytest
 import torch
-
-sys.path.insert(0, str(Path(__file__).parents[1] / "zi2zi_model"))
-from port_networks import PortDiscriminator, PortGenerator
+from support.port_networks import PortDiscriminator, PortGenerator
 
 Cli = Callable[..., Any]
 ROOT = Path(__file__).parents[2]

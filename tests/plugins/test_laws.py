@@ -13,9 +13,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from balancer import Balancer, HeadSpec, ModelSpec
-from balancer.compose import compose
-from balancer.host import model_host
-from balancer.knobs import Decision
+from balancer.contract.compose import compose
+from balancer.contract.host import model_host
+from balancer.contract.knobs import Decision
 from balancer.testing import Replay, check_plugin, replay
 
 BUILT_IN = ("d_lr_ratio", "d_skip", "dynamic_lambda", "freeze_head", "label_smoothing", "lambda_schedule")

@@ -12,21 +12,19 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-
-sys.path.insert(0, str(Path(__file__).parent))
 from balancer_plugins.dynamic_lambda import DynamicLambda
-from point_runs import DECAY, DYNAMIC, SCHEDULE, SKIP, ran, resumed
+from support.point_runs import DECAY, DYNAMIC, SCHEDULE, SKIP, ran, resumed
 
 from balancer import Balancer, Plugin, StepContext, hookimpl
+from balancer.contract.knobs import Decision, Value
 from balancer.errors import BalancerError, CheckpointError, ConfigError, PluginError
-from balancer.hindsight.decision_log import read_decisions
 from balancer.hindsight.explain import MOST_DECISIONS, Explanation, explain, parse_steps
 from balancer.hindsight.explain_step import StepState
-from balancer.hindsight.explain_text import explanation_lines
-from balancer.hindsight.segments import run_segments
-from balancer.knobs import Decision, Value
-from balancer.signal_log import read_signals
-from balancer.telemetry import DECISIONS
+from balancer.record.decisions import read_decisions
+from balancer.record.recorder import DECISIONS
+from balancer.record.segments import run_segments
+from balancer.record.signals import read_signals
+from balancer.show.explanation import explanation_lines
 from balancer.testing import replay, toy_trainer
 
 COMPOSITIONS = {
@@ -415,7 +413,7 @@ def test_it_needs_no_torch(run: Path) -> None:
     code = f"""
 import sys
 from balancer.hindsight.explain import explain
-from balancer.hindsight.explain_text import print_explanation
+from balancer.show.explanation import print_explanation
 print_explanation(explain({str(run)!r}, 3, 30))
 heavy = {{"torch", "accelerate", "tensorboard", "PIL"}} & set(sys.modules)
 assert not heavy, heavy

@@ -14,19 +14,17 @@ from typing import Any
 
 import numpy as np
 import pytest
-
-sys.path.insert(0, str(Path(__file__).parent))
-from point_runs import DECAY, DYNAMIC, SCHEDULE, SKIP, ran, resumed
+from support.point_runs import DECAY, DYNAMIC, SCHEDULE, SKIP, ran, resumed
 
 from balancer import Balancer, KnobSpec, Plugin, PluginConfig, RunInfo, SignalSpec, StepContext, hookimpl
+from balancer.contract.knobs import Decision
+from balancer.contract.model import HeadSpec, ModelSpec
 from balancer.errors import CompositionError, ConfigError, PluginError
-from balancer.hindsight.decision_log import read_decisions
 from balancer.hindsight.recorded import BLOCK, Recorded
 from balancer.hindsight.replay_run import replay_run
-from balancer.hindsight.replay_text import CAVEAT, print_replay, replay_lines, write_csv
-from balancer.knobs import Decision
-from balancer.model import HeadSpec, ModelSpec
-from balancer.signal_log import SIGNALS, read_signals
+from balancer.record.decisions import read_decisions
+from balancer.record.signals import SIGNALS, read_signals
+from balancer.show.replay import CAVEAT, print_replay, replay_lines, write_csv
 from balancer.testing import recorded, replay, toy_trainer
 
 ALL = "d_lr_ratio,d_skip,dynamic_lambda,freeze_head,label_smoothing,lambda_schedule"
@@ -459,7 +457,7 @@ def test_it_needs_no_torch(run: Path) -> None:
     code = f"""
 import sys
 from balancer.hindsight.replay_run import replay_run
-from balancer.hindsight.replay_text import print_replay
+from balancer.show.replay import print_replay
 print_replay(replay_run({str(run)!r}))
 print_replay(replay_run({str(run)!r}, ["dynamic_lambda", "d_skip"]))
 heavy = {{"torch", "accelerate", "tensorboard", "PIL"}} & set(sys.modules)

@@ -5,29 +5,24 @@ from __future__ import annotations
 import base64
 import hashlib
 import re
-import sys
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
 import pytest
+from support.histories import document_signals, healthy_signals, judged, run_of
+from support.page_reader import check_self_contained
 
-sys.path.insert(0, str(Path(__file__).parent))
-sys.path.insert(0, str(Path(__file__).parents[1] / "diagnose"))
-from cases import document_signals, healthy_signals, judged, run_of
-from page_reader import check_self_contained
-
-from balancer.diagnose import words
-from balancer.diagnose.calibrate import calibrate
-from balancer.diagnose.diagnosis import Diagnosis
-from balancer.diagnose.since import since
-from balancer.diagnose.told import ToldFinding, ToldRemedy
-from balancer.diagnose.words import load
+from balancer.diagnosis.calibrate import calibrate
+from balancer.diagnosis.judging import Diagnosis
+from balancer.diagnosis.since import since
 from balancer.page.page import diagnosis_page, render, settings_rows
 from balancer.page.panels import Panels
 from balancer.page.share_panels import shares
 from balancer.page.view import RunView
 from balancer.reading.history import History, Series
+from balancer.show import words
+from balancer.show.told import ToldFinding, ToldRemedy
+from balancer.show.words import load
 
 ENGLISH = load("en")
 NASTY = '<script>alert("&")</script>'

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import shutil
-import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -15,13 +14,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
+from support.page_reader import check_self_contained
 
-sys.path.insert(0, str(Path(__file__).parent))
-from page_reader import check_self_contained
-
-from balancer.config import make_config
-from balancer.diagnose.diagnosis import Diagnosis, diagnose
-from balancer.diagnose.words import LANGUAGES, load
+from balancer.diagnosis.judging import Diagnosis, diagnose
 from balancer.errors import ConfigError
 from balancer.page.folded_decisions import folded_decisions
 from balancer.page.report import collect, report_page
@@ -29,7 +24,9 @@ from balancer.page.sheets import chosen_sheets
 from balancer.page.view import RunView
 from balancer.reading.history import History
 from balancer.reading.opening import open_source, read
-from balancer.run import config_for_resume, train
+from balancer.record.config import make_config
+from balancer.show.words import LANGUAGES, load
+from balancer.train.run import config_for_resume, train
 
 
 class Result(Protocol):

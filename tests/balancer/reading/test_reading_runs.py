@@ -11,10 +11,10 @@ import numpy as np
 import pytest
 
 from balancer.errors import BalancerError, ConfigError, DataError
-from balancer.progress import Progress
 from balancer.reading.opening import open_source, read
-from balancer.signal_log import SignalLog
+from balancer.record.signals import SignalLog
 from balancer.testing import toy_trainer
+from balancer.train.progress import Progress
 
 CONFIG = """
 [run]

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from balancer.diagnose.extension import Extension, LineParser
+from balancer.diagnosis.extension import Extension, LineParser
 from balancer.errors import ConfigError, DataError
 from balancer.reading import families
 from balancer.reading.history import History

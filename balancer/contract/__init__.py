@@ -1,0 +1,1 @@
+"""What authors of plugins, models and training loops rely on; nothing here needs torch."""

@@ -1,0 +1,141 @@
+"""What a training loop offers plugins, ours or somebody else's: knobs it obeys, signals it supplies."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Final
+
+from balancer.contract.adversarial import LOSSES, AdversarialName
+from balancer.contract.knobs import STANDARD_KNOBS, KnobSpec, Value, weight_knob
+from balancer.contract.model import HeadSpec, ModelSpec
+from balancer.contract.settings import Settings
+from balancer.contract.signals import STANDARD_SIGNALS, SignalSpec, share_signal, term_signal
+from balancer.errors import ConfigError, suggestion
+
+# Hooks that only a host which calls them can offer, and what it would have to do.
+OPTIONAL_HOOKS: Final = {
+    "transform_d_input": "pass D's images through balance.transform_d_input",
+    "d_loss_terms": "add balance.d_loss_terms(…) to D's loss",
+    "before_d_backward": "call balance.before_d_backward() before D's backward pass",
+    "g_loss_terms": "add balance.g_loss_terms(…) to G's loss",
+}
+
+
+@dataclass(frozen=True)
+class Host:
+    """What a training loop obeys and supplies, ours or somebody else's."""
+
+    name: str
+    knobs: Mapping[str, KnobSpec]
+    signals: Mapping[str, SignalSpec]
+    base: Mapping[str, Value] = field(default_factory=dict)
+    heads: Mapping[str, HeadSpec] = field(default_factory=dict)
+    # What D's loss is known to hold besides its adversarial half.
+    d_terms: Collection[str] = ()
+    adversarial: AdversarialName = "bce"
+    # Hooks of OPTIONAL_HOOKS that it calls.
+    calls: Collection[str] = ()
+    # What it lacks and cannot get, with the reason.
+    meaningless: Mapping[str, str] = field(default_factory=dict)
+    # Whether a term of G's loss without a known weight weighs 1; a script of somebody else's weighs it as it likes.
+    weighs: bool = True
+
+
+@dataclass(frozen=True)
+class CompositionView:
+    """What a plugin may know of the run it is composed into, when it is checked."""
+
+    configs: Mapping[str, Settings]
+    host: Host
+
+
+def model_host(model: str, spec: ModelSpec, lambda_adv: float) -> Host:
+    """What our own loop offers with a model: every standard knob that means something, every term as a signal."""
+    weights = {"adv": lambda_adv, **spec.weights}
+    knobs = {**STANDARD_KNOBS, **{f"lambda_{term}": weight_knob(term, base) for term, base in weights.items()}}
+    meaningless = _meaningless_labels(spec.adversarial)
+    if not spec.heads:
+        meaningless["d_frozen"] = f"D of model {model} has no head that may be frozen"
+    knobs["d_frozen"] = replace(knobs["d_frozen"], choices=tuple(spec.heads))
+    signals = dict(STANDARD_SIGNALS)
+    for term in spec.d_terms:
+        signals[f"d_{term}"] = term_signal(term, "d")
+    for term in spec.weights:
+        signals[term] = term_signal(term, "g")
+        signals[f"{term}_share"] = share_signal(term)
+    return Host(
+        name=f"model {model}",
+        knobs={name: knob for name, knob in knobs.items() if name not in meaningless},
+        signals=signals,
+        base={f"lambda_{term}": base for term, base in weights.items()},
+        heads=spec.heads,
+        d_terms=spec.d_terms,
+        adversarial=spec.adversarial,
+        calls=tuple(OPTIONAL_HOOKS),
+        meaningless=meaningless,
+    )
+
+
+def foreign_host(
+    supplies: Collection[str],
+    obeys: Collection[str],
+    base: Mapping[str, Value],
+    heads: Mapping[str, HeadSpec],
+    adversarial: AdversarialName,
+    optimizers: Collection[str],
+) -> Host:
+    """What somebody else's training script says it offers.
+
+    Raises:
+        ConfigError: obeys what does not exist, a learning rate without its optimizer, a base of a knob not obeyed.
+    """
+    if adversarial not in LOSSES:
+        raise ConfigError(f"adversarial {adversarial!r}: {suggestion(adversarial, sorted(LOSSES))}")
+    knobs = {}
+    calls = [name for name in obeys if name in OPTIONAL_HOOKS]
+    for name in set(obeys) - set(calls):
+        spec = known_knob(name)
+        if spec is None:
+            known = sorted([*STANDARD_KNOBS, *OPTIONAL_HOOKS])
+            raise ConfigError(f"obeys: no such knob {name!r}: {suggestion(name, known)}")
+        if name.startswith("lr_") and name.removeprefix("lr_") not in optimizers:
+            raise ConfigError(f"obeys {name}, but the optimizer is missing: {spec.ask}")
+        knobs[name] = spec
+    meaningless = _meaningless_labels(adversarial)
+    knobs = {name: knob for name, knob in knobs.items() if name not in meaningless}
+    if "d_frozen" in knobs:
+        knobs["d_frozen"] = replace(knobs["d_frozen"], choices=tuple(heads))
+    for name in base:
+        # A weight that the script applies itself may be told, so that shares of G's loss come out right.
+        told = known_knob(name)
+        if told is not None and "set" in told.ops:
+            told.check("(base of this script)", "set", base[name])
+        if name not in knobs and not name.startswith("lambda_"):
+            raise ConfigError(f"base {name!r} is not among the knobs obeyed ({', '.join(sorted(knobs)) or 'none'})")
+    # Any further name is a term of G's loss, known to the script alone.
+    signals = {name: STANDARD_SIGNALS.get(name, term_signal(name, "g")) for name in supplies}
+    return Host(
+        "this script",
+        knobs,
+        signals,
+        base,
+        heads,
+        adversarial=adversarial,
+        calls=calls,
+        meaningless=meaningless,
+        weighs=False,
+    )
+
+
+def known_knob(name: str) -> KnobSpec | None:
+    """The standard knob or term weight of that name, or None."""
+    if name in STANDARD_KNOBS:
+        return STANDARD_KNOBS[name]
+    return weight_knob(name.removeprefix("lambda_"), 1.0) if name.startswith("lambda_") else None
+
+
+def _meaningless_labels(adversarial: AdversarialName) -> dict[str, str]:
+    if LOSSES[adversarial].labels:
+        return {}
+    return dict.fromkeys(("real_label", "fake_label"), f"the {adversarial} loss has no labels to smooth")

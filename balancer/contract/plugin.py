@@ -1,0 +1,163 @@
+"""The base class of plugins and of their configs, and the checks a plugin class passes before it is used."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Collection, Iterable, Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from balancer.contract.handles import KnobHandle
+from balancer.contract.knobs import Decision, KnobSpec, Op, Value
+from balancer.contract.moments import HOOK_NAMES, Moments, hook_options
+from balancer.contract.settings import Settings
+from balancer.contract.signals import SignalReader, SignalSpec
+from balancer.errors import PluginError
+
+if TYPE_CHECKING:
+    import torch
+
+    from balancer.contract.host import CompositionView
+
+
+class PluginConfig(Settings):
+    """Base of every plugin's config; give each field a description, a range and the source of its default."""
+
+
+@dataclass(frozen=True)
+class Alternative:
+    """What a law would have contributed, and when; `value` None stands for no contribution.
+
+    `here` marks what stands; several may be marked, where they contribute the same.
+    """
+
+    when: str
+    value: Value | None
+    here: bool = False
+
+
+class Plugin:
+    """A control law bound to moments: reads signals, turns knobs, touches nothing else.
+
+    A subclass sets `name`, nests `Config`, declares `reads` and `writes` (as class attributes, or in
+    `__init__` where they depend on the config), and marks its hooks with `@hookimpl`.
+    """
+
+    name: ClassVar[str]
+    Config: ClassVar[type[PluginConfig]] = PluginConfig
+    state_version: ClassVar[int] = 1
+
+    reads: Collection[str] = ()
+    writes: Mapping[str, tuple[Op, ...]] = MappingProxyType({})
+    # Plugins that act before this one, where both are composed.
+    after: Collection[str] = ()
+    # Knobs and signals that exist only because this plugin brings them.
+    brings_knobs: tuple[KnobSpec, ...] = ()
+    brings_signals: tuple[SignalSpec, ...] = ()
+
+    # Bound to a run before the first hook.
+    knobs: Mapping[str, KnobHandle]
+    signals: SignalReader
+
+    def __init__(self, config: Any) -> None:
+        self.config = config
+        self._rng: torch.Generator | None = None
+
+    def bind(
+        self,
+        seed: int,
+        knobs: Mapping[str, KnobHandle],
+        signals: SignalReader,
+        publish: Callable[[str, float], None],
+    ) -> None:
+        """Belong to a run from now on; the engine calls it once."""
+        self._seed = seed
+        self.knobs = knobs
+        self.signals = signals
+        self._publish = publish
+
+    @property
+    def rng(self) -> torch.Generator:
+        """A random generator of this plugin's own, from (seed, plugin name); checkpointed."""
+        if self._rng is None:
+            import hashlib
+
+            import torch
+
+            digest = hashlib.sha256(f"{self._seed}/{self.name}".encode()).digest()
+            self._rng = torch.Generator().manual_seed(int.from_bytes(digest[:8], "big") >> 1)
+        return self._rng
+
+    def rng_state(self) -> torch.Tensor | None:
+        """The generator's state, or None where it was never used."""
+        return None if self._rng is None else self._rng.get_state()
+
+    def publish(self, name: str, value: float) -> None:
+        """Give a signal named in `brings_signals` its value for the present step."""
+        if name not in {spec.name for spec in self.brings_signals}:
+            raise PluginError(f"plugin {self.name} published {name} without declaring it: add it to brings_signals")
+        self._publish(name, float(value))
+
+    def check(self, composition: CompositionView) -> Iterable[str]:
+        """Warnings about this composition, one sentence each; raise CompositionError to refuse it."""
+        return ()
+
+    def alternatives(self, decision: Decision) -> Iterable[Alternative]:
+        """What this law could have contributed in place of one of its own decisions, in order, and when.
+
+        For `balancer explain`, which asks a plugin that belongs to no run: config and decision are all there is.
+        """
+        return ()
+
+    def state_dict(self) -> dict[str, Any]:
+        """The law's state as primitives and tensors; contributions to knobs are saved by the board."""
+        return {}
+
+    def load_state_dict(self, state: Mapping[str, Any], version: int) -> None:
+        """Restore what `state_dict` returned under `state_version == version`."""
+
+
+def check_plugin_class(candidate: object, where: str) -> type[Plugin]:
+    """The class itself, if it is a plugin whose hooks exist and are marked.
+
+    Raises:
+        PluginError: not a Plugin subclass, a bad name, an unknown hook or argument, a hook that is not marked.
+    """
+    if not (isinstance(candidate, type) and issubclass(candidate, Plugin)):
+        raise PluginError(f"{where} is {candidate!r}, not a subclass of balancer.Plugin")
+    name = getattr(candidate, "name", None)
+    if not isinstance(name, str) or not name.isidentifier() or name in ("run", "train", "model"):
+        raise PluginError(
+            f"{where}: name = {name!r} is not usable: it must be an identifier other than run, train, model"
+        )
+    if not (isinstance(candidate.Config, type) and issubclass(candidate.Config, PluginConfig)):
+        raise PluginError(f"{where}: Config must be a subclass of balancer.PluginConfig")
+    for attribute, function in inspect.getmembers_static(candidate):
+        if attribute.startswith("__"):
+            continue
+        options = hook_options(function)
+        if options is None:
+            if attribute in HOOK_NAMES:
+                raise PluginError(f"{where}: {attribute} is named like a hook but is not marked with @hookimpl")
+            continue
+        _check_hook(attribute, function, options, where)
+    return candidate
+
+
+def _check_hook(name: str, function: Any, options: Mapping[str, Any], where: str) -> None:
+    from difflib import get_close_matches
+
+    if any(options.get(key) for key in ("wrapper", "hookwrapper", "tryfirst", "trylast", "specname")):
+        raise PluginError(f"{where}: {name} uses an option of pluggy's hookimpl; order belongs to `after`")
+    if name not in HOOK_NAMES:
+        near = get_close_matches(name, HOOK_NAMES, n=1)
+        raise PluginError(f"{where}: there is no hook {name}" + (f"; did you mean {near[0]}?" if near else ""))
+    allowed = list(inspect.signature(getattr(Moments, name)).parameters)
+    for argument, parameter in inspect.signature(function).parameters.items():
+        if parameter.default is not parameter.empty or parameter.kind is parameter.KEYWORD_ONLY:
+            raise PluginError(
+                f"{where}: {name} takes {argument} with a default or by keyword only, which is never filled"
+            )
+        if argument not in allowed:
+            raise PluginError(f"{where}: {name} takes {argument}, but the hook offers ({', '.join(allowed[1:])})")

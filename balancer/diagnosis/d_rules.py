@@ -1,0 +1,172 @@
+"""What D's loss alone shows: saturation, the floor of smoothed labels, a D at chance or blown up, swings."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from typing import Final
+
+import numpy as np
+
+from balancer.diagnosis.finding import Case, Confidence, Finding, Value, rule
+from balancer.diagnosis.saturation import ROWS, above_since, saturated, span
+from balancer.diagnosis.trends import Curve, crossings, curve, trend
+from balancer.diagnosis.units import CHANCE, PIXEL_TERMS
+from balancer.train.health import HEALTHY_D_ADV, SATURATED_BELOW
+
+# Remedies in the document's order: weaken D first, with the pair that it tries first before all.
+WEAKEN_D: Final = ("combination", "d_lr_ratio", "d_skip", "label_smoothing", "freeze_head")
+BLOWN_UP: Final = 5.0  # the fifth band of a later commit of the document's code: D had blown up there
+# Entropy of smoothed labels, as the mean of both halves: what D's loss cannot fall below; and the label of generated
+# images, of which a D at its best thinks just so much, which puts G's adversarial loss at -ln of it.
+FLOORS: Final = {"0.9 / 0.1": (0.3251, 0.1), "0.95 / 0.05": (0.1985, 0.05), "0.9 / 0": (0.1625, 0.0)}
+
+
+@rule("saturated", needs=["d_adv"], rows=5)
+def _saturated(case: Case) -> Iterator[Finding]:
+    found = saturated(case)
+    if not found:
+        return
+    worst = max(found, key=lambda stretch: (stretch.at_end, stretch.share))
+    part = curve(case.history["d_adv"]).since(worst.first)
+    if not worst.at_end:
+        part = part.until(worst.last + 1)
+    evidence: dict[str, Value] = {
+        "median": worst.median,
+        "low": float(part.values.min()),
+        "high": float(part.values.max()),
+        "share": worst.share,
+        "times": len(found),
+        "below": SATURATED_BELOW,
+        "healthy_low": HEALTHY_D_ADV[0],
+        "healthy_high": HEALTHY_D_ADV[1],
+    }
+    few = case.history["d_adv"].count < ROWS
+    # Halved or not, a loss so low is one of a D that has won.
+    sure = case.units.d_basis != "assumed" or worst.median < SATURATED_BELOW / 2
+    if worst.lasting:
+        yield Finding(
+            "saturated",
+            evidence,
+            (worst.first, worst.last),
+            "low" if few else "high" if sure else "medium",
+            90,
+            "lasting",
+            WEAKEN_D,
+        )
+    elif worst.at_end:
+        yield Finding(
+            "saturated", evidence, (worst.first, worst.last), "low" if few else "medium", 75, "open", WEAKEN_D
+        )
+    else:
+        yield Finding("saturated", evidence, (worst.first, worst.last), "medium", 30, "passed")
+
+
+@rule("smoothing_floor", needs=["d_loss"], rows=ROWS)
+def _smoothing_floor(case: Case) -> Iterator[Finding]:
+    """D's loss sits on the entropy of smoothed labels: it is at its best, however healthy the figure looks."""
+    if case.units.adversarial != "bce" or case.source.kind == "run" or not case.units.levels:
+        return
+    scale = case.units.d_scale
+    part = curve(case.history["d_loss"])
+    later = part.values[len(part) // 2 :] * scale
+    lowest = float(np.percentile(case.history["d_loss"].low[len(case.history["d_loss"].low) // 2 :], 2)) * scale
+    adv = _level(case, "adv")
+    for labels, (floor, fake) in FLOORS.items():
+        above = later - floor
+        if not (-0.01 <= lowest - floor <= 0.03 and np.median(above) <= 0.04 and np.std(later) <= 0.03):
+            continue
+        at_best = -math.log(fake) if fake else 2.3
+        if adv is not None and (adv < 0.7 * at_best or (fake and adv > 1.4 * at_best)):
+            continue
+        median = float(np.median(later))
+        evidence: dict[str, Value] = {"labels": labels, "floor": floor, "median": median, "lowest": lowest}
+        sure: Confidence = "medium" if adv is not None else "low"
+        yield Finding("smoothing_floor", evidence, span(part), sure, 80, "", ("no_smoothing",))
+        return
+
+
+@rule("blow_up", needs=["d_adv"], rows=ROWS)
+def _blow_up(case: Case) -> Iterator[Finding]:
+    """D's loss has risen far above chance: its outputs are confident and wrong."""
+    whole = curve(case.history["d_adv"]).smooth()
+    level = _tail(whole)
+    was_lower = float(whole.values.min()) < min(1.2 * CHANCE, level / 3)
+    if was_lower and (level > BLOWN_UP or level > max(2 * CHANCE, 5 * float(np.median(whole.values)))):
+        steps = above_since(whole, 1.5 * CHANCE), whole.end
+        yield Finding("blow_up", _at_chance(case, level), steps, "high", 95, "", ("slower", "d_lr_ratio"))
+
+
+@rule("collapse", needs=["d_adv"], rows=ROWS)
+def _collapse(case: Case) -> Iterator[Finding]:
+    """D cannot tell real from generated for long: at chance or above it, at the end of the log."""
+    whole = curve(case.history["d_adv"]).smooth()
+    level = _tail(whole)
+    # Were d_loss a sum, half of it would be the level: then what is at chance as a half counts, or a D that has come to
+    # rest on the very level of a guess.
+    at_rest = abs(level / CHANCE - 1) < 0.02 and float(np.std(whole.values[-max(3, len(whole) // 5) :])) < 0.02
+    halved = level / 2 if case.units.d_loss_kind == "unknown" and not at_rest else level
+    began = above_since(whole, 0.9 * CHANCE)
+    lasting = began <= whole.end - 0.2 * (whole.end - whole.steps[0])
+    if not (halved >= 0.9 * CHANCE and lasting) or _tells_apart(case) or any(_blow_up.judge(case)):
+        return
+    if _improves(case, began):
+        yield Finding("collapse", _at_chance(case, level), (began, whole.end), "low", 30, "improving")
+        return
+    sure: Confidence = "medium" if case.units.d_basis != "assumed" else "low"
+    yield Finding("collapse", _at_chance(case, level), (began, whole.end), sure, 80, "", ("free_d", "lambda_one"))
+
+
+def _improves(case: Case, began: float) -> bool:
+    """Whether G came nearer to its target since then: a D that cannot tell may be one that G has caught up with."""
+    for term in PIXEL_TERMS:
+        if term in case.history:
+            part = curve(case.history[term]).since(began)
+            if len(part) >= ROWS and trend(part).falls(by=0.03, rank=0.5):
+                return True
+    return False
+
+
+def _tail(of: Curve) -> float:
+    return float(np.median(of.values[-max(3, len(of) // 5) :]))
+
+
+def _at_chance(case: Case, level: float) -> dict[str, Value]:
+    return {"median": level, "chance": CHANCE, "high": float(case.history["d_adv"].high.max())}
+
+
+def _tells_apart(case: Case) -> bool:
+    """Whether other signals show that D tells real from generated all the same: few bad cases make a high loss."""
+    accuracy = _level(case, "d_acc")
+    if accuracy is not None:
+        return accuracy > 0.7
+    for kind, least in (("logit", 0.5), ("prob", 0.2)):
+        real, fake = _level(case, f"d_{kind}_real"), _level(case, f"d_{kind}_fake")
+        if real is not None and fake is not None:
+            return real - fake > least
+    real, fake = _level(case, "d_acc_real"), _level(case, "d_acc_fake")
+    return real is not None and fake is not None and (real + fake) / 2 > 0.7
+
+
+def _level(case: Case, name: str) -> float | None:
+    """The median of a signal's last fifth."""
+    if name not in case.history:
+        return None
+    values = curve(case.history[name]).values
+    return float(np.median(values[-max(1, len(values) // 5) :]))
+
+
+@rule("oscillation", needs=["d_adv"], rows=2 * ROWS)
+def _oscillation(case: Case) -> Iterator[Finding]:
+    whole = curve(case.history["d_adv"])
+    swings = crossings(whole, SATURATED_BELOW, 0.8 * CHANCE)
+    if swings >= 6:
+        evidence: dict[str, Value] = {
+            "swings": swings,
+            "low": float(np.percentile(whole.values, 5)),
+            "high": float(np.percentile(whole.values, 95)),
+        }
+        yield Finding("oscillation", evidence, span(whole), "medium", 50, "", ("slower", "d_lr_ratio"))
+
+
+RULES: Final = (_saturated, _smoothing_floor, _blow_up, _collapse, _oscillation)

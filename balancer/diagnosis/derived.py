@@ -1,0 +1,59 @@
+"""Signals that follow from the logged ones, once the units are known: d_adv, and each term's share of G's loss."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from balancer.diagnosis.units import Units, g_terms
+from balancer.reading.history import History, Series
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    Floats = NDArray[np.float64]
+
+
+def derive(history: History, units: Units) -> None:
+    """Add `d_adv` to a history that lacks it, and each term's share of G's loss where its weights are known."""
+    if "d_adv" not in history and units.levels:
+        made = _d_adv(history, units)
+        if made is not None:
+            history.series["d_adv"] = made
+    weighted: dict[str, tuple[Floats, Floats]] = {}
+    for term in g_terms(history):
+        weight = f"lambda_{term}"
+        if weight in history:
+            steps, both = history.aligned([term, weight])
+            weighted[term] = steps, both[term] * both[weight]
+        elif (fixed := units.weights.get(term)) is not None:
+            steps, one = history.aligned([term])
+            weighted[term] = steps, one[term] * fixed
+        elif units.weights_basis != "assumed":
+            return
+    if len(weighted) < 2 or any(f"{term}_share" in history for term in weighted):
+        return
+    steps = min((steps for steps, _ in weighted.values()), key=len)
+    on_grid = {term: np.abs(np.interp(steps, at, values)) for term, (at, values) in weighted.items()}
+    total = np.sum(list(on_grid.values()), axis=0)
+    for term, values in on_grid.items():
+        share = np.divide(values, total, out=np.zeros_like(values), where=total > 0)
+        history.series[f"{term}_share"] = _series(steps, share)
+
+
+def _d_adv(history: History, units: Units) -> Series | None:
+    if "d_loss_real" in history and "d_loss_fake" in history:
+        steps, halves = history.aligned(["d_loss_real", "d_loss_fake"])
+        return _series(steps, units.d_adv(halves))
+    if "d_loss" not in history:
+        return None
+    if units.d_floor == 0:
+        return history["d_loss"].scaled(units.d_scale)
+    return _series(history["d_loss"].steps, units.d_adv({"d_loss": history["d_loss"].values}))
+
+
+def _series(steps: Floats, values: Floats) -> Series:
+    made = Series()
+    made.extend(np.asarray(steps, dtype=float), np.asarray(values, dtype=float))
+    return made

@@ -1,0 +1,44 @@
+"""What a family of training codes adds to the diagnosis besides its log formats: units, rules, words, networks."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from balancer.diagnosis.finding import Case, NamedRule, Structure
+from balancer.diagnosis.units import Units
+from balancer.reading.families import LineParser, LogFamily, families
+from balancer.reading.history import History
+from balancer.reading.source import Fact, Source
+
+__all__ = ["Extension", "Fact", "LineParser", "extensions"]
+
+
+class Extension(LogFamily):
+    """What the diagnosis is told of a family of training codes; everything may be left out."""
+
+    rules: Sequence[NamedRule] = ()
+    # Folder with words.LANGUAGE.toml for its rules.
+    words: Path | None = None
+
+    def units(self, history: History, source: Source, told: Units) -> Units | None:
+        """The units of a log of this family, worked out; `told` holds what the user said. None: no opinion."""
+        return None
+
+    def structure(self, folder: Path, config: Mapping[str, Any]) -> Structure | None:
+        """The networks and data of a run directory of this model; reads no weights."""
+        return None
+
+    def adopt(self, case: Case, into: str) -> str | None:
+        """The command that makes a run directory `into` of a foreign log's networks, or None where there is none."""
+        return None
+
+    def checkpoint(self, path: Path) -> Structure | None:
+        """The networks of a foreign checkpoint, or None where it is not one of this family."""
+        return None
+
+
+def extensions() -> dict[str, Extension]:
+    """The installed families that say more than how to read their logs, by name."""
+    return {name: family for name, family in families().items() if isinstance(family, Extension)}

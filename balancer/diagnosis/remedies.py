@@ -1,0 +1,120 @@
+"""What could be done, as commands: the source document's remedies, each beside what was measured of it."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+from balancer.contract.adversarial import LOSSES
+from balancer.diagnosis.finding import Case
+
+
+@dataclass(frozen=True)
+class Remedy:
+    """One change to a run: plugins to add or leave out, and settings.
+
+    `number` is the source document's (docs/source-document.md), None for what it does not name; `needs`
+    names signals without which the remedy means nothing.
+    """
+
+    name: str
+    number: int | None
+    plugins: tuple[str, ...] = ()
+    without: tuple[str, ...] = ()
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    needs: tuple[str, ...] = ()
+
+
+REMEDIES: Final[Mapping[str, Remedy]] = {
+    remedy.name: remedy
+    for remedy in (
+        Remedy("combination", 12, ("d_lr_ratio",), ("dynamic_lambda", "lambda_schedule"), {"train.lambda_adv": 0.3}),
+        Remedy("lower_lambda", 1, (), ("dynamic_lambda", "lambda_schedule"), {"train.lambda_adv": 0.2}),
+        Remedy("schedule", 2, ("lambda_schedule",), ("dynamic_lambda",)),
+        Remedy("dynamic_lambda", 4, ("dynamic_lambda",)),
+        Remedy("d_lr_ratio", 7, ("d_lr_ratio",)),
+        Remedy("d_skip", 8, ("d_skip",)),
+        Remedy("label_smoothing", 9, ("label_smoothing",)),
+        Remedy("freeze_head", 10, ("freeze_head",), needs=("category",)),
+        # Not in the document: where measurements point instead, and the control that every law is held against.
+        Remedy("lambda_one", None, (), ("dynamic_lambda", "lambda_schedule"), {"train.lambda_adv": 1.0}),
+        Remedy("raise_lambda", None, (), ("dynamic_lambda", "lambda_schedule"), {"train.lambda_adv": 2.0}),
+        Remedy("no_smoothing", None, (), ("label_smoothing",)),
+        Remedy("free_d", None, (), ("d_lr_ratio", "d_skip", "label_smoothing", "freeze_head")),
+        Remedy("slower", None, (), (), {"train.lr": None}),
+    )
+}
+
+IMPORTED: Final = "runs/imported"  # where the command that adopts a foreign log's networks puts them
+# Plugins whose knobs move with the run, so that a replay shows more than one number.
+ANSWERING: Final = frozenset({"dynamic_lambda", "lambda_schedule"})
+TRIAL_EPOCHS: Final = 3  # the document judges a change within 1–3 epochs
+TRIAL_STEPS: Final = 1000  # where nothing says how long an epoch is
+
+
+def in_force(remedy: Remedy, case: Case) -> bool:
+    """Whether the run was made with it already, or has nothing that it would take away."""
+    config = case.source.config
+    if config is None:
+        return False
+    used = set(config.get("run", {}).get("plugins", []))
+    if not set(remedy.plugins) <= used or used & set(remedy.without):
+        return False
+    for key, value in remedy.settings.items():
+        table, _, name = key.partition(".")
+        if value is None or config.get(table, {}).get(name) != value:
+            return False
+    return True
+
+
+def commands(remedy: Remedy, case: Case) -> list[str]:
+    """Command lines that put the remedy to work on this run; for a foreign log, those that show what it would do."""
+    if case.source.kind == "run" and case.source.config is not None and case.source.folder is not None:
+        return [_resume(remedy, case, str(case.source.folder), case.source.config)]
+    if case.adopt is not None:
+        return [_resume(remedy, case, IMPORTED, {"run": {"plugins": []}, "train": {}})]
+    shown = [f"balancer plugins show {plugin}" for plugin in remedy.plugins]
+    if set(remedy.plugins) & ANSWERING and case.source.path != "-":
+        shown.append(f"balancer replay {shlex.quote(case.source.path)} --plugins {','.join(remedy.plugins)}")
+    return shown
+
+
+def _resume(remedy: Remedy, case: Case, folder: str, config: Mapping[str, Any]) -> str:
+    old = list(config.get("run", {}).get("plugins", []))
+    new = [name for name in old if name not in remedy.without]
+    new += [name for name in remedy.plugins if name not in new]
+    parts = ["balancer", "train", "--resume", folder]
+    changes = []
+    if new != old:
+        parts += ["--plugins", ",".join(new)]
+        changes.append("run.plugins")
+    for key, value in settings(remedy, config).items():
+        parts += ["--set", f"{key}={value:g}"]
+        changes.append(key)
+    for change in changes:
+        parts += ["--allow-change", change]
+    parts += ["--steps", str(trial_end(case))]
+    return shlex.join(parts)
+
+
+def settings(remedy: Remedy, config: Mapping[str, Any]) -> dict[str, float]:
+    """The remedy's settings, those that depend on the run worked out."""
+    made = dict(remedy.settings)
+    if "train.lr" in made:
+        made["train.lr"] = float(config.get("train", {}).get("lr", 2e-4)) / 4
+    return made
+
+
+def trial_end(case: Case) -> int:
+    """The step at which a trial of three epochs from the log's end is over."""
+    done = int(case.history.last_step) + 1
+    epoch = case.source.steps_per_epoch
+    return done + (round(TRIAL_EPOCHS * epoch) if epoch else TRIAL_STEPS)
+
+
+def chosen(names: Sequence[str], case: Case) -> list[Remedy]:
+    """The remedies of these names that are not in force yet, and that mean something for this model."""
+    found = (REMEDIES[name] for name in names if name != "label_smoothing" or LOSSES[case.units.adversarial].labels)
+    return [r for r in found if not in_force(r, case) and all(signal in case.history for signal in r.needs)]

@@ -1,0 +1,164 @@
+"""Did a change help? The source document's three indicators, before a step and within three epochs after it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Final, Literal
+
+import numpy as np
+
+from balancer.diagnosis.finding import Case
+from balancer.diagnosis.remedies import TRIAL_EPOCHS, Remedy, chosen
+from balancer.diagnosis.trends import Curve, Trend, curve, trend
+from balancer.errors import ConfigError
+from balancer.reading.history import Series
+from balancer.train.health import HEALTHY_D_ADV
+
+Outcome = Literal["good", "improved", "unchanged", "worse", "unknown"]
+ROWS: Final = 5  # rows on each side of the change, at least
+# "If nothing changed, change D's learning rate or update count next" (seed-facts 14), then what weakens D further.
+NEXT: Final = ("d_lr_ratio", "d_skip", "label_smoothing", "freeze_head")
+
+
+@dataclass(frozen=True)
+class Indicator:
+    """One indicator: its median before and after the change, and in which epoch after it the outcome showed first."""
+
+    name: str
+    outcome: Outcome
+    before: float | None = None
+    after: float | None = None
+    within: int | None = None
+
+
+@dataclass(frozen=True)
+class Since:
+    """The judgement of a change at `step`; `epochs` have passed since, None where no epoch is known."""
+
+    step: int
+    epochs: float | None
+    until: float
+    indicators: tuple[Indicator, ...]
+    next_remedy: Remedy | None
+
+    @property
+    def helped(self) -> bool:
+        """Whether one of the indicators improved."""
+        return any(indicator.outcome == "improved" for indicator in self.indicators)
+
+    @property
+    def early(self) -> bool:
+        """Whether less than an epoch has passed, so that nothing can be said yet."""
+        return self.epochs is not None and self.epochs < 1 and not self.helped
+
+    @property
+    def in_order(self) -> bool:
+        """Whether every indicator stood where it should before the change, and does so after it."""
+        known = [indicator.outcome for indicator in self.indicators if indicator.outcome != "unknown"]
+        return bool(known) and all(outcome == "good" for outcome in known)
+
+
+def since(case: Case, step: int) -> Since:
+    """Judge a change made at `step`.
+
+    Raises:
+        ConfigError: the log does not reach so far, or begins there.
+    """
+    first, last = case.history.first_step, case.history.last_step
+    if not first < step <= last:
+        raise ConfigError(
+            f"--since {step}: the log holds steps {first:.0f} to {last:.0f}; give the step in between at which "
+            "the change was made"
+        )
+    epoch = case.source.steps_per_epoch
+    until = min(last, step + TRIAL_EPOCHS * epoch - 1) if epoch else last
+    reach = TRIAL_EPOCHS * epoch if epoch else last + 1 - step
+    indicators = tuple(
+        _first_good(name, case, step, until, reach, epoch)
+        for name in ("d_adv", "adv", "g_loss")
+        if name in case.history
+    )
+    made = Since(step, (last + 1 - step) / epoch if epoch else None, until, indicators, None)
+    if made.helped or made.early or made.in_order or all(one.outcome == "unknown" for one in indicators):
+        return made
+    return replace(made, next_remedy=next(iter(chosen(NEXT, case)), None))
+
+
+def _first_good(name: str, case: Case, step: int, until: float, reach: float, epoch: float | None) -> Indicator:
+    """The indicator over the whole time after the change, and the first epoch whose end shows the same."""
+    before = _part(case.history[name], step - reach, step)
+    whole = _indicator(name, before, _part(case.history[name], step, until + 1))
+    if epoch is None or whole.outcome not in ("improved", "good"):
+        return whole
+    for count in range(1, TRIAL_EPOCHS + 1):
+        part = _part(case.history[name], step + (count - 1) * epoch, min(step + count * epoch, until + 1))
+        if _indicator(name, before, part).outcome in ("improved", "good"):
+            return Indicator(name, whole.outcome, whole.before, whole.after, count)
+    return whole
+
+
+def _indicator(name: str, before: Curve, after: Curve) -> Indicator:
+    if len(before) < ROWS or len(after) < ROWS:
+        return Indicator(name, "unknown")
+    levels = float(np.median(before.values)), float(np.median(after.values))
+    judge = {"d_adv": _d_adv, "adv": _adv, "g_loss": _g_loss}[name]
+    return Indicator(name, judge(before, after), *levels)
+
+
+def _d_adv(before: Curve, after: Curve) -> Outcome:
+    """It oscillates in 0.1–0.4: there, or clearly nearer than before."""
+    far = [_distance(float(np.median(part.values))) for part in (before, after)]
+    if far[1] == 0:
+        return "good" if far[0] == 0 else "improved"
+    if not _differ(before, after):
+        return "unchanged"
+    # Nearer by half an octave counts, farther by as much too.
+    return "improved" if far[1] < far[0] - 0.35 else "worse" if far[1] > far[0] + 0.35 else "unchanged"
+
+
+def _adv(before: Curve, after: Curve) -> Outcome:
+    """It falls slowly."""
+    then, now = trend(before), trend(after)
+    if now.rises(by=0.05) and not then.rises(by=0.05):
+        return "worse"
+    higher = float(np.median(after.values)) > 1.25 * float(np.median(before.values))
+    if now.rises(by=0.05):
+        return "worse" if higher and _differ(before, after) else "unchanged"
+    lower = float(np.median(after.values)) < float(np.median(before.values))
+    if then.rises(by=0.05) or (lower and _differ(before, after) and not then.falls(by=0.02)):
+        return "improved"
+    return "good" if now.falls(by=0.02) else "unchanged"
+
+
+def _g_loss(before: Curve, after: Curve) -> Outcome:
+    """It no longer rises steadily; its level is not compared, since a change of a weight shifts it."""
+    then, now = _steady(trend(before)), _steady(trend(after))
+    if then and not now:
+        return "improved"
+    if now and not then:
+        return "worse"
+    return "unchanged" if now else "good"
+
+
+def _steady(over: Trend) -> bool:
+    return over.rises(by=0.02, rank=0.7)
+
+
+def _distance(level: float) -> float:
+    """How far from the healthy band, in natural logarithms; 0 inside."""
+    low, high = HEALTHY_D_ADV
+    if level <= 0:
+        return float("inf")
+    return max(float(np.log(low / level)), float(np.log(level / high)), 0.0)
+
+
+def _differ(before: Curve, after: Curve) -> bool:
+    """Whether the means differ by more than three standard errors, on logarithms, where spread is even."""
+    one, two = (np.log(np.maximum(part.values, 1e-9)) for part in (before, after))
+    error = np.sqrt(one.var() / len(one) + two.var() / len(two))
+    return bool(abs(one.mean() - two.mean()) > 3 * error)
+
+
+def _part(series: Series, start: float, end: float) -> Curve:
+    whole = curve(series, bins=4096)
+    return whole.since(start).until(end)

@@ -1,0 +1,86 @@
+"""In which units a log's losses stand: what d_loss adds up, which weights G's terms carry, and how that is known."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Final, Literal
+
+from balancer.contract.adversarial import LOSSES, AdversarialName
+from balancer.reading.history import History
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    Floats = NDArray[np.float64]
+
+# How sure: told by the user or the run's config, by the log's format, measured in the figures, or assumed.
+Basis = Literal["told", "format", "measured", "assumed"]
+CHANCE: Final = math.log(2.0)
+# Terms of G's loss that compare pixels (or spectra) with the target.
+PIXEL_TERMS: Final = frozenset({"l1", "l2", "rec", "mel", "pixel", "nll"})
+# Names in a history that are no term of G's loss.
+NO_TERMS: Final = {"epoch", "g_loss", "lr", "real_label", "fake_label", "adv_effective"}
+
+
+@dataclass(frozen=True)
+class Units:
+    """What turns logged losses into the project's signals.
+
+    `d_adv` = `d_scale` × (`d_loss` − `d_floor`) where D's loss alone is logged; `d_loss_kind` says what it
+    adds up, of `discriminators` together. G's terms in a history are raw (unweighted); `weights` holds what each
+    weighs in G's loss, by term (`adv`, `l1`, …), or None for a term whose weight is not known; a `lambda_<term>`
+    series in the history goes before it. `logged_weighted` are terms that the log printed weighted already.
+    `levels` is False where the levels of D's loss mean nothing, since its scale is not known or there is none
+    (Wasserstein): then only trends can be judged.
+    """
+
+    adversarial: AdversarialName = "bce"
+    adversarial_basis: Basis = "assumed"
+    d_loss_kind: Literal["mean", "sum", "unknown"] = "unknown"
+    d_scale: float = 1.0
+    d_floor: float = 0.0
+    d_basis: Basis = "assumed"
+    d_holds_category: bool | None = None
+    discriminators: int = 1
+    weights: Mapping[str, float | None] = field(default_factory=dict)
+    weights_basis: Basis = "assumed"
+    logged_weighted: tuple[str, ...] = ()
+    levels: bool = True
+    # What the evidence was, as figures for the words.
+    evidence: Mapping[str, float | int | str] = field(default_factory=dict)
+
+    def d_adv(self, row: Mapping[str, Any]) -> Any:
+        """`d_adv` of D's logged losses, numbers or arrays: from its two halves or its whole loss; None without them."""
+        if "d_loss_real" in row and "d_loss_fake" in row:
+            loss = LOSSES[self.adversarial]
+            mean = (row["d_loss_real"] + row["d_loss_fake"]) / 2 / self.discriminators
+            return CHANCE * (mean - loss.floor) / (loss.chance - loss.floor)
+        if "d_loss" in row:
+            return self.d_scale * (row["d_loss"] - self.d_floor)
+        return None
+
+
+def g_terms(history: History) -> list[str]:
+    """The terms of G's loss that a history holds, `adv` first."""
+    names = [
+        name
+        for name in history
+        if name in history
+        and name not in NO_TERMS
+        and not name.startswith(("d_", "lambda_", "lr_"))
+        and not name.endswith("_share")
+    ]
+    return sorted(names, key=lambda name: (name != "adv", name))
+
+
+def least_adv(d_adv: float) -> float:
+    """The lowest adversarial loss of G that hard-label BCE allows where D's mean loss is `d_adv`: −ln(1 − e^−2d)."""
+    return -math.log(-math.expm1(-2 * max(d_adv, 1e-12)))
+
+
+def implied_adv(d_adv: float) -> float:
+    """G's adversarial loss where D errs alike on real and generated images: −ln(1 − e^−d)."""
+    return -math.log(-math.expm1(-max(d_adv, 1e-12)))

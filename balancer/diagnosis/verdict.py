@@ -1,0 +1,77 @@
+"""The source document's last question: is this run worth training on?"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from balancer.diagnosis.finding import Case, Confidence, Finding, Value
+from balancer.diagnosis.saturation import ROWS
+from balancer.diagnosis.trends import curve
+from balancer.diagnosis.units import PIXEL_TERMS, g_terms
+
+LOST = 1.5  # a pixel term that much above its best is no compromise any more
+OUT_OF_REACH = 15.0  # of G's adversarial loss: logits of −15, from where no answer of G changes D's mind
+# Findings that by themselves make a run no patient.
+MINOR = frozenset({"inconsistent_columns", "saturated", "oscillation", "collapse.improving"})
+
+
+def verdict(case: Case, findings: Sequence[Finding]) -> Finding:
+    """One finding named `verdict`, whose variant is the answer.
+
+    `unknown` (too little was read), `trends` (no level of D's loss is known, and no trend is bad), `healthy`, `minor`,
+    `watch`, `rescue` and `rescue_held` (yes: out of balance, not broken), `doubtful` (the structure is being lost),
+    `out_of_reach` (G cannot answer D any more), `back` (go back to an earlier checkpoint).
+    """
+    keys = {finding.words: finding for finding in findings}
+    judged = [name for name in ("d_adv", "d_loss", "g_loss", *g_terms(case.history)) if name in case.history]
+    rows = max((case.history[name].count for name in judged), default=0)
+    broken = keys.get("divergence.nan")
+    if broken is not None and broken.confidence == "high":
+        return _answer("back", {"step": broken.evidence["step"]}, "high")
+    if rows < ROWS or not judged:
+        return _answer("unknown", {"rows": rows, "needed": ROWS}, "low")
+    for key in ("blow_up", "divergence.grows"):
+        if key in keys:
+            return _answer("back", {"step": int((keys[key].steps or (0, 0))[0])}, "medium")
+    pixels = _pixels(case)
+    for one in pixels:
+        if one["last"] > LOST * one["best"]:
+            return _answer("doubtful", one, "medium")
+    starved = keys.get("starved")
+    if starved is not None and float(starved.evidence["median"]) > OUT_OF_REACH:
+        return _answer("out_of_reach", {"adv": starved.evidence["median"]}, "medium")
+    if {"saturated.lasting", "starved"} & keys.keys():
+        if not pixels:
+            return _answer("rescue", {}, "low")
+        # What says that the structure holds.
+        return _answer("rescue_held", {"term": pixels[0]["term"], "above": pixels[0]["above"]}, "medium")
+    if not findings:
+        return _answer("healthy", {}, "medium") if "d_adv" in case.history else _answer("trends", {}, "low")
+    minor = all({finding.rule, finding.words} & MINOR for finding in findings) and "saturated.open" not in keys
+    return _answer("minor" if minor else "watch", {"count": len(findings)}, "medium")
+
+
+def _answer(variant: str, evidence: Mapping[str, Value], confidence: Confidence) -> Finding:
+    return Finding("verdict", evidence, None, confidence, 100, variant)
+
+
+def _pixels(case: Case) -> list[dict[str, Any]]:
+    """Each term that compares pixels (or spectra) with the target, L1 first: its best, its last level, how far above.
+
+    `step` is where it last was within a twentieth of its best.
+    """
+    found = []
+    for term in sorted(PIXEL_TERMS, key=lambda term: (term != "l1", term)):
+        if term not in case.history or case.history[term].count < ROWS:
+            continue
+        part = curve(case.history[term]).smooth()
+        best, last = float(part.values.min()), float(np.median(part.values[-max(3, len(part) // 20) :]))
+        if best > 0:
+            near = int(np.flatnonzero(part.values <= 1.05 * best)[-1])
+            found.append(
+                {"term": term, "best": best, "last": last, "above": last / best - 1, "step": int(part.steps[near])}
+            )
+    return found

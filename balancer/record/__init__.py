@@ -1,0 +1,1 @@
+"""The run directory: each file format once, written and read."""

@@ -1,0 +1,252 @@
+"""Checkpoints: a nested state, written so that a kill at any moment leaves a good one, verified when read.
+
+`root/step_00001234/` holds `tensors.safetensors`, `state.json` for all that is no tensor, and `manifest.json` with the
+SHA-256 and size of both; nothing is pickled. One process at a time writes to a root: it fills `.saving_step_N`, then
+renames it to `step_N`. One that is there already (a resumed run saves a step again) steps aside as `step_N.old`, which
+readers take for step N meanwhile. Deletion begins by renaming to `.deleting_*`: whatever is named `step_*` is whole.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import math
+import re
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
+
+from balancer.errors import CheckpointError
+from balancer.record.files import fsync_directory, write_atomically
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+# Where a run directory keeps its checkpoints.
+FOLDER: Final = "checkpoints"
+
+_FORMAT: Final = 2
+_MANIFEST: Final = "manifest.json"
+_STATE: Final = "state.json"
+_TENSORS: Final = "tensors.safetensors"
+_NAME: Final = re.compile(r"step_(\d{8,})(\.old)?")
+
+
+class Loaded(NamedTuple):
+    """A verified checkpoint; `skipped` has one sentence for each newer one that cannot be used."""
+
+    step: int
+    state: dict[str, Any]
+    path: Path
+    skipped: list[str]
+
+
+def save(root: Path, step: int, state: Mapping[str, Any], *, keep: int) -> Path:
+    """Write `root/step_NNNNNNNN` durably, then delete all but the newest `keep` checkpoints up to this step.
+
+    A state is made of dicts (keys: str or int), lists, tuples, str, int, float, bool, None and dense tensors of any
+    device. Mappings come back as dicts, named tuples as tuples, tensors that shared memory as separate ones.
+    Checkpoints of later steps (damaged ones, or those of a run that was taken back) are neither counted nor deleted.
+
+    Raises:
+        CheckpointError: the state holds something else, or the disk refused; earlier checkpoints are then untouched.
+            Also when this one is saved but an older one cannot be deleted.
+        ValueError: `step` is negative, or `keep` is less than 1.
+    """
+    if step < 0 or keep < 1:
+        raise ValueError(f"a checkpoint needs step >= 0 and keep >= 1, not step={step} and keep={keep}")
+    files = _serialize(step, state)
+    target = root / f"step_{step:08d}"
+    try:
+        missing = [path for path in (root, *root.parents) if not path.exists()]
+        root.mkdir(parents=True, exist_ok=True)
+        for path in missing:
+            fsync_directory(path.parent)
+        _clear_interrupted(root)
+        _publish(files, target)
+    except OSError as error:
+        with contextlib.suppress(OSError):
+            _clear_interrupted(root)
+        raise CheckpointError(
+            f"cannot save checkpoint {target}: {_why(error)}, then resume; earlier checkpoints are untouched."
+        ) from error
+    try:
+        _rotate(root, step, keep)
+    except OSError as error:
+        raise CheckpointError(f"{target} is saved, but an older one cannot be deleted: {_why(error)}.") from error
+    return target
+
+
+def load(path: Path) -> tuple[int, dict[str, Any]]:
+    """Read one checkpoint directory, verifying every byte; returns its step and state, tensors on the CPU.
+
+    Raises:
+        CheckpointError: a file is missing, unreadable or damaged, or another version of balancer or torch wrote it.
+    """
+    from safetensors import SafetensorError
+    from safetensors.torch import load as load_tensors
+
+    files = {}
+    for name in (_MANIFEST, _STATE, _TENSORS):
+        try:
+            files[name] = (path / name).read_bytes()
+        except OSError as error:
+            raise _unusable(path, f"{name} is missing or unreadable ({error.strerror})") from error
+    manifest: dict[str, Any] = {}
+    with contextlib.suppress(ValueError, KeyError, TypeError):
+        manifest = json.loads(files[_MANIFEST])["manifest"]
+    if _seal(manifest) != files.pop(_MANIFEST):
+        raise _unusable(path, f"{_MANIFEST} is damaged")
+    if manifest["format"] != _FORMAT:
+        raise _unusable(path, f"it has format {manifest['format']}, and this version of balancer reads {_FORMAT}")
+    for name, data in files.items():
+        if _fingerprint(data) != manifest["files"][name]:
+            raise _unusable(path, f"{name} is damaged (its SHA-256 or size is not the one in {_MANIFEST})")
+    try:
+        return manifest["step"], _decode(json.loads(files[_STATE]), load_tensors(files[_TENSORS]))
+    except (SafetensorError, ValueError, KeyError) as error:
+        raise _unusable(path, f"this version of balancer or torch cannot read it ({error})") from error
+
+
+def load_latest(root: Path) -> Loaded:
+    """Read the newest checkpoint under `root` that verifies.
+
+    Raises:
+        CheckpointError: there is none, or none is good; the message says what is wrong with each.
+    """
+    skipped: list[str] = []
+    for _, path in reversed(_checkpoints(root)):
+        try:
+            return Loaded(*load(path), path, skipped)
+        except CheckpointError as error:
+            skipped.append(str(error))
+    found = "no checkpoint that can be used" if skipped else "no checkpoint"
+    raise CheckpointError(" ".join([f"there is {found} in {root}; check the path, or start a new run.", *skipped]))
+
+
+def steps(root: Path) -> list[int]:
+    """The steps that have a checkpoint under `root`, ascending, unverified; empty where `root` does not exist.
+
+    Raises:
+        CheckpointError: `root` cannot be read.
+    """
+    return sorted({step for step, _ in _checkpoints(root)})
+
+
+def _serialize(step: int, state: Mapping[str, Any]) -> dict[str, bytes]:
+    from safetensors import SafetensorError
+    from safetensors.torch import save as save_tensors
+
+    tensors: dict[str, Tensor] = {}
+    try:
+        tree = json.dumps(_encode(state, "state", tensors, set()), ensure_ascii=False, allow_nan=False).encode()
+        files = {_STATE: tree, _TENSORS: save_tensors(tensors)}
+    except (SafetensorError, ValueError, KeyError, RecursionError) as error:
+        raise CheckpointError(f"the state of step {step} cannot be stored ({error}); store plain values.") from error
+    body = {"format": _FORMAT, "step": step, "files": {name: _fingerprint(data) for name, data in files.items()}}
+    return {**files, _MANIFEST: _seal(body)}
+
+
+def _encode(value: Any, path: str, tensors: dict[str, Tensor], storages: set[int]) -> Any:
+    """JSON for a value: itself, an array for a list, and an object with one key, its kind, for anything else."""
+    import torch
+
+    if value is None or isinstance(value, bool | int | str):
+        return value
+    if isinstance(value, float):
+        return value if math.isfinite(value) else {"float": str(float(value))}
+    if isinstance(value, list | tuple):
+        items = [_encode(item, f"{path}/{index}", tensors, storages) for index, item in enumerate(value)]
+        return {"tuple": items} if isinstance(value, tuple) else items
+    if isinstance(value, Mapping):
+        for key in value:
+            if isinstance(key, bool) or not isinstance(key, int | str):
+                raise CheckpointError(f"{path} cannot be stored: its key {key!r} is neither str nor int; rename it.")
+        return {"dict": [[key, _encode(item, f"{path}/{key}", tensors, storages)] for key, item in value.items()]}
+    if not isinstance(value, torch.Tensor) or value.layout != torch.strided or value.is_meta or value.is_quantized:
+        raise CheckpointError(f"{path} cannot be stored: it is a {type(value)}; use plain values or dense tensors.")
+    # A conjugate or negative view would be stored as the bytes beneath it; safetensors refuses shared memory.
+    tensor = value.detach().cpu().resolve_conj().resolve_neg().contiguous()
+    storage = tensor.untyped_storage().data_ptr()
+    name = f"{len(tensors)}/{path}"  # numbered, since keys may hold a slash, and 1 and "1" differ
+    tensors[name] = tensor.clone() if storage in storages else tensor
+    storages.add(storage)
+    return {"tensor": name}
+
+
+def _decode(value: Any, tensors: dict[str, Tensor]) -> Any:
+    if isinstance(value, list):
+        return [_decode(item, tensors) for item in value]
+    if not isinstance(value, dict):
+        return value
+    ((kind, content),) = value.items()
+    if kind == "dict":
+        return {key: _decode(item, tensors) for key, item in content}
+    if kind == "tuple":
+        return tuple(_decode(content, tensors))
+    return float(content) if kind == "float" else tensors[content]
+
+
+def _seal(body: dict[str, Any]) -> bytes:
+    """The manifest's bytes: with its own hash and in one spelling only, so that no change to it goes unseen."""
+    digest = hashlib.sha256(json.dumps(body, sort_keys=True).encode()).hexdigest()
+    return json.dumps({"manifest": body, "sha256": digest}, indent=2, sort_keys=True).encode() + b"\n"
+
+
+def _fingerprint(data: bytes) -> dict[str, Any]:
+    return {"sha256": hashlib.sha256(data).hexdigest(), "size": len(data)}
+
+
+def _checkpoints(root: Path) -> list[tuple[int, Path]]:
+    """Oldest first; of one step, `.old` before the one that replaces it."""
+    try:
+        names = [match for path in root.iterdir() if (match := _NAME.fullmatch(path.name))]
+    except FileNotFoundError:
+        return []
+    except OSError as error:
+        raise CheckpointError(f"cannot read the checkpoints in {root}: {_why(error)}.") from error
+    return [(int(name[1]), root / name[0]) for name in sorted(names, key=lambda name: (int(name[1]), not name[2]))]
+
+
+def _publish(files: dict[str, bytes], target: Path) -> None:
+    saving = target.with_name(f".saving_{target.name}")
+    saving.mkdir()
+    for name, data in files.items():
+        write_atomically(saving / name, data)
+    if target.exists():
+        old = target.with_name(f"{target.name}.old")
+        if old.exists():
+            _delete(old)
+        target.rename(old)
+    saving.rename(target)
+    fsync_directory(target.parent)
+
+
+def _clear_interrupted(root: Path) -> None:
+    """Undo what a killed or failed save left: delete its remains, put back a checkpoint that had stepped aside."""
+    for path in root.iterdir():
+        if path.name.startswith((".saving_", ".deleting_")):
+            shutil.rmtree(path)
+        elif _NAME.fullmatch(path.name) and path.suffix == ".old" and not path.with_suffix("").exists():
+            path.rename(path.with_suffix(""))
+
+
+def _rotate(root: Path, saved: int, keep: int) -> None:
+    kept = [step for step in steps(root) if step <= saved][-keep:]
+    for step, path in _checkpoints(root):
+        if path.suffix == ".old" or (step <= saved and step not in kept):
+            _delete(path)
+
+
+def _delete(path: Path) -> None:
+    shutil.rmtree(path.rename(path.with_name(f".deleting_{path.name}")))
+
+
+def _unusable(path: Path, what: str) -> CheckpointError:
+    return CheckpointError(f"checkpoint {path} cannot be used: {what}; resume from another one.")
+
+
+def _why(error: OSError) -> str:
+    return f"{error.strerror or error}; check the free space and the permissions there"

@@ -1,0 +1,246 @@
+"""RunConfig: everything a run is made of, from TOML, `--set` and flags; written back as the resolved config."""
+
+from __future__ import annotations
+
+import platform
+import tomllib
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from importlib import metadata
+from pathlib import Path
+from typing import Any, Final, Literal
+
+import tomli_w
+from pydantic import Field, ValidationError
+
+from balancer.contract.compose import Composition, compose, one_line
+from balancer.contract.host import Host, model_host
+from balancer.contract.model import ModelFamily
+from balancer.contract.registry import PLUGINS, entries, load_model
+from balancer.contract.settings import Settings
+from balancer.errors import ConfigError, suggestion
+
+RESERVED: Final = ("run", "train", "model")
+
+
+class TrainSettings(Settings):
+    """`train.*`: what the loop itself needs."""
+
+    batch_size: int = Field(16, ge=1, description="items per optimizer step, over all ranks together")
+    lambda_adv: float = Field(1.0, ge=0, le=1e6, description="weight of G's adversarial term where no plugin sets it")
+    lr: float = Field(2e-4, gt=0, le=1, description="Adam's learning rate, of G and of D")
+    lr_d: float | None = Field(None, gt=0, le=1, description="D's own learning rate, where it differs from train.lr")
+    lr_decay: float = Field(1.0, gt=0, le=1, description="factor on the learning rates at each new epoch")
+    lr_floor: float = Field(0.0, ge=0, le=1, description="the decay stops here")
+    beta1: float = Field(0.5, ge=0, lt=1, description="Adam's first beta")
+    beta2: float = Field(0.999, ge=0, lt=1, description="Adam's second beta")
+    g_updates: int = Field(1, ge=1, le=16, description="updates of G in each step (zi2zi and its ports: 2)")
+    micro_batches: int = Field(
+        1, ge=1, description="parts in which a batch is computed, so that a larger one fits (gradient accumulation)"
+    )
+    ema_half_life: float | None = Field(
+        None,
+        gt=0,
+        description="half-life, in training items, of the average of G's weights that samples are drawn with",
+    )
+    steps: int | None = Field(None, ge=1, description="length of the run in steps")
+    epochs: int | None = Field(None, ge=1, description="length of the run in epochs, where steps is not given")
+    seed: int = Field(0, ge=0, lt=2**31, description="seed of weights, data order, dropout and plugins")
+    device: Literal["auto", "cpu", "cuda"] = Field("auto", description="where to train")
+    precision: Literal["fp32", "bf16"] = Field("fp32", description="bf16 runs forward passes under autocast")
+    threads: int | None = Field(None, ge=1, description="CPU threads; runs are bit-equal only with the same number")
+    log_every: int = Field(10, ge=1, description="steps between two points in TensorBoard")
+    sheet_every: int = Field(1, ge=1, description="epochs between two sample sheets")
+    checkpoint_every: int = Field(500, ge=1, description="steps between two checkpoints")
+    keep: int = Field(3, ge=1, description="checkpoints to keep")
+
+    def scheduled_rate(self, role: Literal["d", "g"], epoch: int) -> float:
+        """The learning rate of an epoch: base · decay^epoch, not below the floor (or the base, where that is lower)."""
+        base = self.lr_d if role == "d" and self.lr_d is not None else self.lr
+        return max(base * self.lr_decay**epoch, min(base, self.lr_floor))
+
+
+@dataclass(frozen=True)
+class RunConfig:
+    """One run: model, plugins and every setting, validated."""
+
+    model_name: str
+    family: ModelFamily
+    model: Any
+    train: TrainSettings
+    composition: Composition
+    versions: Mapping[str, str]
+
+    def resolved(self) -> dict[str, Any]:
+        """The config with every default filled in, as TOML tables; what a run directory keeps."""
+        tables: dict[str, Any] = {
+            "run": {
+                "model": self.model_name,
+                "plugins": [plugin.name for plugin in self.composition.plugins],
+                "versions": dict(self.versions),
+            },
+            "train": self.train.model_dump(mode="json", exclude_none=True),
+            "model": self.model.model_dump(mode="json", exclude_none=True),
+        }
+        for plugin in self.composition.plugins:
+            tables[plugin.name] = plugin.config.model_dump(mode="json", exclude_none=True)
+        return tables
+
+    def toml(self) -> bytes:
+        """`resolved()` as a TOML file that `--config` takes."""
+        return tomli_w.dumps(self.resolved()).encode()
+
+
+def read_toml(path: Path) -> dict[str, Any]:
+    """A config file's tables.
+
+    Raises:
+        ConfigError: not readable, or not TOML.
+    """
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise ConfigError(f"config {path}: {error}") from None
+
+
+def check_shape(tables: Mapping[str, Any]) -> None:
+    """See that tables are tables and that `run` holds names, whatever the settings in them.
+
+    Raises:
+        ConfigError: one line that names the key.
+    """
+    for name, table in tables.items():
+        if not isinstance(table, Mapping):
+            raise ConfigError(f"config: {name} = {table!r} is no table; settings stand in one, such as [train]")
+    run = tables.get("run", {})
+    if not isinstance(run.get("model", ""), str):
+        raise ConfigError(f"config: run.model must be a name, got {run['model']!r}")
+    names = run.get("plugins", [])
+    if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
+        raise ConfigError(f"config: run.plugins must be a list of names, got {names!r}")
+
+
+def parse_set(items: Iterable[str]) -> dict[str, dict[str, Any]]:
+    """`NAME.KEY=VALUE` items as tables; a value is read as TOML where it is TOML, else as text.
+
+    Raises:
+        ConfigError: not of that form.
+    """
+    tables: dict[str, dict[str, Any]] = {}
+    for item in items:
+        key, equals, text = item.partition("=")
+        table, dot, name = key.strip().partition(".")
+        if not (equals and dot and table and name):
+            raise ConfigError(f"--set {item!r}: expected NAME.KEY=VALUE, such as train.lambda_adv=0.3")
+        try:
+            (value,) = tomllib.loads(f"value = {text}").values()
+        except ValueError:  # not TOML, or more than one value
+            value = text.strip()
+        tables.setdefault(table, {})[name] = value
+    return tables
+
+
+def make_config(
+    tables: Mapping[str, Any],
+    overrides: Mapping[str, Mapping[str, Any]],
+    *,
+    plugins: Sequence[str] | None = None,
+    model: str | None = None,
+) -> RunConfig:
+    """Validate a config file's tables, what `--set` and flags put over them, and the plugins' composition.
+
+    Raises:
+        ConfigError, PluginError, CompositionError: one line that names the key.
+    """
+    check_shape(tables)
+    run = tables.get("run", {})
+    _refuse_unknown(run, ("model", "plugins", "versions"), "run")
+    name = model or run.get("model", "zi2zi")
+    chosen = list(run.get("plugins", [])) if plugins is None else list(plugins)
+    known = sorted({entry.name for entry in entries(PLUGINS)})
+    for key in overrides.get("run", {}):
+        raise ConfigError(f"--set run.{key}: use --plugins and --model for what a run is made of")
+    for table in overrides:
+        if table not in RESERVED and table not in chosen:
+            hint = f"add {table} to --plugins" if table in known else suggestion(table, [*RESERVED, *chosen])
+            raise ConfigError(f"--set {table}.…: {table} is not part of this run: {hint}")
+    for table in tables:
+        # A recipe's section for a plugin that --plugins left out is not an error.
+        if table not in (*RESERVED, *chosen, *known):
+            raise ConfigError(f"config: there is no plugin {table!r}: {suggestion(table, [*RESERVED, *known])}")
+    given = {table: {**tables.get(table, {}), **overrides.get(table, {})} for table in {"train", "model", *chosen}}
+    family, entry = load_model(name)
+    settings = _validated(family.Settings, given["model"], "model")
+    defaults = family.train_defaults(settings)
+    train = _validated(TrainSettings, {**defaults, **given["train"]}, "train")
+    host: Host = model_host(name, family.spec(settings), train.lambda_adv)
+    composition = compose(chosen, {key: given[key] for key in chosen}, host=host)
+    versions = {
+        "balancer": metadata.version("balancer"),
+        "python": platform.python_version(),
+        "torch": metadata.version("torch"),
+        name: f"{entry.distribution} {entry.version}",
+        **{plugin.name: composition.sources[plugin.name] for plugin in composition.plugins},
+    }
+    return RunConfig(name, family, settings, train, composition, versions)
+
+
+def differences(old: Mapping[str, Any], new: Mapping[str, Any]) -> dict[str, tuple[Any, Any]]:
+    """Fields in which two resolved configs differ, `table.key` -> (old, new).
+
+    The length of a run and versions do not count; settings of a plugin that comes or goes are part of `run.plugins`.
+    """
+    before, after = set(old["run"]["plugins"]), set(new["run"]["plugins"])
+    changed: dict[str, tuple[Any, Any]] = {}
+    for key in ("model", "plugins"):
+        if old["run"][key] != new["run"][key]:
+            changed[f"run.{key}"] = old["run"][key], new["run"][key]
+    for table in ("train", "model", *sorted(before & after)):
+        fields = dict.fromkeys([*old.get(table, {}), *new.get(table, {})])
+        for key in fields:
+            if (table, key) in (("train", "steps"), ("train", "epochs")):
+                continue
+            one, two = old.get(table, {}).get(key), new.get(table, {}).get(key)
+            if one != two:
+                changed[f"{table}.{key}"] = one, two
+    return changed
+
+
+def refuse_changes(old: Mapping[str, Any], new: Mapping[str, Any], allowed: Sequence[str]) -> None:
+    """Refuse to resume with settings that differ from the run's own, but for those allowed by name.
+
+    Raises:
+        ConfigError: lists each field with its old and new value.
+    """
+    changed = differences(old, new)
+    left = {k: v for k, v in changed.items() if not any(k == name or k.startswith(f"{name}.") for name in allowed)}
+    if left:
+        rows = "; ".join(f"{key}: {_show(one)} -> {_show(two)}" for key, (one, two) in left.items())
+        flags = " ".join(f"--allow-change {key}" for key in left)
+        raise ConfigError(f"the run was made with other settings: {rows}; to change them on purpose add {flags}")
+    known = {*old, *new, *flat(old), *flat(new), "train.steps", "train.epochs", "data"}
+    for name in allowed:
+        if name not in known:
+            raise ConfigError(f"--allow-change {name}: no such setting: {suggestion(name, sorted(known))}")
+
+
+def flat(tables: Mapping[str, Any]) -> dict[str, Any]:
+    """Resolved tables as `table.key` -> value, for TensorBoard's hparams."""
+    return {f"{t}.{k}": v for t, values in tables.items() for k, v in values.items() if k != "versions"}
+
+
+def _show(value: Any) -> str:
+    return "(default)" if value is None else repr(value)
+
+
+def _refuse_unknown(table: Mapping[str, Any], known: Sequence[str], where: str) -> None:
+    for key in table:
+        if key not in known:
+            raise ConfigError(f"{where}.{key}: no such setting: {suggestion(key, known)}")
+
+
+def _validated(model: type[Any], values: Mapping[str, Any], where: str) -> Any:
+    try:
+        return model.model_validate(dict(values))
+    except ValidationError as error:
+        raise ConfigError(one_line(error, where, model)) from None

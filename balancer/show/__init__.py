@@ -1,0 +1,1 @@
+"""Findings, explanations and replays in words, on the terminal and as JSON."""

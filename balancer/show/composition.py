@@ -1,0 +1,54 @@
+"""A composition in words: order, who turns which knob and how that meets, warnings."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from balancer.record.config import RunConfig
+
+
+def describe_composition(made: RunConfig) -> dict[str, Any]:
+    """A composition as plain data: order, who writes which knob, how that meets, what is read, warnings."""
+    composition = made.composition
+    knobs = {}
+    for knob, spec in composition.knobs.items():
+        writers = composition.writers(knob)
+        if writers:
+            knobs[knob] = {
+                "base": composition.host.base.get(knob, spec.base),
+                "writers": [{"plugin": plugin, "how": op} for plugin, op in writers],
+                "takes effect": spec.takes_effect,
+            }
+    return {
+        "model": made.model_name,
+        "order": [plugin.name for plugin in composition.plugins],
+        "sources": dict(composition.sources),
+        "reads": {plugin.name: list(plugin.reads) for plugin in composition.plugins},
+        "knobs": knobs,
+        "warnings": list(composition.warnings),
+    }
+
+
+def print_composition(described: dict[str, Any]) -> None:
+    """Print what `describe_composition` returned, for people."""
+    order = described["order"]
+    print(f"model:   {described['model']}")
+    print(f"plugins: {' → '.join(order) if order else 'none (the plain baseline)'}")
+    for plugin in order:
+        reads = ", ".join(described["reads"][plugin]) or "no signal"
+        print(f"  {plugin} ({described['sources'][plugin]}) reads {reads}")
+    meaning = {"set": "sets it", "max": "upper bound", "min": "lower bound", "mul": "factor", "ratio": "ratio to lr_g",
+               "gate": "gate", "period": "period", "add": "adds names"}  # fmt: skip
+    for knob, row in described["knobs"].items():
+        base = "scheduled" if knob.startswith("lr_") else shown(row["base"])
+        how = ", ".join(f"{w['plugin']} ({meaning[w['how']]})" for w in row["writers"])
+        print(f"  {knob}: base {base}; {how}; {row['takes effect']}")
+    for warning in described["warnings"]:
+        print(f"warning: {warning}")
+    print("these plugins can work together")
+
+
+def shown(value: Any) -> str:
+    """A setting's value as text."""
+    return "not given" if value is None else json.dumps(value, ensure_ascii=False, default=str)

@@ -1,0 +1,112 @@
+"""A word on the state of a run, from the bands of the source document; a symptom, not a verdict on quality."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import Final
+
+from balancer.contract.adversarial import AdversarialName
+from balancer.contract.signals import MovingAverage
+
+# D's adversarial loss oscillates in this band in a healthy run, by the source document.
+HEALTHY_D_ADV: Final = (0.1, 0.4)
+SATURATED_BELOW: Final = 0.05  # the document's lowest of three bands
+CHANCE: Final = math.log(2.0)
+# Balanced runs have a cheat loss of 1 to 4, by the source document; the starved one had 4 to 12.
+STARVED_ABOVE: Final = 4.0
+HALF_LIFE: Final = 20.0  # steps
+
+
+class Health:
+    """Follows `d_adv` and `adv`, averaged with a half-life of 20 steps, and names the state they are in.
+
+    The level of `adv` that means starvation is one of BCE; with another loss `d_adv` alone is judged.
+    """
+
+    def __init__(self, adversarial: AdversarialName = "bce") -> None:
+        self._judges_adv = adversarial == "bce"
+        self._d_adv = MovingAverage(HALF_LIFE)
+        self._adv = MovingAverage(HALF_LIFE)
+        self._state = ""
+        self._since = 0
+
+    @property
+    def d_adv(self) -> float | None:
+        """The average of `d_adv`, or None before its first measurement."""
+        return self._d_adv.value
+
+    def update(self, step: int, row: Mapping[str, float]) -> str:
+        """Take one step's row of telemetry in and return the word for the state."""
+        if "signal/d_adv" in row:
+            self._d_adv.update(row["signal/d_adv"])
+        if "loss/adv" in row:
+            self._adv.update(row["loss/adv"])
+        state = self._name()
+        if state != self._state:
+            self._state, self._since = state, step
+        steps = step - self._since
+        return state if state in ("", "healthy") else f"{state} for {steps} steps"
+
+    def _name(self) -> str:
+        d_adv, adv = self._d_adv.value, self._adv.value
+        if d_adv is None:
+            return ""
+        if d_adv < SATURATED_BELOW:
+            starved = self._judges_adv and adv is not None and adv > STARVED_ABOVE
+            return "G starved" if starved else "D saturated"
+        if d_adv < HEALTHY_D_ADV[0]:
+            return "D strong"
+        if d_adv <= HEALTHY_D_ADV[1]:
+            return "healthy"
+        return "D weak" if d_adv < CHANCE else "D at chance"
+
+
+# The document's condition for a lambda_adv of 0.6 at the start of a run (seed-facts 1).
+STRONG_START: Final = 0.6
+STRONG_START_STEPS: Final = 50
+STRONG_START_D_ADV: Final = (0.15, 0.4)
+STRONG_START_ADV: Final = (1.0, 4.0)
+
+
+class StrongStart:
+    """Watches the first 50 steps of a run for a lambda_adv that the source document would not start with."""
+
+    def __init__(self, resumed: bool, adversarial: AdversarialName = "bce") -> None:
+        self._bands = {"signal/d_adv": STRONG_START_D_ADV}
+        if adversarial == "bce":
+            self._bands["loss/adv"] = STRONG_START_ADV
+        self._resumed = resumed
+        self._steps = 0
+        self._lambda_adv = 0.0
+        self._sums = dict.fromkeys(self._bands, 0.0)
+
+    def update(self, row: Mapping[str, float]) -> str | None:
+        """Take one step's row of telemetry in; the warning, at the step that settles it, else None."""
+        if self._steps >= STRONG_START_STEPS:
+            return None
+        if self._steps == 0:
+            self._lambda_adv = row.get("knob/lambda_adv", 0.0)
+        for tag in self._sums:
+            self._sums[tag] += row.get(tag, math.nan)
+        self._steps += 1
+        if self._lambda_adv < STRONG_START:
+            return None
+        why = ["the run was resumed"] if self._resumed else []
+        if self._resumed:
+            self._steps = STRONG_START_STEPS
+        elif self._steps < STRONG_START_STEPS:
+            return None
+        else:
+            for tag, (low, high) in self._bands.items():
+                mean = self._sums[tag] / self._steps
+                if not low <= mean <= high:
+                    why.append(
+                        f"the mean {tag.partition('/')[2]} of its first steps is {mean:.3g}, not {low:g}–{high:g}"
+                    )
+        if not why:
+            return None
+        return (
+            f"lambda_adv started at {self._lambda_adv:g}, and {' and '.join(why)}: the source document advises 0.2–0.3 "
+            "then; measurements on small runs favoured 1 all the same (plugins show dynamic_lambda), so compare both"
+        )

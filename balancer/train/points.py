@@ -1,0 +1,127 @@
+"""A tiny conditional GAN on 2-D points: the second model of the loop, for tests, examples and quick trials."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING, Literal
+
+from pydantic import Field
+
+from balancer.contract.adversarial import AdversarialName
+from balancer.contract.model import DOutput, GanModel, GOutput, HeadSpec, ModelFamily, ModelSpec
+from balancer.contract.settings import Settings
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
+
+    from balancer.contract.model import Batch
+
+
+class PointsSettings(Settings):
+    """`model.*` of the points model."""
+
+    points: int = Field(512, ge=1, description="training points")
+    modes: int = Field(4, ge=1, le=64, description="Gaussians on a ring, one class each")
+    width: int = Field(32, ge=1, description="hidden units")
+    adversarial: AdversarialName = Field("bce", description="adversarial loss")
+    head: bool = Field(True, description="give D a head that names the mode")
+    norm: Literal["none", "batch"] = Field("none", description="normalisation in D")
+    lambda_category: float = Field(1.0, ge=0, description="weight of the category term in G's loss")
+
+
+class PointsFamily(ModelFamily):
+    """A ring of Gaussians, drawn by a two-layer G and judged by a two-layer D."""
+
+    Settings = PointsSettings
+
+    def spec(self, settings: PointsSettings) -> ModelSpec:
+        if not settings.head:
+            return ModelSpec(adversarial=settings.adversarial)
+        return ModelSpec(
+            adversarial=settings.adversarial,
+            weights={"category": settings.lambda_category},
+            d_terms=("category",),
+            heads={"category": HeadSpec(d_terms=("category",), g_terms=("category",))},
+        )
+
+    def build(self, settings: PointsSettings) -> GanModel:
+        return Points(settings, self.spec(settings))
+
+
+class Points(GanModel):
+    """Points of shape (B, 2); G sees noise and a one-hot mode, D sees points."""
+
+    def __init__(self, settings: PointsSettings, spec: ModelSpec) -> None:
+        import torch
+        from torch import nn
+
+        self.spec = spec
+        self.train_size = settings.points
+        generator = torch.Generator().manual_seed(0)
+        self._modes = torch.arange(settings.points) % settings.modes
+        angle = 2 * math.pi * self._modes / settings.modes
+        centres = torch.stack([angle.cos(), angle.sin()], dim=1)
+        self._points = centres + 0.05 * torch.randn(settings.points, 2, generator=generator)
+        self._classes = settings.modes
+        width = settings.width
+        self.generator = nn.Sequential(
+            nn.Linear(2 + settings.modes, width), nn.ReLU(), nn.Dropout(0.1), nn.Linear(width, 2)
+        )
+        self.discriminator = _discriminator(settings)
+
+    def batch(self, indices: Sequence[int]) -> Batch:
+        chosen = list(indices)
+        return {"points": self._points[chosen], "mode": self._modes[chosen]}
+
+    def real(self, batch: Batch) -> Tensor:
+        return batch["points"]
+
+    def generate(self, generator: nn.Module, batch: Batch) -> GOutput:
+        import torch
+        from torch.nn import functional as F
+
+        mode = F.one_hot(batch["mode"], self._classes).to(batch["points"].dtype)
+        noise = torch.randn_like(batch["points"])
+        return GOutput(generator(torch.cat([noise, mode], dim=1)))
+
+    def discriminate(self, discriminator: nn.Module, images: Tensor, condition: Tensor | None) -> DOutput:
+        logits, category = discriminator(images)
+        return DOutput(logits, {} if category is None else {"category": category})
+
+    def d_terms(self, real: DOutput, fake: DOutput, batch: Batch) -> dict[str, Tensor]:
+        from torch.nn import functional as F
+
+        if not self.spec.d_terms:
+            return {}
+        halves = [F.cross_entropy(output.heads["category"], batch["mode"]) for output in (real, fake)]
+        return {"category": 0.5 * (halves[0] + halves[1])}
+
+    def g_terms(self, fake: GOutput, judged: DOutput, batch: Batch) -> dict[str, Tensor]:
+        from torch.nn import functional as F
+
+        if not self.spec.weights:
+            return {}
+        return {"category": F.cross_entropy(judged.heads["category"], batch["mode"])}
+
+    def head_parameters(self, head: str) -> Iterable[nn.Parameter]:
+        return self.discriminator.get_submodule(head).parameters()
+
+
+def _discriminator(settings: PointsSettings) -> nn.Module:
+    from torch import nn
+
+    class Discriminator(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            width = settings.width
+            norm = nn.BatchNorm1d(width) if settings.norm == "batch" else nn.Identity()
+            self.body = nn.Sequential(nn.Linear(2, width), norm, nn.LeakyReLU(0.2), nn.Linear(width, width), nn.ReLU())
+            self.binary = nn.Linear(width, 1)
+            self.category = nn.Linear(width, settings.modes) if settings.head else None
+
+        def forward(self, points: Tensor) -> tuple[Tensor, Tensor | None]:
+            features = self.body(points)
+            return self.binary(features), None if self.category is None else self.category(features)
+
+    return Discriminator()

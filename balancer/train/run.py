@@ -1,0 +1,220 @@
+"""From a validated config to a trained run directory, and back from a run directory to where it stopped."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+from balancer.contract.registry import find_config
+from balancer.engine.ranks import is_first_rank
+from balancer.errors import ConfigError
+from balancer.record.checkpoint import FOLDER
+from balancer.record.config import RunConfig, check_shape, flat, make_config, read_toml, refuse_changes
+from balancer.record.files import write_atomically
+
+if TYPE_CHECKING:
+    from balancer.train.loop import Trainer
+
+CONFIG: Final = "config.toml"
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How a run ended: whether it reached its length, and where it stands."""
+
+    folder: Path
+    steps: int
+    finished: bool
+
+
+def config_for_resume(
+    folder: Path,
+    config_name: str | None,
+    overrides: Mapping[str, Mapping[str, Any]],
+    plugins: Sequence[str] | None,
+    allowed: Sequence[str],
+) -> RunConfig:
+    """The config with which a run goes on: its own, with changes only where they are allowed by name.
+
+    A further config, such as a recipe, is put over the run's own before `overrides`.
+
+    Raises:
+        ConfigError: no run there, or a change that is not allowed.
+    """
+    path = folder / CONFIG
+    if not path.is_file():
+        raise ConfigError(f"--resume {folder}: no run there ({CONFIG} is missing)")
+    old = read_toml(path)
+    check_shape(old)
+    if not {"model", "plugins"} <= old.get("run", {}).keys():
+        raise ConfigError(f"config {path}: run.model or run.plugins is missing, so it does not say what to resume")
+    if config_name is not None:
+        further = read_toml(find_config(config_name))
+        check_shape(further)
+        run = further.pop("run", {})
+        plugins = run.get("plugins") if plugins is None else plugins
+        overrides = {name: {**further.get(name, {}), **overrides.get(name, {})} for name in {*further, *overrides}}
+    # Settings of a plugin that is left out go with it.
+    kept = set(old["run"]["plugins"]) if plugins is None else set(plugins)
+    tables = {name: table for name, table in old.items() if name in ("run", "train", "model") or name in kept}
+    config = make_config(tables, overrides, plugins=plugins)
+    refuse_changes(old, config.resolved(), allowed)
+    return config
+
+
+def train(
+    config: RunConfig, *, out: Path | None, resume: Path | None, quiet: bool, other_data: bool = False
+) -> Outcome:
+    """Train, in a new run directory or in the one that is resumed, which `other_data` lets go on with other data.
+
+    Raises:
+        ConfigError: no length, or the directory exists already or cannot be made.
+        DataError, CheckpointError, TrainingError: see the model and `balancer.train.loop.Trainer.run`.
+    """
+    from balancer.train.progress import Progress
+
+    if config.train.steps is None and config.train.epochs is None:
+        raise ConfigError("how long? give --steps N or --epochs N")
+    folder = resume or out or default_folder(config)
+    if resume is None and is_first_rank():
+        refuse_used(folder)
+    trainer = build(config, folder)
+    total = length(config, trainer.steps_per_epoch)
+    begun: Sequence[str] = ()
+    done, notes = 0, list(config.composition.warnings)
+    if resume is not None:
+        done, skipped = restore(trainer, folder, total, other_data=other_data)
+        notes += skipped
+    else:
+        begun = trainer.model.begin()
+    if trainer.accelerator.is_main_process:
+        write_config(config, folder, done)
+    trainer.accelerator.wait_for_everyone()
+    progress = Progress(
+        total,
+        done,
+        adversarial=trainer.balance.loss.name,
+        quiet=quiet or not trainer.accelerator.is_main_process,
+    )
+    for remark in (*trainer.model.remarks(), *begun):
+        progress.say(remark)
+    for note in notes:
+        progress.say(f"warning: {note}")
+    if trainer.balance.telemetry is not None and not done:
+        trainer.balance.telemetry.hparams(flat(config.resolved()))
+    finished = trainer.run(total, progress)
+    # A rank that leaves while another still talks to it would abort that one.
+    trainer.accelerator.wait_for_everyone()
+    trainer.accelerator.end_training()
+    return Outcome(folder, trainer.balance.step, finished)
+
+
+def build(config: RunConfig, folder: Path | None) -> Trainer:
+    """Model, data and trainer, seeded; writes nothing but the run directory's logs.
+
+    Raises:
+        DataError: the model's data cannot be used.
+        ConfigError: ranks do not share a batch evenly, or the device is not there.
+    """
+    import torch
+
+    from balancer.train.loop import Trainer, make_accelerator
+
+    settings = config.train
+    if settings.device == "cuda" and not torch.cuda.is_available():
+        raise ConfigError("train.device = cuda, but torch sees no CUDA device here: use --device cpu")
+    if settings.threads is not None:
+        torch.set_num_threads(settings.threads)
+    torch.manual_seed(settings.seed)
+    model = config.family.build(config.model)
+    accelerator = make_accelerator(settings, config.composition)
+    ranks = accelerator.num_processes
+    size = min(settings.batch_size, model.train_size)
+    if size % ranks:
+        raise ConfigError(f"train.batch_size: {size} items do not divide evenly among {ranks} ranks")
+    if size // ranks % settings.micro_batches:
+        parts = settings.micro_batches
+        raise ConfigError(f"train.micro_batches: {size // ranks} items do not divide evenly into {parts} micro-batches")
+    # Weights are the same on every rank; dropout is not.
+    torch.manual_seed(settings.seed + accelerator.process_index)
+    return Trainer(model, config.composition, settings, accelerator, folder)
+
+
+def restore(trainer: Trainer, folder: Path, total: int, *, other_data: bool = False) -> tuple[int, list[str]]:
+    """Load the newest good checkpoint; the steps it has done, and what had to be passed over.
+
+    Raises:
+        CheckpointError: there is no good one, or it does not fit the model.
+        ConfigError: nothing is left to do; the run is left as it is.
+    """
+    from balancer.record import checkpoint
+
+    loaded = checkpoint.load_latest(folder / checkpoint.FOLDER)
+    if loaded.step >= total:
+        raise ConfigError(f"--resume {folder}: it has done {loaded.step} steps already; ask for more with --steps")
+    trainer.load_state_dict(loaded.state, other_data=other_data)
+    onward = [f"going on from step {loaded.step}"] if loaded.skipped else []
+    return loaded.step, [*loaded.skipped, *onward]
+
+
+def length(config: RunConfig, steps_per_epoch: int) -> int:
+    """The run's length in steps; a count of steps goes before one of epochs."""
+    if config.train.steps is not None:
+        return config.train.steps
+    assert config.train.epochs is not None
+    return config.train.epochs * steps_per_epoch
+
+
+def refuse_used(folder: Path) -> None:
+    """Refuse a run directory that exists with something in it.
+
+    Raises:
+        ConfigError: says how to go on instead.
+    """
+    try:
+        used = folder.exists() and (not folder.is_dir() or any(folder.iterdir()))
+    except OSError as error:
+        raise ConfigError(f"run directory {folder} cannot be used: {error.strerror}") from None
+    if used:
+        begun = (folder / CONFIG).is_file()
+        whole = begun and (folder / FOLDER).is_dir()
+        onward = f", or go on with --resume {shlex.quote(str(folder))}" if whole else ""
+        why = " and holds a run that stopped before its first checkpoint" if begun and not whole else ""
+        raise ConfigError(f"run directory {folder} exists{why}: choose another --out{onward}")
+
+
+def default_folder(config: RunConfig) -> Path:
+    """`runs/MODEL-PLUGINS`, with a number where that exists."""
+    names = "-".join(plugin.name for plugin in config.composition.plugins) or "baseline"
+    base = Path("runs") / f"{config.model_name}-{names}"
+    folder, count = base, 1
+    while folder.exists():
+        count += 1
+        folder = base.with_name(f"{base.name}-{count}")
+    return folder
+
+
+def write_config(config: RunConfig, folder: Path, done: int) -> None:
+    """Keep the resolved config; one that it replaces stays beside it, named by the step it held until.
+
+    Raises:
+        ConfigError: the directory cannot be written.
+    """
+    path, until = folder / CONFIG, folder / f"config.until_{done:08d}.toml"
+    new = config.toml()
+    try:
+        held = path.read_bytes() if path.is_file() else new
+        later = sorted(file for file in folder.glob("config.until_*.toml") if file.name > until.name)
+        if later:
+            # Steps beyond `done` are forgotten: what held at `done` is the config that held until the first of these.
+            held = later[0].read_bytes()
+        if held != new and not until.exists():
+            write_atomically(until, held)
+        for forgotten in later:
+            forgotten.unlink()
+        write_atomically(path, new)
+    except OSError as error:
+        raise ConfigError(f"run directory {folder} cannot be written: {error.strerror}") from None

@@ -1,0 +1,221 @@
+"""One step of training: D once (or a look without an update), then G; in one pass or over micro-batches."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
+
+import torch
+from accelerate import Accelerator
+
+from balancer.contract.model import DOutput, GanModel, GOutput
+from balancer.engine.balancer import Balancer
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
+    from torch.optim import Optimizer
+
+    from balancer.contract.model import Batch
+
+
+class Networks(NamedTuple):
+    """G and D plain, and as the training loop may have wrapped them for several processes."""
+
+    G: nn.Module
+    D: nn.Module
+    wrapped_G: nn.Module
+    wrapped_D: nn.Module
+
+
+class GanStep:
+    """Trains one model on one batch at a time, at the moments of a `Balancer`.
+
+    G's pass and probes use D unwrapped, since D's gradients are not wanted there. With several micro-batches, all of
+    D's come first, then D's optimizer step, then all of G's; signals are means over the whole batch.
+    """
+
+    def __init__(
+        self,
+        model: GanModel,
+        balance: Balancer,
+        networks: Networks,
+        optimizers: dict[str, Optimizer],
+        accelerator: Accelerator,
+        *,
+        micro_batches: int,
+        g_updates: int,
+    ) -> None:
+        self.model: Final = model
+        self.balance: Final = balance
+        self.networks: Final = networks
+        self.optimizers: Final = optimizers
+        self.accelerator: Final = accelerator
+        self.micro_batches: Final = micro_batches
+        self.g_updates: Final = g_updates
+
+    def __call__(self, batch: Batch, epoch: int) -> None:
+        """One step on a batch of `epoch`, whose items the micro-batches share evenly."""
+        balance = self.balance
+        opt_d, opt_g = self.optimizers["d"], self.optimizers["g"]
+        parts = split(batch, self.micro_batches)
+        balance.start_step(epoch=epoch)
+        # One pass serves D and G; of several, only the images are kept, since memory is what they are to save.
+        with torch.set_grad_enabled(len(parts) == 1):
+            fakes = [self.generate(part) for part in parts]
+
+        if balance.d_update:
+            self.set_trainable_d(True)
+            opt_d.zero_grad(set_to_none=True)
+            self.d_pass(self.networks.wrapped_D, parts, fakes)
+            balance.require_finite()
+            opt_d.step()
+        else:
+            with undisturbed(self.networks.D):  # for the signals alone
+                self.d_pass(self.networks.D, parts, fakes)
+                balance.require_finite()
+        balance.after_d_step()
+
+        self.set_trainable_d(False)
+        for update in range(self.g_updates):
+            opt_g.zero_grad(set_to_none=True)
+            self.g_pass(parts, fakes if update == 0 and len(parts) == 1 else None)
+            balance.require_finite()
+            opt_g.step()
+            balance.after_g_step()
+
+    def generate(self, part: Batch) -> GOutput:
+        """G's forward pass."""
+        with self.accelerator.autocast():
+            return self.model.generate(self.networks.wrapped_G, part)
+
+    def d_pass(self, D: nn.Module, parts: Sequence[Batch], fakes: Sequence[GOutput]) -> None:
+        """D's loss and signals over all parts; the backward passes too, where D is updated."""
+        balance = self.balance
+        real_logits, fake_logits, scalars = [], [], []
+        for part, fake in zip(parts, fakes, strict=True):
+            real_out, fake_out, loss, terms = self.d_loss(D, part, fake)
+            real_logits.append(real_out.logits.detach())
+            fake_logits.append(fake_out.logits.detach())
+            scalars.append({"d_loss": loss, **{f"d_{term}": value for term, value in terms.items()}})
+            if len(parts) > 1:
+                scalars[-1] = {name: value.detach() for name, value in scalars[-1].items()}  # not the graph
+            if len(scalars) == len(parts):
+                balance.measure_d(real_logits=joined(real_logits), fake_logits=joined(fake_logits), **means(scalars))
+                if balance.d_update:
+                    balance.before_d_backward()
+            if balance.d_update:
+                share(loss, len(parts)).backward()  # type: ignore[no-untyped-call]
+
+    def d_loss(self, D: nn.Module, part: Batch, fake: GOutput) -> tuple[DOutput, DOutput, Tensor, dict[str, Tensor]]:
+        """D's outputs, its loss and the terms of it: half of each side, the model's terms, the plugins'."""
+        balance, model = self.balance, self.model
+        real, images, condition = model.real(part), fake.images.detach(), model.condition(part)
+        beside = self.beside(part, fake)
+        with self.accelerator.autocast():
+            real_out = model.discriminate(D, *balance.transform_d_input(real, condition))
+            fake_out = model.discriminate(D, *balance.transform_d_input(images, beside))
+            terms = {
+                "loss_real": balance.loss.d_real(real_out.logits, balance.real_label),
+                "loss_fake": balance.loss.d_fake(fake_out.logits, balance.fake_label),
+                **model.d_terms(real_out, fake_out, part),
+            }
+            if balance.d_update:
+                terms |= balance.d_loss_terms(
+                    real=real,
+                    fake=images,
+                    condition=condition,
+                    real_logits=real_out.logits,
+                    fake_logits=fake_out.logits,
+                    discriminate=lambda images, beside: model.discriminate(self.networks.D, images, beside).logits,
+                )
+        weights = {"loss_real": 0.5, "loss_fake": 0.5 * model.spec.fakes_per_real}
+        weights |= dict.fromkeys(balance.frozen_d_terms(), 0.0)
+        counted = [weights.get(term, 1.0) * value for term, value in terms.items() if weights.get(term) != 0.0]
+        return real_out, fake_out, torch.stack(counted).sum(), terms
+
+    def g_pass(self, parts: Sequence[Batch], fakes: Sequence[GOutput] | None) -> None:
+        """G's loss, signals and backward passes over all parts; `fakes`, where G's forward pass is done already."""
+        balance = self.balance
+        several = len(parts) > 1
+        if several:
+            # The weights are read before the first of several backward passes.
+            balance.before_g_backward(**(self.foreseen(parts) if balance.laws_on_g_terms else {}))
+        scalars = []
+        for index, part in enumerate(parts):
+            fake = self.generate(part) if fakes is None else fakes[index]
+            terms = self.g_terms(part, fake, plugins=True)
+            if several:
+                scalars.append({term: value.detach() for term, value in terms.items()})
+            else:
+                balance.before_g_backward(**terms)
+            # The weights, lambda_adv among them, are read here.
+            g_loss = torch.stack([balance.weight(term) * value for term, value in terms.items()]).sum()
+            share(g_loss, len(parts)).backward()  # type: ignore[no-untyped-call]
+        if several:
+            balance.measure_g(**means(scalars))
+
+    def foreseen(self, parts: Sequence[Batch]) -> dict[str, Tensor]:
+        """Means of G's terms over all parts as the passes to come will see them, computed without gradients."""
+        with undisturbed(self.networks.G), undisturbed(self.networks.D):
+            return means([self.g_terms(part, self.generate(part), plugins=False) for part in parts])
+
+    def g_terms(self, part: Batch, fake: GOutput, *, plugins: bool) -> dict[str, Tensor]:
+        """G's unweighted terms on its images as the updated D sees them, with or without those that plugins add."""
+        balance, model = self.balance, self.model
+        beside = self.beside(part, fake)
+        with self.accelerator.autocast():
+            judged = model.discriminate(self.networks.D, *balance.transform_d_input(fake.images, beside))
+            terms = {"adv": balance.loss.generator(judged.logits), **model.g_terms(fake, judged, part)}
+            if plugins:
+                terms |= balance.g_loss_terms(fake=fake.images, condition=beside, fake_logits=judged.logits)
+            return terms
+
+    def beside(self, part: Batch, fake: GOutput) -> Tensor | None:
+        """What D sees beside G's images."""
+        return self.model.condition(part) if fake.condition is None else fake.condition
+
+    def set_trainable_d(self, trainable: bool) -> None:
+        """Switch D's gradients; heads that plugins froze stay off, without gradients for Adam to go on with."""
+        for parameter in self.networks.D.parameters():
+            parameter.requires_grad_(trainable)
+        for head in self.balance.d_frozen:
+            for parameter in self.model.head_parameters(head):
+                parameter.requires_grad_(False)
+                parameter.grad = None
+
+
+def split(batch: Batch, parts: int) -> list[Batch]:
+    """A batch in equal parts."""
+    if parts == 1:
+        return [batch]
+    pieces = {name: value.chunk(parts) for name, value in batch.items()}
+    return [{name: chunks[index] for name, chunks in pieces.items()} for index in range(parts)]
+
+
+def share(loss: Tensor, parts: int) -> Tensor:
+    """A part's share of the loss of the whole batch."""
+    return loss if parts == 1 else loss / parts
+
+
+def joined(logits: Sequence[Tensor]) -> Tensor:
+    """Logits of all parts as one batch."""
+    return logits[0] if len(logits) == 1 else torch.cat(list(logits))
+
+
+def means(rows: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    """Mean of each scalar over the parts, which are of equal size."""
+    if len(rows) == 1:
+        return rows[0]
+    return {name: torch.stack([row[name] for row in rows]).mean() for name in rows[0]}
+
+
+@contextlib.contextmanager
+def undisturbed(module: nn.Module) -> Iterator[None]:
+    """Let a module compute without gradients, and leave its buffers and the random state as they were."""
+    buffers = {name: buffer.clone() for name, buffer in module.named_buffers()}
+    devices = [torch.cuda.current_device()] if torch.cuda.is_available() else []
+    with torch.random.fork_rng(devices=devices), torch.no_grad():
+        yield
+    for name, buffer in module.named_buffers():
+        buffer.copy_(buffers[name])

@@ -1,0 +1,118 @@
+"""`balancer explain` and `balancer replay` as people use them, on a real run and on somebody's log."""
+
+from __future__ import annotations
+
+import csv
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from balancer.record.signals import read_signals
+
+Cli = Callable[..., Any]
+CASE = Path(__file__).parents[3] / "docs" / "case.log"
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A real run of the points model with a band law, a schedule and a slower D."""
+    from balancer.record.config import make_config, parse_set
+    from balancer.train.run import train
+
+    folder = tmp_path_factory.mktemp("runs") / "run"
+    settings = [
+        "train.steps=40",
+        "train.threads=1",
+        "dynamic_lambda.warmup_steps=5",
+        "lambda_schedule.steps=[[0, 0.55]]",
+    ]
+    plugins = ["dynamic_lambda", "lambda_schedule", "d_lr_ratio"]
+    made = make_config({}, parse_set(settings), plugins=plugins, model="points")
+    train(made, out=folder, resume=None, quiet=True)
+    return folder
+
+
+def test_a_step_is_explained(run: Path, cli: Cli) -> None:
+    made = cli("explain", run, "--step", 30)
+    assert made.status == 0, made.err
+    value = read_signals(run)["lambda_adv"][30]
+    assert f"lambda_adv = {value:g} " in made.out
+    assert "dynamic_lambda" in made.out and "at most 0.55 (lambda_schedule)" in made.out
+    assert "0.02 <= d_adv < 0.08: 0.35" in made.out
+    assert "d_lr_ratio makes it 0.25 · lr_g" in made.out
+
+
+def test_a_range_is_explained_as_data(run: Path, cli: Cli) -> None:
+    made = cli("explain", run, "--step", "0:39", "--json")
+    assert made.status == 0, made.err
+    data = json.loads(made.out)
+    assert (data["first"]["step"], data["last"]["step"]) == (0, 39)
+    knobs = {knob["knob"]: knob["effective"] for knob in data["last"]["knobs"]}
+    assert knobs["lambda_adv"] == read_signals(run)["lambda_adv"][39]
+    lines = (run / "decisions.jsonl").read_text(encoding="utf-8").splitlines()
+    assert len(data["decisions"]) == len(lines)
+
+
+@pytest.mark.parametrize(
+    "step, words", [("40", "ends with step 39"), ("x", "expected a step"), ("9:3", "comes first"), ("-1", "")]
+)
+def test_steps_that_are_none_are_refused(run: Path, step: str, words: str, cli: Cli) -> None:
+    made = cli("explain", run, f"--step={step}")
+    assert made.status == 2
+    assert words in made.err and made.err.count("\n") == 1
+
+
+def test_its_own_plugins_replayed_do_what_they_did(run: Path, cli: Cli) -> None:
+    made = cli("replay", run)
+    assert made.status == 0, made.err
+    assert "differs" not in made.out
+    assert "with other knobs it would have measured others" in made.out
+
+
+def test_a_recipe_and_settings_are_replayed_into_a_table(run: Path, tmp_path: Path, cli: Cli) -> None:
+    path = tmp_path / "knobs.csv"
+    made = cli("replay", run, "--config", "document_dynamic", "--set", "dynamic_lambda.preset=three_bands",
+               "--set", "dynamic_lambda.warmup_steps=0", "--csv", path)  # fmt: skip
+    assert made.status == 0, made.err
+    with path.open(encoding="utf-8") as file:
+        rows = list(csv.DictReader(file))
+    assert [int(row["step"]) for row in rows] == list(range(40))
+    # The law worked out here, from what the run measured.
+    expected = [0.2 if d < 0.05 else 0.4 if d < 0.15 else 0.6 for d in read_signals(run)["d_adv"]]
+    assert [float(row["lambda_adv"]) for row in rows] == expected
+
+
+def test_somebodys_log_is_replayed(cli: Cli, tmp_path: Path) -> None:
+    path = tmp_path / "lambda.csv"
+    made = cli("replay", CASE, "--plugins", "dynamic_lambda,lambda_schedule", "--csv", path,
+               "--set", "dynamic_lambda.warmup_steps=0")  # fmt: skip
+    assert made.status == 0, made.err
+    assert "the log holds one step in 100" in made.out
+    with path.open(encoding="utf-8") as file:
+        rows = list(csv.DictReader(file))
+    assert len(rows) == 60 and int(rows[0]["step"]) == 64010
+    # The schedule caps the lowest band: 0.1 in the first five epochs of the log, by its own count of them.
+    assert {row["lambda_adv"] for row in rows} <= {"0.1", "0.2"}
+    steps = np.array([int(row["step"]) for row in rows])
+    assert (np.diff(steps) > 0).all()
+
+
+@pytest.mark.parametrize(
+    "words, message",
+    [
+        ([CASE], "name some with --plugins"),
+        (["-", "--plugins", "d_skip"], "reads a log twice"),
+        ([CASE, "--plugins", "d_skip", "--set", "d_skip.accuracy_above=0.8"], "d_skip reads d_acc"),
+        ([CASE, "--plugins", "d_skip", "--set", "train.lr=0.1"], "train.lambda_adv only"),
+        ([CASE, "--plugins", "d_skip", "--set", "dynamic_lambda.half_life=1"], "not part of this replay"),
+        (["nowhere", "--plugins", "d_skip"], "nowhere"),
+    ],
+)
+def test_what_cannot_be_replayed_says_why(words: list[Any], message: str, cli: Cli) -> None:
+    made = cli("replay", *words)
+    assert made.status == 2
+    assert message in made.err and made.err.count("\n") == 1

@@ -1,0 +1,330 @@
+"""Rules find what is wrong in runs whose trouble is known, and nothing in healthy ones."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from support.histories import document_signals, healthy_signals, judged, run_of
+
+from balancer.diagnosis.judging import Diagnosis
+from balancer.diagnosis.units import CHANCE
+from balancer.diagnosis.work_out import told_units
+
+
+def words(diagnosis: Diagnosis) -> list[str]:
+    return [finding.words for finding in diagnosis.findings]
+
+
+def remarks(diagnosis: Diagnosis) -> list[str]:
+    return [remark.words for remark in diagnosis.remarks]
+
+
+def found(diagnosis: Diagnosis, key: str) -> dict[str, float]:
+    (finding,) = [finding for finding in diagnosis.findings if finding.words == key]
+    return dict(finding.evidence)  # type: ignore[arg-type]
+
+
+def test_the_source_documents_case_has_its_diagnosis() -> None:
+    made = judged(run_of(document_signals, first=64010), steps_per_epoch=416.0)
+    assert words(made) == [
+        "saturated.lasting",
+        "starved",
+        "adv_share.rises",
+        "cheat_rising",
+        "g_loss_rising.adv",
+        "compromise.share",
+    ]
+    assert made.findings[0].steps == (64010, 64010 + 399 * 100)
+    assert made.findings[0].confidence == "high"
+    share = found(made, "adv_share.rises")
+    assert share["first"] == pytest.approx(0.16, abs=0.03) and share["last"] == pytest.approx(0.32, abs=0.03)
+    assert found(made, "g_loss_rising.adv")["part"] > 0.8
+    assert made.verdict.words == "verdict.rescue_held"
+    assert made.case.units.weights == {"adv": 1.0, "l1": 90.0, "const": 5.0, "category": 1.0} or (
+        made.case.units.weights["l1"] == pytest.approx(90, rel=0.01)
+    )
+
+
+@pytest.mark.parametrize("seed", range(40))
+def test_a_healthy_run_has_no_finding(seed: int) -> None:
+    for rows in (30, 100, 400, 5000):
+        made = judged(run_of(healthy_signals, rows=rows, seed=seed), steps_per_epoch=416.0)
+        assert words(made) == [], rows
+        assert made.verdict.words == "verdict.healthy"
+
+
+@pytest.mark.parametrize("seed", range(10))
+def test_a_slow_walk_around_the_healthy_band_has_no_finding(seed: int) -> None:
+    """Noise that wanders is no trend and no saturation, as long as it stays in the band."""
+    random = np.random.default_rng(seed)
+    walk = np.zeros(2000)
+    for index in range(1, 2000):
+        walk[index] = 0.99 * walk[index - 1] + random.normal(0, 0.01)
+    level = np.clip(0.25 + walk, 0.1, 0.4)
+    rows = [(float(i), {"d_loss": float(d), "adv": -math.log(-math.expm1(-d))}) for i, d in enumerate(level)]
+    assert words(judged(rows)) == []
+
+
+def test_too_short_a_log_says_what_it_lacks_and_finds_no_trend() -> None:
+    made = judged(run_of(document_signals, rows=6, first=64010))
+    assert set(words(made)) <= {"saturated.lasting", "starved"}
+    assert {left.rule for left in made.not_judged} >= {"g_loss_rising", "cheat_rising", "compromise"}
+    assert made.verdict.words == "verdict.unknown"
+    assert all(finding.confidence != "high" for finding in made.findings)
+    assert words(judged(run_of(document_signals, rows=2))) == []
+
+
+def test_a_passing_saturation_is_told_from_a_lasting_one() -> None:
+    def dips(t: float, random: np.random.Generator) -> dict[str, float]:
+        level = 0.01 if 0.3 < t < 0.5 else 0.25
+        return {"d_loss": level * math.exp(random.normal(0, 0.2))}
+
+    made = judged(run_of(dips))
+    assert words(made) == ["saturated.passed"]
+    first, last = made.findings[0].steps or (0, 0)
+    assert 11_500 < first < 12_500 and 19_000 < last < 20_500
+    assert made.verdict.words == "verdict.minor"
+
+
+def test_a_saturation_that_has_just_begun_is_left_open() -> None:
+    def falls(t: float, random: np.random.Generator) -> dict[str, float]:
+        return {"d_loss": (0.004 if t > 0.85 else 0.25) * math.exp(random.normal(0, 0.2))}
+
+    assert words(judged(run_of(falls))) == ["saturated.open"]
+
+
+def test_a_blown_up_d_is_worse_than_one_at_chance() -> None:
+    def blown(t: float, random: np.random.Generator) -> dict[str, float]:
+        return {"d_loss": 0.2 * math.exp(max(0.0, t - 0.6) * 10 + random.normal(0, 0.2))}
+
+    def guesses(t: float, random: np.random.Generator) -> dict[str, float]:
+        return {"d_loss": CHANCE + random.normal(0, 0.01)}
+
+    assert words(judged(run_of(blown)))[0] == "blow_up"
+    assert judged(run_of(blown)).verdict.words == "verdict.back"
+    assert words(judged(run_of(guesses))) == ["collapse"]
+
+
+def test_swings_between_extremes_are_an_oscillation() -> None:
+    def swings(t: float, random: np.random.Generator) -> dict[str, float]:
+        return {"d_loss": math.exp(-2.2 + 2.2 * math.sin(t * 2 * math.pi * 10))}
+
+    assert "oscillation" in words(judged(run_of(swings)))
+
+
+def test_the_floor_of_smoothed_labels_is_no_health() -> None:
+    def smoothed(t: float, random: np.random.Generator) -> dict[str, float]:
+        return {"d_loss": 0.3251 + abs(random.normal(0, 0.006)), "adv": 2.2 + random.normal(0, 0.2)}
+
+    made = judged(run_of(smoothed))
+    assert "smoothing_floor" in words(made)
+    assert found(made, "smoothing_floor")["labels"] == "0.9 / 0.1"
+
+
+def test_nan_sends_back_to_an_earlier_checkpoint() -> None:
+    rows = run_of(healthy_signals)
+    for index in range(300, 400):
+        rows[index][1]["g_loss"] = math.nan
+    made = judged(rows)
+    assert words(made)[0] == "divergence.nan"
+    assert found(made, "divergence.nan")["step"] == 30_000
+    assert (made.verdict.words, made.verdict.evidence["step"]) == ("verdict.back", 30_000)
+
+
+def test_a_loss_that_explodes_is_a_divergence() -> None:
+    def explodes(t: float, random: np.random.Generator) -> dict[str, float]:
+        return {**healthy_signals(t, random), "g_loss": 25 * math.exp(max(0.0, t - 0.8) * 40)}
+
+    assert "divergence.grows" in words(judged(run_of(explodes)))
+
+
+def test_a_generator_that_fools_d_and_forgets_its_input_hints_at_mode_collapse() -> None:
+    def fools(t: float, random: np.random.Generator) -> dict[str, float]:
+        return {"d_loss": 0.75 + random.normal(0, 0.02), "adv": 0.3, "l1": 0.2 + 0.1 * t + random.normal(0, 0.003)}
+
+    made = judged(run_of(fools), told=told_units(None, "mean", {}))
+    assert "mode_collapse" in words(made)
+    assert made.verdict.words in ("verdict.doubtful", "verdict.watch")
+
+
+def test_equal_learning_rates_matter_where_d_has_won() -> None:
+    rows = run_of(document_signals, first=64010)
+    for _, row in rows:
+        row |= {"lr_d": 2e-4, "lr_g": 2e-4}
+    made = judged(rows)
+    assert "learning_rate.equal" in words(made)
+    for _, row in rows:
+        row["lr_d"] = 5e-5
+    made = judged(rows)
+    assert "learning_rate.equal" not in words(made)
+    assert "learning_rate.still" in [remark.words for remark in made.remarks]
+
+
+def test_a_structure_that_is_being_lost_makes_the_verdict_doubtful() -> None:
+    def lost(t: float, random: np.random.Generator) -> dict[str, float]:
+        return {**document_signals(t, random), "l1": 0.2 + 0.3 * max(0.0, t - 0.5) + random.normal(0, 0.003)}
+
+    made = judged(run_of(lost))
+    assert made.verdict.words == "verdict.doubtful"
+    assert made.verdict.evidence["term"] == "l1"
+    assert 15_000 <= float(made.verdict.evidence["step"]) <= 22_000
+
+
+def test_columns_that_contradict_bce_are_another_loss_unless_bce_was_told() -> None:
+    def strange(t: float, random: np.random.Generator) -> dict[str, float]:
+        return {"d_loss": 0.05 * math.exp(random.normal(0, 0.1)), "adv": 0.3 + random.normal(0, 0.02)}
+
+    made = judged(run_of(strange, first=50_000))
+    assert words(made) == [] and not made.case.units.levels
+    assert "d_units.not_bce" in remarks(made)
+    assert made.verdict.words == "verdict.trends"
+    assert "inconsistent_columns.floor" in words(
+        judged(run_of(strange, first=50_000), told=told_units("bce", None, {}))
+    )
+
+
+def test_a_d_loss_printed_as_zero_contradicts_nothing() -> None:
+    def rounded(t: float, random: np.random.Generator) -> dict[str, float]:
+        return {"d_loss": round(random.uniform(0, 0.012), 2), "adv": 6 + random.normal(0, 0.3)}
+
+    made = judged(run_of(rounded, first=50_000))
+    assert "saturated.lasting" in words(made) and "d_units.not_bce" not in remarks(made)
+
+
+def test_a_wasserstein_loss_is_judged_by_trends_alone() -> None:
+    def critic(t: float, random: np.random.Generator) -> dict[str, float]:
+        return {"d_loss": -5 + random.normal(0, 0.3), "adv": -2 + random.normal(0, 0.3)}
+
+    made = judged(run_of(critic))
+    assert words(made) == []
+    assert remarks(made) == ["d_units.negative"]
+    assert "saturated" in [left.rule for left in made.not_judged]
+    assert made.verdict.words == "verdict.trends"
+
+
+# What healthy logs of other codes were once accused of.
+
+
+def test_a_level_that_no_single_d_keeps_is_a_matter_of_units() -> None:
+    """Eight discriminators of least squares add up to 3.2; a sum of halves late in a run lies near 1.2."""
+
+    def vocoder(t: float, random: np.random.Generator) -> dict[str, float]:
+        return {"d_loss": 3.2 + random.normal(0, 0.1), "adv": 3.5 + random.normal(0, 0.1), "mel": 0.3 - 0.1 * t}
+
+    def late_sum(t: float, random: np.random.Generator) -> dict[str, float]:
+        return {"d_loss": 1.15 + random.normal(0, 0.05), "adv": 0.9 + random.normal(0, 0.05)}
+
+    made = judged(run_of(vocoder))
+    assert words(made) == [] and "d_units.too_high" in remarks(made)
+    told = judged(run_of(vocoder), told=told_units("lsgan", "sum", {}, discriminators=8))
+    assert words(told) == [] and told.verdict.words == "verdict.healthy"
+    made = judged(run_of(late_sum, first=50_000))
+    assert words(made) == [] and made.case.units.d_loss_kind == "sum"
+
+
+def test_a_d_that_tells_apart_is_not_at_chance_whatever_its_loss() -> None:
+    def few_bad_cases(t: float, random: np.random.Generator) -> dict[str, float]:
+        return {"d_loss": 0.7 + random.normal(0, 0.02), "d_acc": 0.85}
+
+    assert words(judged(run_of(few_bad_cases))) == []
+    assert "collapse" in words(
+        judged(run_of(lambda t, random: {"d_loss": 0.7 + random.normal(0, 0.02), "d_acc": 0.52}))
+    )
+
+
+def test_a_d_at_chance_beside_a_g_that_improves_is_perhaps_the_balance_one_hopes_for() -> None:
+    def caught_up(t: float, random: np.random.Generator) -> dict[str, float]:
+        return {"d_loss": 0.66 + random.normal(0, 0.02), "adv": 0.75, "l1": 0.1 - 0.06 * t + random.normal(0, 0.002)}
+
+    made = judged(run_of(caught_up), told=told_units(None, "mean", {}))
+    assert words(made) == ["collapse.improving"] and made.verdict.words == "verdict.minor"
+
+
+def test_numbers_that_are_none_for_a_while_are_no_divergence() -> None:
+    """Mixed precision skips a step now and then; some logs print NaN for what they did not measure."""
+    rows = run_of(healthy_signals)
+    for index in (0, 3, 250):
+        rows[index][1]["g_loss"] = math.nan
+    made = judged(rows)
+    assert words(made) == [] and "divergence.passed" in remarks(made)
+    assert made.verdict.words == "verdict.healthy"
+
+
+def test_a_d_that_begins_late_is_judged_from_there_on() -> None:
+    def late(t: float, random: np.random.Generator) -> dict[str, float]:
+        if t < 0.5:
+            return {"d_loss": 0.0, "adv": -0.02 + random.normal(0, 0.01), "rec": 0.3}
+        level = max(0.55, 1 - 2 * (t - 0.5))
+        return {"d_loss": level + random.normal(0, 0.03), "adv": 0.2 + random.normal(0, 0.1), "rec": 0.25}
+
+    made = judged(run_of(late))
+    assert words(made) == []
+    assert {"d_units.began", "d_units.hinge"} <= set(remarks(made))
+    assert made.case.history["d_adv"].steps[0] == pytest.approx(20_000, abs=200)
+
+
+def test_a_cheat_loss_may_rise_at_first_and_drift_in_balance() -> None:
+    def at_first(t: float, random: np.random.Generator) -> dict[str, float]:
+        return {**healthy_signals(t, random), "adv": 2.2 - 1.4 * math.exp(-t * 20) + random.normal(0, 0.05)}
+
+    def drifts(t: float, random: np.random.Generator) -> dict[str, float]:
+        return {**healthy_signals(t, random), "adv": 1.3 + 1.2 * t + random.normal(0, 0.1)}
+
+    assert words(judged(run_of(at_first))) == []
+    assert words(judged(run_of(drifts))) == []
+
+
+def test_least_squares_near_the_floor_of_smoothed_labels_is_no_smoothing() -> None:
+    def lsgan(t: float, random: np.random.Generator) -> dict[str, float]:
+        return {"d_loss": 0.2 + abs(random.normal(0, 0.006)), "adv": 0.3 + random.normal(0, 0.03)}
+
+    assert "smoothing_floor" not in words(judged(run_of(lsgan, first=50_000)))
+
+
+def test_a_second_pair_of_networks_is_pointed_out() -> None:
+    tags = {"d_loss": "loss/D_A", "adv": "loss/G_A"}
+    made = judged(run_of(healthy_signals), tags=tags, other_tags=["loss/D_B", "loss/G_B", "loss/cycle_B"])
+    (remark,) = [remark for remark in made.remarks if remark.rule == "second_pair"]
+    assert remark.evidence["tags"] == "--tag d_loss=loss/D_B --tag adv=loss/G_B"
+
+
+def test_what_no_term_shows_is_not_claimed() -> None:
+    def only_d(t: float, random: np.random.Generator) -> dict[str, float]:
+        row = document_signals(t, random)
+        return {"d_loss": row["d_loss"], "adv": row["adv"]}
+
+    assert judged(run_of(only_d, first=64010)).verdict.words == "verdict.rescue"
+    dead = judged(run_of(lambda t, random: {"d_loss": 0.0002, "adv": 38 + random.normal(0, 1)}, first=1000))
+    assert dead.verdict.words == "verdict.out_of_reach"
+
+
+def test_a_term_that_explodes_is_a_divergence_too() -> None:
+    def explodes(t: float, random: np.random.Generator) -> dict[str, float]:
+        return {**healthy_signals(t, random), "g_loss": 20.0, "l1": 0.1 * math.exp(max(0.0, t - 0.7) * 30)}
+
+    made = judged(run_of(explodes))
+    assert found(made, "divergence.grows")["signal"] == "l1"
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    rows=st.integers(0, 60),
+    columns=st.sets(st.sampled_from(["d_loss", "adv", "g_loss", "l1", "const", "lr_d", "lr_g", "d_acc", "lambda_adv"])),
+    seed=st.integers(0, 2**31),
+    scale=st.sampled_from([0.0, 1e-300, 1e-3, 1.0, 1e6, 1e300]),
+)
+def test_any_numbers_are_judged_without_an_error(rows: int, columns: set[str], seed: int, scale: float) -> None:
+    random = np.random.default_rng(seed)
+    table = [
+        (
+            float(step),
+            {name: float(random.choice([random.normal(0, 1) * scale, 0.0, math.nan, math.inf])) for name in columns},
+        )
+        for step in range(rows)
+    ]
+    made = judged(table)
+    assert made.verdict.rule == "verdict"

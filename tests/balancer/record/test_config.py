@@ -1,0 +1,370 @@
+"""The config of a run: what is read, what is refused and in which words, and that it can be given back."""
+
+import tomllib
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from balancer.contract.registry import find_config, recipes
+from balancer.errors import BalancerError, ConfigError, PluginError
+from balancer.record.config import RunConfig, differences, flat, make_config, parse_set, read_toml, refuse_changes
+
+
+def config(*items: str, plugins: str = "", tables: dict[str, Any] | None = None, model: str = "points") -> RunConfig:
+    return make_config(tables or {}, parse_set(items), plugins=plugins.split(",") if plugins else [], model=model)
+
+
+def refused(*items: str, **options: Any) -> str:
+    with pytest.raises(BalancerError) as caught:
+        config(*items, **options)
+    message = str(caught.value)
+    assert "\n" not in message
+    return message
+
+
+# --set.
+
+
+@pytest.mark.parametrize(
+    ("item", "value"),
+    [
+        ("t.k=0.3", 0.3),
+        ("t.k=2", 2),
+        ("t.k=1e-4", 1e-4),
+        ("t.k=true", True),
+        ("t.k=[[0.1, 0.2], [0.3, 0.4]]", [[0.1, 0.2], [0.3, 0.4]]),
+        ('t.k="3"', "3"),
+        ("t.k=cpu", "cpu"),
+        ("t.k=fonts/A b.ttf", "fonts/A b.ttf"),
+        ("t.k=B.ttf,C.ttf", "B.ttf,C.ttf"),
+        ("t.k=a=b", "a=b"),
+        ("t.k=", ""),
+        (" t.k = 7", 7),
+    ],
+)
+def test_a_value_is_toml_where_it_is_toml_and_text_otherwise(item: str, value: Any) -> None:
+    parsed = parse_set([item])
+    assert parsed == {"t": {"k": value}}
+    assert type(parsed["t"]["k"]) is type(value)
+
+
+def test_items_gather_in_tables_and_the_last_word_counts() -> None:
+    assert parse_set(["train.lr=1e-3", "model.width=8", "train.seed=4", "train.lr=2e-3"]) == {
+        "train": {"lr": 2e-3, "seed": 4},
+        "model": {"width": 8},
+    }
+
+
+@pytest.mark.parametrize("item", ["train.lr", "lr=3", "=3", ".lr=3", "train.=3", ""])
+def test_an_item_of_another_form_is_refused_with_an_example(item: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        parse_set([item])
+    assert f"--set {item!r}: expected NAME.KEY=VALUE, such as train.lambda_adv=0.3" in str(caught.value)
+
+
+def test_nothing_of_a_value_is_dropped() -> None:
+    assert parse_set(["model.note=1\nx=2"]) == {"model": {"note": "1\nx=2"}}
+
+
+# Unknown and mistyped settings.
+
+
+def test_an_unknown_setting_of_a_plugin_names_the_nearest_one_plugin_and_distribution() -> None:
+    assert refused("dynamic_lambda.inital=0.2", plugins="dynamic_lambda") == (
+        "dynamic_lambda.inital: no such setting: did you mean initial? (plugin dynamic_lambda of balancer 0.1.0)"
+    )
+
+
+def test_an_unknown_setting_of_loop_or_model_names_the_nearest_one() -> None:
+    assert refused("train.lamda_adv=0.2") == "train.lamda_adv: no such setting: did you mean lambda_adv?"
+    assert refused("model.widht=8") == "model.widht: no such setting: did you mean width?"
+    assert refused("train.zzz=8").startswith("train.zzz: no such setting: known are batch_size, beta1")
+
+
+@pytest.mark.parametrize(
+    ("item", "words"),
+    [
+        ("dynamic_lambda.initial=nan", "dynamic_lambda.initial: input should be a finite number, got nan"),
+        ("dynamic_lambda.ceiling=inf", "dynamic_lambda.ceiling: input should be a finite number, got inf"),
+        ("dynamic_lambda.initial=-0.1", "dynamic_lambda.initial: input should be greater than or equal to 0, got -0.1"),
+        ("dynamic_lambda.initial=high", "dynamic_lambda.initial: input should be a valid number"),
+        ("dynamic_lambda.bands=[[0.1, nan]]", "dynamic_lambda.bands.0.1: input should be a finite number"),
+        ("dynamic_lambda.bands=[[0.2, 0.1], [0.1, 0.2]]", "thresholds must be positive and rise"),
+        ("dynamic_lambda.bands=[[0.0, 0.1]]", "thresholds must be positive and rise"),
+        ("dynamic_lambda.bands=[]", "thresholds must be positive and rise"),
+        ("dynamic_lambda.bands=[[0.1, -0.1]]", "lambda_adv of a band must not be negative"),
+        ("dynamic_lambda.above=0.5", "dynamic_lambda: above does nothing without bands"),
+        ("dynamic_lambda.preset=five_bands", "dynamic_lambda.preset: input should be 'four_bands' or 'three_bands'"),
+        ("dynamic_lambda.hysteresis=1.0", "dynamic_lambda.hysteresis: input should be less than 1"),
+        ("d_skip.every=0", "d_skip.every: input should be greater than or equal to 1, got 0"),
+        ("d_skip.every=1.5", "d_skip.every: input should be a valid integer"),
+        ("d_skip.accuracy_above=1.5", "d_skip.accuracy_above: input should be less than or equal to 1"),
+        ("d_lr_ratio.ratio=0", "d_lr_ratio.ratio: input should be greater than 0"),
+        ("label_smoothing.real=0.4", "label_smoothing.real: input should be greater than 0.5"),
+        ("lambda_schedule.steps=[[1, 0.1]]", "lambda_schedule.steps: epochs must start at 0 and rise"),
+        ("lambda_schedule.steps=[[0, 0.1], [0, 0.2]]", "lambda_schedule.steps: epochs must start at 0 and rise"),
+        ("lambda_schedule.steps=[[0, -1.0]]", "lambda_schedule.steps: lambda_adv must lie in [0, 10000]"),
+        ("freeze_head.until=-1", "freeze_head.until: input should be greater than or equal to 0"),
+    ],
+)
+def test_a_bad_value_names_key_reason_and_plugin(item: str, words: str) -> None:
+    plugin = item.partition(".")[0]
+    message = refused(item, plugins=plugin)
+    assert words in message
+    assert message.endswith(f"(plugin {plugin} of balancer 0.1.0)")
+
+
+@pytest.mark.parametrize(
+    ("item", "words"),
+    [
+        ("train.lambda_adv=nan", "train.lambda_adv: input should be a finite number, got nan"),
+        ("train.lambda_adv=-1", "train.lambda_adv: input should be greater than or equal to 0, got -1"),
+        ("train.batch_size=0", "train.batch_size: input should be greater than or equal to 1"),
+        ("train.steps=2.5", "train.steps: input should be a valid integer"),
+        ("train.device=tpu", "train.device: input should be 'auto', 'cpu' or 'cuda', got 'tpu'"),
+        ("model.adversarial=wgan", "model.adversarial: input should be"),
+    ],
+)
+def test_a_bad_value_of_loop_or_model_names_its_key(item: str, words: str) -> None:
+    assert words in refused(item)
+
+
+@pytest.mark.parametrize("item", ["train.batch_size=true", "train.lambda_adv=false"])
+def test_a_truth_value_is_not_a_number(item: str) -> None:
+    with pytest.raises(ConfigError, match=item.partition("=")[0]):
+        config(item)
+
+
+# Tables that belong to nobody.
+
+
+def test_a_table_of_a_plugin_that_is_not_named_is_refused_on_the_command_line_with_what_to_do() -> None:
+    assert refused("d_skip.every=3") == "--set d_skip.…: d_skip is not part of this run: add d_skip to --plugins"
+    message = refused("d_skp.every=3", plugins="d_skip")
+    assert message == "--set d_skp.…: d_skp is not part of this run: did you mean d_skip?"
+
+
+def test_a_table_of_a_file_may_belong_to_a_plugin_left_out_but_not_to_nobody() -> None:
+    left_out = config(tables={"run": {"plugins": ["d_skip"]}, "d_skip": {"every": 3}})
+    assert left_out.resolved()["run"]["plugins"] == []
+    assert "d_skip" not in left_out.resolved()
+    assert refused(tables={"d_skp": {"every": 3}}) == "config: there is no plugin 'd_skp': did you mean d_skip?"
+    assert refused(tables={"run": {"plugin": []}}) == "run.plugin: no such setting: did you mean plugins?"
+
+
+def test_unknown_plugins_and_models_are_answered_with_the_nearest_ones() -> None:
+    with pytest.raises(PluginError, match=r"unknown plugin 'dynamic_lamda': did you mean dynamic_lambda\?"):
+        config(plugins="dynamic_lamda")
+    with pytest.raises(PluginError, match=r"unknown model 'point': did you mean points\?"):
+        config(model="point")
+
+
+def test_set_cannot_say_what_flags_say_without_being_heard() -> None:
+    with pytest.raises(ConfigError, match=r"run\.plugins"):
+        config("run.plugins=[]", "run.model=zi2zi")
+
+
+@pytest.mark.parametrize(
+    "tables",
+    [{"run": 3}, {"train": 3}, {"run": {"plugins": 3}}, {"run": {"plugins": [3]}}],
+    ids=["run", "train", "plugins", "plugin"],
+)
+def test_a_table_that_is_none_is_refused_in_one_line(tables: dict[str, Any]) -> None:
+    with pytest.raises(ConfigError):
+        make_config(tables, {}, model="points")
+
+
+def test_a_file_that_is_not_toml_is_refused_with_its_name(tmp_path: Path) -> None:
+    broken = tmp_path / "broken.toml"
+    broken.write_text("[train\n")
+    binary = tmp_path / "binary.toml"
+    binary.write_bytes(b"\xff\xfe")
+    for path in (broken, binary, tmp_path):
+        with pytest.raises(ConfigError) as caught:
+            read_toml(path)
+        assert str(path) in str(caught.value)
+
+
+# Where values come from.
+
+
+def test_set_goes_before_the_file_and_the_file_before_defaults() -> None:
+    tables = {"train": {"lr": 3e-4, "seed": 5}, "run": {"plugins": ["d_skip"], "model": "points"}}
+    made = make_config(tables, parse_set(["train.seed=6", "d_skip.every=4"]))
+    assert (made.train.lr, made.train.seed, made.train.beta1) == (3e-4, 6, 0.5)
+    assert made.resolved()["d_skip"] == {"every": 4}
+    assert tables["train"] == {"lr": 3e-4, "seed": 5}, "what was given is left alone"
+
+
+def test_a_model_may_suggest_settings_of_the_loop_which_anything_given_overrides() -> None:
+    suggested = config(model="zi2zi")
+    assert suggested.train.lr == suggested.family.train_defaults(suggested.model)["lr"] != config().train.lr
+    assert config("train.lr=0.5", model="zi2zi").train.lr == 0.5
+
+
+def test_lambda_adv_of_the_run_is_the_base_of_the_knob() -> None:
+    host = config("train.lambda_adv=0.3", "model.lambda_category=2.0").composition.host
+    assert host.base == {"lambda_adv": 0.3, "lambda_category": 2.0}
+
+
+# The recipes of design.md, "A run".
+
+RECIPES: dict[str, tuple[float | None, dict[str, dict[str, Any]]]] = {
+    "document": (0.3, {"d_lr_ratio": {"ratio": 0.25}}),
+    "document_dynamic": (
+        None,
+        {
+            "d_lr_ratio": {"ratio": 0.25},
+            "dynamic_lambda": {"preset": "four_bands", "initial": 0.25, "ceiling": 0.6, "signal": "d_adv"},
+        },
+    ),
+    "document_weak_d": (
+        None,
+        {"d_lr_ratio": {"ratio": 0.25}, "d_skip": {"every": 2}, "label_smoothing": {"real": 0.9, "fake": 0.1}},
+    ),
+    "document_resume": (0.2, {}),
+}
+
+
+def test_the_shipped_recipes_are_those_of_the_design() -> None:
+    assert set(recipes()) == set(RECIPES)
+
+
+@pytest.mark.parametrize("model", ["zi2zi", "points"])
+@pytest.mark.parametrize("name", RECIPES)
+def test_a_recipe_resolves_to_what_the_design_says(name: str, model: str) -> None:
+    lambda_adv, plugins = RECIPES[name]
+    made = make_config(read_toml(find_config(name)), {}, model=model)
+    if lambda_adv is not None:
+        assert made.train.lambda_adv == lambda_adv
+    resolved = made.resolved()
+    assert resolved["run"]["plugins"] == sorted(plugins)
+    for plugin, values in plugins.items():
+        assert values.items() <= resolved[plugin].items()
+    assert made.composition.warnings == ()
+
+
+def test_a_config_is_a_path_or_a_recipe(tmp_path: Path) -> None:
+    path = tmp_path / "mine.toml"
+    path.write_text("[train]\nseed = 3\n")
+    assert find_config(str(path)) == path
+    assert find_config("document").name == "document.toml"
+    with pytest.raises(ConfigError, match=r"config nowhere\.toml: no such file"):
+        find_config("nowhere.toml")
+    with pytest.raises(ConfigError, match=r"'documnt' is neither a file nor a recipe: did you mean document\?"):
+        find_config("documnt")
+
+
+# Giving a resolved config back.
+
+ITEMS = st.fixed_dictionaries(
+    {},
+    optional={
+        "train.lambda_adv": st.floats(0, 10),
+        "train.lr_d": st.floats(1e-6, 1e-2),
+        "train.threads": st.integers(1, 4),
+        "train.steps": st.integers(1, 10**6),
+        "model.width": st.integers(1, 64),
+        "dynamic_lambda.bands": st.just([[0.05, 0.1], [0.2, 0.3]]),
+        "dynamic_lambda.half_life": st.floats(0, 100),
+        "dynamic_lambda.warmup_steps": st.integers(0, 100),
+        "d_skip.accuracy_above": st.floats(0, 1),
+        "lambda_schedule.steps": st.just([[0, 0.1], [2, 0.7]]),
+        "label_smoothing.sides": st.just("real"),
+        "freeze_head.clock": st.sampled_from(["epoch", "step", "d_update"]),
+    },
+)
+
+
+@settings(max_examples=50, deadline=None)
+@given(items=ITEMS)
+def test_a_resolved_config_given_back_resolves_to_itself(items: dict[str, Any]) -> None:
+    overrides: dict[str, dict[str, Any]] = {}
+    for key, value in items.items():
+        table, _, name = key.partition(".")
+        overrides.setdefault(table, {})[name] = value
+    plugins = sorted({table for table in overrides if table not in ("train", "model")})
+    first = make_config({}, overrides, plugins=plugins, model="points")
+    again = make_config(tomllib.loads(first.toml().decode()), {})
+    assert again.resolved() == first.resolved()
+    assert again.toml() == first.toml()
+    assert differences(first.resolved(), tomllib.loads(again.toml().decode())) == {}
+    for key, value in items.items():
+        table, _, name = key.partition(".")
+        assert first.resolved()[table][name] == value
+
+
+def test_a_resolved_config_names_every_default_and_every_version() -> None:
+    resolved = config(plugins="label_smoothing,d_skip").resolved()
+    assert resolved["run"]["plugins"] == ["d_skip", "label_smoothing"]
+    assert resolved["run"]["model"] == "points"
+    assert resolved["label_smoothing"] == {"real": 0.9, "fake": 0.1, "sides": "both"}
+    versions = resolved["run"]["versions"]
+    assert versions["d_skip"] == versions["points"] == "balancer 0.1.0"
+    assert {"python", "torch", "balancer"} <= set(versions)
+    assert flat(resolved)["label_smoothing.real"] == 0.9
+    assert not any("versions" in key for key in flat(resolved))
+
+
+# Going on with other settings.
+
+
+def changed(*items: str, plugins: str = "d_skip,dynamic_lambda") -> dict[str, Any]:
+    return config(*items, plugins=plugins).resolved()
+
+
+OLD = changed()
+
+
+def test_differences_are_listed_field_by_field() -> None:
+    new = changed("train.lr=1e-3", "d_skip.every=3", "d_skip.accuracy_above=0.8", "model.width=8")
+    assert differences(OLD, new) == {
+        "train.lr": (2e-4, 1e-3),
+        "model.width": (32, 8),
+        "d_skip.every": (None, 3),
+        "d_skip.accuracy_above": (None, 0.8),
+    }
+    assert differences(new, OLD)["d_skip.accuracy_above"] == (0.8, None)
+
+
+def test_length_and_versions_do_not_count() -> None:
+    new = changed("train.steps=900", "train.epochs=7")
+    new["run"]["versions"] = {**new["run"]["versions"], "torch": "9.9"}
+    assert differences(OLD, new) == {}
+    refuse_changes(OLD, new, [])
+
+
+def test_a_plugin_that_goes_takes_its_settings_with_it() -> None:
+    new = changed(plugins="d_skip")
+    assert differences(OLD, new) == {"run.plugins": (["d_skip", "dynamic_lambda"], ["d_skip"])}
+    refuse_changes(OLD, new, ["run.plugins"])
+
+
+def test_changes_are_refused_with_each_field_and_the_flag_that_allows_it() -> None:
+    new = changed("train.lr=1e-3", "d_skip.accuracy_above=0.8", plugins="d_skip")
+    with pytest.raises(ConfigError) as caught:
+        refuse_changes(OLD, new, ["train.lr"])
+    message = str(caught.value)
+    assert "run.plugins: ['d_skip', 'dynamic_lambda'] -> ['d_skip']" in message
+    assert "d_skip.accuracy_above: (default) -> 0.8" in message
+    assert message.endswith("add --allow-change run.plugins --allow-change d_skip.accuracy_above")
+    assert "train.lr" not in message
+    assert "\n" not in message
+    refuse_changes(OLD, new, ["train.lr", "d_skip", "run.plugins"])
+
+
+def test_a_name_allows_itself_and_its_table_not_what_begins_alike() -> None:
+    new = changed("train.lr_decay=0.9")
+    with pytest.raises(ConfigError, match=r"train\.lr_decay: 1\.0 -> 0\.9"):
+        refuse_changes(OLD, new, ["train.lr"])
+    refuse_changes(OLD, new, ["train"])
+
+
+def test_allowing_what_does_not_exist_is_a_mistake_and_what_did_not_change_is_none() -> None:
+    new = changed("model.width=8")
+    refuse_changes(OLD, new, ["model.width", "train.lr"])
+    with pytest.raises(ConfigError, match=r"--allow-change train\.lrr: no such setting: did you mean train\.lr"):
+        refuse_changes(OLD, new, ["model.width", "train.lrr"])

@@ -1,0 +1,423 @@
+"""What a run writes about itself: what TensorBoard shows, what a replay needs, what cuts and full disks leave."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+from PIL import Image
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+from tensorboard.plugins.custom_scalar import layout_pb2
+
+from balancer import Balancer, Plugin, SignalSpec, StepContext, hookimpl
+from balancer.record.config import make_config
+from balancer.record.recorder import DECISIONS, LAYOUT, SHEETS, Telemetry, column
+from balancer.record.signals import COLUMNS, SIGNALS, read_signals
+from balancer.testing import recorded, replay, toy_trainer
+from balancer.train.health import HEALTHY_D_ADV
+from balancer.train.points import PointsFamily
+from balancer.train.run import train
+
+STEPS, LOG_EVERY = 40, 5
+PLUGINS = ("dynamic_lambda", "d_skip", "lambda_schedule", "d_lr_ratio")
+SETTINGS: dict[str, dict[str, Any]] = {
+    "dynamic_lambda": {"warmup_steps": 3, "half_life": 1.0, "hysteresis": 0.001, "bands": [[0.68, 0.2], [0.7, 0.4]]},
+    "d_skip": {"every": 1, "accuracy_above": 0.6},
+    "d_lr_ratio": {"ratio": 0.5},
+    "lambda_schedule": {"steps": [[0, 0.3], [1, 0.5], [2, 0.7]]},
+}
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The directory of a run of the points model, two and a half epochs long."""
+    out = tmp_path_factory.mktemp("telemetry") / "run"
+    options = {"steps": STEPS, "log_every": LOG_EVERY, "device": "cpu", "batch_size": 32, "lr": 1e-2}
+    config = make_config({}, {"train": options, **SETTINGS}, plugins=PLUGINS, model="points")
+    assert train(config, out=out, resume=None, quiet=True).finished
+    return out
+
+
+@pytest.fixture
+def copy(folder: Path, tmp_path: Path) -> Path:
+    return Path(shutil.copytree(folder, tmp_path / "run"))
+
+
+def events(folder: Path) -> EventAccumulator:
+    return EventAccumulator(str(folder), size_guidance={"scalars": 0, "images": 0, "tensors": 0}).Reload()
+
+
+def lines(folder: Path) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in (folder / DECISIONS).read_text(encoding="utf-8").splitlines()]
+
+
+# What is there.
+
+
+def test_tensorboard_shows_losses_signals_knobs_shares_rates_and_the_band(folder: Path) -> None:
+    seen = events(folder)
+    tags = set(seen.Tags()["scalars"])
+    assert {"loss/adv", "loss/category", "loss/g_loss"} <= tags
+    assert {"loss/d_loss", "loss/d_loss_real", "loss/d_loss_fake", "loss/d_category"} <= tags
+    assert {"signal/d_adv", "signal/d_acc", "signal/d_logit_real", "signal/d_logit_fake"} <= tags
+    assert {"signal/adv_effective", "share/adv", "share/category", "lr/d", "lr/g"} <= tags
+    assert {f"knob/{name}" for name in ("lambda_adv", "lambda_category", "d_update", "d_frozen")} <= tags
+    assert {"knob/real_label", "knob/fake_label"} <= tags
+    drawn = list(range(0, STEPS, LOG_EVERY))
+    assert all([point.step for point in seen.Scalars(tag)] == drawn for tag in tags)
+    for tag, value in zip(("band/d_adv_low", "band/d_adv_high"), HEALTHY_D_ADV, strict=True):
+        assert [point.value for point in seen.Scalars(tag)] == pytest.approx([value] * len(drawn))
+
+
+def test_every_step_is_kept_under_the_document_s_names_and_agrees_with_tensorboard(folder: Path) -> None:
+    columns = read_signals(folder)
+    assert columns["step"].tolist() == list(range(STEPS))
+    assert columns["epoch"].tolist() == [step // 16 for step in range(STEPS)]
+    assert {"loss_adv", "loss_category", "d_loss", "g_loss", "lambda_adv", "adv_effective", "adv_share"} <= set(columns)
+    seen = events(folder)
+    for tag in seen.Tags()["scalars"]:
+        if not tag.startswith("band/"):
+            kept = columns[column(tag)][::LOG_EVERY].tolist()
+            assert [point.value for point in seen.Scalars(tag)] == pytest.approx(kept, rel=1e-6), tag
+
+
+def test_the_figures_add_up(folder: Path) -> None:
+    columns = read_signals(folder)
+    adv = columns["lambda_adv"] * columns["loss_adv"]
+    assert columns["adv_effective"].tolist() == adv.tolist()
+    g_loss = adv + columns["lambda_category"] * columns["loss_category"]
+    assert columns["g_loss"].tolist() == pytest.approx(g_loss.tolist())
+    assert columns["adv_share"].tolist() == pytest.approx((adv / g_loss).tolist())
+    assert columns["lr_d"].tolist() == [0.5 * rate for rate in columns["lr_g"].tolist()]
+
+
+def test_the_layout_puts_the_healthy_band_beside_d_adv(folder: Path) -> None:
+    (tensor,) = events(folder).Tensors("custom_scalars__config__")
+    layout = layout_pb2.Layout.FromString(tensor.tensor_proto.string_val[0])
+    (category,) = layout.category
+    assert [chart.title for chart in category.chart] == list(LAYOUT["Balance"])
+    (series,) = category.chart[0].margin.series
+    assert (series.value, series.lower, series.upper) == ("signal/d_adv", "band/d_adv_low", "band/d_adv_high")
+
+
+def test_hparams_hold_the_settings(folder: Path) -> None:
+    content = events(folder).PluginTagToContent("hparams")
+    assert b"dynamic_lambda.half_life" in content["_hparams_/session_start_info"]
+    assert "_hparams_/experiment" in content
+
+
+def test_every_decision_is_a_line_of_json_with_all_one_needs_to_judge_it(folder: Path) -> None:
+    made, columns = lines(folder), read_signals(folder)
+    assert {row["plugin"] for row in made} == set(PLUGINS)
+    assert [row["step"] for row in made] == sorted(row["step"] for row in made)
+    fields = {"step", "epoch", "moment", "plugin", "knob", "op", "old", "new", "effective", "signals", "note"}
+    assert all(set(row) == fields and row["old"] != row["new"] for row in made)
+    laws = [row for row in made if row["plugin"] == "dynamic_lambda" and row["moment"] == "after_d_step"]
+    assert len(laws) >= 2
+    for row in laws:
+        assert row["signals"] == {"d_adv": columns["d_adv"][row["step"]]}
+        assert row["effective"] == columns["lambda_adv"][row["step"]]
+
+
+def test_a_sheet_is_a_file_and_an_image_of_its_last_step(tmp_path: Path) -> None:
+    telemetry = Telemetry(tmp_path, 10)
+    telemetry.sheet(16, Image.new("L", (8, 4), 200))
+    telemetry.close()
+    with Image.open(tmp_path / SHEETS / "step_00000016.png") as sheet:
+        assert sheet.size == (8, 4)
+    (image,) = events(tmp_path).Images("held_out/source_output_target")
+    assert (image.step, image.width, image.height) == (15, 8, 4)
+
+
+class Probe(Plugin):
+    """Notes which signals are fresh when a step ends."""
+
+    name = "probe"
+    seen: set[str]
+
+    def __init__(self, config: Any) -> None:
+        super().__init__(config)
+        self.reads = tuple(OFFERED)
+        self.seen = set()
+
+    @hookimpl
+    def on_step_end(self, ctx: StepContext) -> None:
+        readings = {name: self.signals[name] for name in OFFERED}
+        self.seen |= {name for name, reading in readings.items() if reading is not None and reading.fresh}
+
+
+OFFERED: set[str] = set()
+
+
+def test_every_signal_on_offer_is_measured_and_kept(tmp_path: Path) -> None:
+    from balancer.contract.host import model_host
+
+    OFFERED.clear()
+    OFFERED.update(model_host("points", PointsFamily().spec(PointsFamily.Settings()), 1.0).signals)
+    trainer = toy_trainer([Probe], folder=tmp_path)
+    trainer.step(trainer.next_batch())
+    trainer.balance.end_run()
+    (probe,) = trainer.balance.composition.plugins
+    assert isinstance(probe, Probe)
+    assert probe.seen == OFFERED
+    kept = next(iter(recorded(tmp_path)))
+    assert set(kept) >= OFFERED
+
+
+class Late(Plugin):
+    """Turns lambda_adv when the step is over, for the next one."""
+
+    name = "late"
+    writes = {"lambda_adv": ("set",)}
+
+    @hookimpl
+    def on_step_end(self, ctx: StepContext) -> None:
+        self.knobs["lambda_adv"].set(0.1 * (ctx.step + 1))
+
+
+def test_the_weight_that_is_kept_is_the_one_that_was_used(tmp_path: Path) -> None:
+    balance = Balancer([Late], obeys={"lambda_adv"}, supplies={"adv"}, log_dir=tmp_path)
+    used = []
+    for _ in range(3):
+        balance.start_step(epoch=0)
+        balance.after_d_step()
+        used.append(balance.lambda_adv)
+        balance.end_step(adv=2.0)
+    balance.end_run()
+    columns = read_signals(tmp_path)
+    assert used == [1.0, 0.1, 0.2]
+    assert columns["lambda_adv"].tolist() == used
+    assert columns["adv_effective"].tolist() == [2.0 * weight for weight in used]
+
+
+# Replaying it.
+
+
+def test_a_replay_of_the_recorded_signals_is_exact(folder: Path) -> None:
+    columns = read_signals(folder)
+    again = replay(PLUGINS, recorded(folder), settings=SETTINGS)
+    assert again["lambda_adv"] == columns["lambda_adv"].tolist()
+    assert again["d_update"] == [bool(value) for value in columns["d_update"]]
+    assert len(set(again["lambda_adv"])) > 2  # the laws did act
+    assert 0 < sum(columns["d_update"]) < STEPS
+    plain = [(d.step, d.plugin, d.knob, d.op, d.old, d.new, dict(d.signals)) for d in again.decisions]
+    acted = [(d["step"], d["plugin"], d["knob"], d["op"], d["old"], d["new"], d["signals"]) for d in lines(folder)]
+    assert plain == acted
+
+
+def test_other_laws_can_be_replayed_on_a_finished_run(folder: Path) -> None:
+    d_adv = read_signals(folder)["d_adv"]
+    bands = {"dynamic_lambda": {"warmup_steps": 0, "bands": [[float(d_adv.mean()), 0.1]], "above": 0.5}}
+    expected = [0.1 if value < d_adv.mean() else 0.5 for value in d_adv]
+    assert replay(["dynamic_lambda"], recorded(folder), settings=bands)["lambda_adv"] == expected
+
+
+class Gap(Plugin):
+    """Brings a signal whose name looks like one of D's."""
+
+    name = "gap"
+    brings_signals = (SignalSpec("d_gap", "plugin", "difference of D's mean logits"),)
+    reads = ("d_logit_real", "d_logit_fake")
+
+    @hookimpl
+    def after_d_step(self, ctx: StepContext) -> None:
+        real, fake = self.signals["d_logit_real"], self.signals["d_logit_fake"]
+        assert real is not None
+        assert fake is not None
+        self.publish("d_gap", real.value - fake.value)
+
+
+def test_a_run_whose_plugin_brings_a_signal_can_be_replayed(tmp_path: Path) -> None:
+    trainer = toy_trainer([Gap, "dynamic_lambda"], {"dynamic_lambda": {"warmup_steps": 0}}, tmp_path)
+    for _ in range(3):
+        trainer.step(trainer.next_batch())
+    trainer.balance.end_run()
+    columns = read_signals(tmp_path)
+    assert columns["d_gap"].tolist() == (columns["d_logit_real"] - columns["d_logit_fake"]).tolist()
+    again = replay([Gap, "dynamic_lambda"], recorded(tmp_path), settings={"dynamic_lambda": {"warmup_steps": 0}})
+    assert again["lambda_adv"] == columns["lambda_adv"].tolist()
+
+
+# Cutting it.
+
+
+@pytest.mark.parametrize("step", [1, 15, 16, 39, 40])
+def test_a_cut_leaves_what_was_before_and_nothing_after(folder: Path, copy: Path, step: int) -> None:
+    telemetry = Telemetry(copy, LOG_EVERY)
+    telemetry.sheet(13, Image.new("L", (2, 2)))
+    telemetry.sheet(STEPS, Image.new("L", (2, 2)))
+    telemetry.cut(step)
+    whole = read_signals(folder)
+    assert {name: values.tolist() for name, values in read_signals(copy).items()} == {
+        name: values[:step].tolist() for name, values in whole.items()
+    }
+    assert lines(copy) == [row for row in lines(folder) if row["step"] < step]
+    seen = events(copy)
+    for tag in events(folder).Tags()["scalars"]:
+        expected = [point.step for point in events(folder).Scalars(tag) if point.step < step]
+        assert [point.step for point in seen.Scalars(tag)] == expected
+    images = [image.step for image in seen.Images("held_out/source_output_target")] if step > 12 else []
+    assert images == [done - 1 for done in (13, STEPS) if done - 1 < step and step > 12]
+    assert seen.Tensors("custom_scalars__config__")
+    assert seen.PluginTagToContent("hparams")
+    assert not list(copy.glob("*.tmp"))
+
+
+def test_a_run_that_goes_on_after_a_cut_shows_no_step_twice(folder: Path, copy: Path) -> None:
+    telemetry = Telemetry(copy, LOG_EVERY)
+    telemetry.cut(23)
+    for step in range(23, STEPS):
+        telemetry.step(step, step // 16, {"signal/d_adv": 0.25, "knob/lambda_adv": 0.5})
+    telemetry.close()
+    columns = read_signals(copy)
+    assert columns["step"].tolist() == list(range(STEPS))
+    assert columns["d_adv"].tolist() == [*read_signals(folder)["d_adv"][:23].tolist(), *[0.25] * 17]
+    assert math.isnan(columns["loss_adv"][-1])
+    assert [point.step for point in events(copy).Scalars("signal/d_adv")] == list(range(0, STEPS, LOG_EVERY))
+    assert len(events(copy).Tensors("custom_scalars__config__")) == 1
+
+
+def test_a_cut_repairs_what_a_kill_tore(folder: Path, copy: Path) -> None:
+    """A kill in mid-write leaves the beginning of a row, of a line and of a record."""
+    (path,) = copy.glob("events.out.tfevents.*")
+    for torn in (copy / SIGNALS, copy / DECISIONS, path):
+        os.truncate(torn, torn.stat().st_size - 5)
+    assert len(read_signals(copy)["step"]) == STEPS - 1
+    Telemetry(copy, LOG_EVERY).cut(30)
+    assert read_signals(copy)["step"].tolist() == list(range(30))
+    assert lines(copy) == [row for row in lines(folder) if row["step"] < 30]
+    assert [point.step for point in events(copy).Scalars("signal/d_adv")] == list(range(0, 30, LOG_EVERY))
+
+
+def test_rows_after_a_torn_one_are_not_shifted(copy: Path) -> None:
+    """The signals log died on a full disk in step 20; training went on, and was resumed from step 30."""
+    width = 8 * len(read_signals(copy))
+    os.truncate(copy / SIGNALS, 20 * width + 12)
+    telemetry = Telemetry(copy, LOG_EVERY)
+    telemetry.cut(30)
+    telemetry.step(30, 1, {"signal/d_adv": 0.25})
+    telemetry.close()
+    columns = read_signals(copy)
+    assert columns["step"].tolist() == [*range(20), 30]
+    assert columns["d_adv"][-1] == 0.25
+
+
+# Where it cannot be written.
+
+
+FULL_DISK = """
+import json, resource, sys, warnings
+from pathlib import Path
+
+import torch
+
+from balancer.record.signals import read_signals
+from balancer.testing import toy_trainer
+
+torch.set_num_threads(1)
+folder, steps = Path(sys.argv[1]), 120
+settings = {"dynamic_lambda": {"warmup_steps": 0, "bands": [[0.6, 0.2]], "above": 0.5}}
+weights = []
+for place in (folder / "whole", folder / "full"):
+    trainer = toy_trainer(["dynamic_lambda", "d_skip"], settings, place, log_every=1)
+    if place.name == "full":
+        (place / "decisions.jsonl").symlink_to("/dev/full")
+        limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (8192, limits[1]))
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        for step in range(steps):
+            trainer.step(trainer.next_batch())
+            if step == 60:
+                trainer.balance.telemetry.flush()
+        trainer.balance.end_run()
+    weights.append([*trainer.G.state_dict().values(), *trainer.D.state_dict().values()])
+resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+whole, full = read_signals(folder / "whole"), read_signals(folder / "full")
+kept = len(full["step"])
+print(json.dumps({
+    "equal": all(map(torch.equal, *weights)),
+    "done": trainer.balance.step,
+    "kept": kept,
+    "prefix": all(full[name].tolist() == whole[name][:kept].tolist() for name in full),
+    "warnings": [str(warning.message) for warning in caught],
+}))
+"""
+
+
+@pytest.fixture(scope="module")
+def full_disk(tmp_path_factory: pytest.TempPathFactory) -> tuple[dict[str, Any], str]:
+    """A run whose files may not grow beyond 8 KiB and whose decisions go to /dev/full, beside one with room."""
+    if not Path("/dev/full").exists():
+        pytest.skip("no /dev/full here")
+    out = tmp_path_factory.mktemp("full_disk")
+    done = subprocess.run(
+        [sys.executable, "-c", FULL_DISK, out], capture_output=True, text=True, check=False, timeout=120
+    )
+    assert done.returncode == 0, done.stderr
+    result: dict[str, Any] = json.loads(done.stdout)
+    return result, done.stderr
+
+
+def test_a_full_disk_never_stops_training_nor_changes_it(full_disk: tuple[dict[str, Any], str]) -> None:
+    result, _ = full_disk
+    assert result["done"] == 120
+    assert result["equal"]
+    assert 0 < result["kept"] < 120
+    assert result["prefix"]
+
+
+def test_a_full_disk_is_told_once_for_each_log(full_disk: tuple[dict[str, Any], str]) -> None:
+    result, errors = full_disk
+    told = sorted(warning.partition("no more ")[2].partition(":")[0] for warning in result["warnings"])
+    assert told == ["TensorBoard log in this run", "decisions.jsonl log in this run", "signals log in this run"]
+    assert "Traceback" not in errors
+
+
+def test_a_value_that_first_comes_later_gets_a_column_of_its_own(tmp_path: Path) -> None:
+    telemetry = Telemetry(tmp_path, 10)
+    telemetry.step(0, 0, {"signal/d_adv": 0.5})
+    for step in (1, 2):
+        telemetry.step(step, 0, {"signal/d_adv": 0.5, "signal/late": 1.0})
+    telemetry.close()
+    assert json.loads((tmp_path / COLUMNS).read_text(encoding="utf-8"))["columns"] == ["step", "epoch", "d_adv", "late"]
+    columns = read_signals(tmp_path)
+    assert columns["d_adv"].tolist() == [0.5] * 3
+    assert math.isnan(columns["late"][0]) and columns["late"][1:].tolist() == [1.0] * 2
+    again = Telemetry(tmp_path, 10)
+    again.cut(2)
+    again.step(2, 0, {"signal/d_adv": 0.25, "signal/late": 2.0})
+    again.close()
+    assert read_signals(tmp_path)["late"][1:].tolist() == [1.0, 2.0]
+
+
+class LateRates(Plugin):
+    """Halves G's rate after D's step, and takes it back after G's: what G stepped with lies in between."""
+
+    name = "late_rates"
+    reads = ("d_adv",)
+    writes = {"lr_g": ("mul",)}
+
+    @hookimpl
+    def after_d_step(self, ctx: StepContext) -> None:
+        self.knobs["lr_g"].mul(0.5)
+
+    @hookimpl
+    def after_g_step(self, ctx: StepContext) -> None:
+        self.knobs["lr_g"].withdraw("mul")
+
+
+def test_the_log_holds_the_rates_that_were_used(tmp_path: Path) -> None:
+    trainer = toy_trainer([LateRates], folder=tmp_path, lr=1e-3)
+    with trainer.balance:
+        for _ in range(3):
+            trainer.step(trainer.next_batch())
+    assert read_signals(tmp_path)["lr_g"].tolist() == [5e-4] * 3
+    assert read_signals(tmp_path)["lr_d"].tolist() == [1e-3] * 3

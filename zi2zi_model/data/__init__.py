@@ -1,0 +1,1 @@
+"""Glyphs: from fonts, pictures and packages to training pairs."""

@@ -1,0 +1,1 @@
+"""What zi2zi adds to a diagnosis; without torch."""

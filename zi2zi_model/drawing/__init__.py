@@ -1,0 +1,1 @@
+"""What a trained run draws: pictures, outlines, a font."""

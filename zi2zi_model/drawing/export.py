@@ -1,0 +1,131 @@
+"""A font of what a run draws: its glyphs traced, the font maker's own kept where asked for, and the result checked."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from statistics import fmean
+from typing import Final
+
+import numpy as np
+from PIL import Image
+
+from balancer.errors import DataError
+from zi2zi_model.data import dataset
+from zi2zi_model.data.font_data import EMBEDDED_TARGETS, open_typeface
+from zi2zi_model.data.glyphs import EM_BOX, Font, Pixels, Typeface
+from zi2zi_model.drawing.files import drawable
+from zi2zi_model.drawing.font_file import UNITS, check, refuse, write_font
+from zi2zi_model.drawing.inference import Source, TrainedRun, batches
+from zi2zi_model.drawing.outlines import Outline, font_outline, trace
+from zi2zi_model.drawing.sheet import contact_sheet, spread
+
+PREVIEW: Final = 16
+_OWN_PIXELS: Final = 512  # a side of the font maker's pictures when they are traced
+
+
+@dataclass(frozen=True)
+class MadeFont:
+    """What a written font holds.
+
+    Attributes:
+        drawn: characters drawn by G.
+        own: characters taken from the style's own typeface.
+        lacking: characters that neither has, each with the reason.
+        overlap: intersection over union of each drawn glyph, as the font shows it, with what G drew.
+        preview: some drawn glyphs, and below them the same out of the font.
+    """
+
+    drawn: list[str]
+    own: list[str]
+    lacking: dict[str, str]
+    overlap: dict[str, float]
+    preview: Image.Image
+
+    @property
+    def mean_overlap(self) -> float:
+        """Of all drawn glyphs."""
+        return fmean(self.overlap.values())
+
+
+def make_font(
+    run: TrainedRun,
+    source: Source,
+    characters: Sequence[str],
+    row: int,
+    path: Path,
+    *,
+    family: str,
+    keep_own: bool,
+    version: str = "1.000",
+    copyright: str = "",
+    licence: str = "",
+) -> MadeFont:
+    """Draw characters in a style (a row of the embedding), trace them, and write a TrueType font.
+
+    With `keep_own` the glyphs that the style's own font or pictures have are taken as they are.
+
+    Raises:
+        ConfigError: vtracer is missing, a bad name, or a file that cannot be written.
+        DataError: nothing can be drawn, or the style's own typeface is gone or has changed.
+    """
+    refuse(path, family, version)
+    own = own_typeface(run, row) if keep_own else None
+    kept = list(own.usable(characters)) if own else []
+    others = [c for c in characters if c not in {*kept}]
+    outlines: dict[str, Outline] = {}
+    advance = {}
+    for character in kept:
+        assert own is not None
+        if isinstance(own, Font):
+            outlines[character] = font_outline(own, character)
+            advance[character] = own.advance(character)
+        else:
+            outlines[character] = trace(own.drawn(character, _OWN_PIXELS, EM_BOX), EM_BOX)
+    there, lacking = drawable(source, others) if others else ([], {})
+    placement = run.placement(row) or source.placement
+    pictures: dict[str, Pixels] = {}
+    for character, picture in batches(run, source, there, run.vector(row)):
+        pictures[character] = picture
+        outlines[character] = trace(picture, placement)
+        if isinstance(source.typeface, Font):
+            advance[character] = source.typeface.advance(character)
+    write_font(
+        path,
+        outlines,
+        family=family,
+        advance=advance,
+        units=own.units_per_em if isinstance(own, Font) else UNITS,
+        version=version,
+        copyright=copyright,
+        licence=licence,
+    )
+    overlap = check(path, pictures, placement)
+    font = Font(path)
+    shown = [there[i] for i in spread(np.arange(len(there)), PREVIEW)] if there else []
+    rows = [
+        [pictures[c] for c in shown] or [np.full((64, 64), 255, np.uint8)],
+        [font.drawn(c, pictures[c].shape[0], placement) for c in shown],
+    ]
+    preview = contact_sheet(rows, ["drawn", "font"])
+    return MadeFont(there, kept, lacking, overlap, preview)
+
+
+def own_typeface(run: TrainedRun, row: int) -> Typeface:
+    """The font or the pictures that a style was learned from.
+
+    Raises:
+        DataError: the run was trained on pairs, the row is none of its data's, or the typeface has changed.
+    """
+    if row not in run.rows or not run.record["typefaces"]:
+        raise DataError(f"run {run.name}: row {row} was not learned from a font or pictures: leave out --keep-own")
+    index = run.rows.index(row)
+    if run.settings.data is not None:
+        path = Path(dataset.read_manifest(run.settings.data)["typefaces"][1 + index]["path"])
+    else:
+        path = (run.settings.targets or EMBEDDED_TARGETS)[index]
+    typeface = open_typeface(path)
+    if typeface.identity() != run.record["typefaces"][1 + index]["sha256"]:
+        raise DataError(f"{path}: has changed since run {run.name} was trained; bring it back, or train again")
+    return typeface

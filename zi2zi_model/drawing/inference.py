@@ -1,0 +1,178 @@
+"""Drawing with a trained run: its settings, its generator and where its glyphs stand, read from the run directory."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from balancer.errors import CheckpointError, ConfigError, DataError, suggestion
+from balancer.record import checkpoint
+from balancer.record.config import check_shape, make_config, read_toml
+from zi2zi_model.data import dataset
+from zi2zi_model.data.charsets import load_charset
+from zi2zi_model.data.font_data import EMBEDDED_SOURCE, open_typeface
+from zi2zi_model.data.glyphs import EM_BOX, InkBox, Pixels, Placement, Typeface, draw_glyph, ink_extent, meet
+from zi2zi_model.data.pairs import GlyphData
+from zi2zi_model.network.model import DRAWN_AT_ONCE, draw, load_data
+from zi2zi_model.network.networks import Generator
+from zi2zi_model.settings import Zi2ziSettings
+
+
+@dataclass(frozen=True)
+class TrainedRun:
+    """A generator at a checkpoint, in evaluation mode: the average of G's weights where the run keeps one.
+
+    Attributes:
+        styles: name of each style of its data.
+        rows: row of each style in G's embedding.
+        record: what the checkpoint says of the data.
+    """
+
+    name: str
+    step: int
+    plugins: tuple[str, ...]
+    settings: Zi2ziSettings
+    generator: Generator
+    styles: tuple[str, ...]
+    rows: tuple[int, ...]
+    record: dict[str, Any]
+
+    @cached_property
+    def data(self) -> GlyphData:
+        """The data it was trained on, read again.
+
+        Raises:
+            DataError: its fonts or pairs are gone.
+        """
+        return load_data(self.settings)
+
+    def held_out(self) -> Pixels:
+        """What G draws for every held-out item, uint8 (n, S, S), in the order of `data.held_out_items`."""
+        source, _, label = self.data.batch(self.data.held_out_items)
+        return self.draw(source, torch.from_numpy(label + self.settings.style_offset))
+
+    def draw(self, source: Pixels, styles: Tensor) -> Pixels:
+        """What G draws for sources (n, S, S): rows of the embedding (n,), or style vectors (n, style_dim)."""
+        return draw(self.generator, source, styles, self.settings.channels)
+
+    def row(self, style: str | None) -> int:
+        """Row of the embedding for a style by its name or its row; of the data's first style where None.
+
+        Raises:
+            ConfigError: there is none.
+        """
+        if style is None:
+            return self.rows[0]
+        if style in self.styles:
+            return self.rows[self.styles.index(style)]
+        if style.isdecimal() and int(style) < self.settings.styles:
+            return int(style)
+        known = ", ".join(f"{row} ({name})" for row, name in zip(self.rows, self.styles, strict=True))
+        raise ConfigError(f"style {style!r}: {suggestion(style, self.styles)}; run {self.name} learned {known}")
+
+    def vector(self, row: int) -> Tensor:
+        """The style vector (style_dim,) of a row of the embedding."""
+        vector: Tensor = self.generator.embedding.weight[row].detach()
+        return vector
+
+    def placement(self, row: int) -> Placement | None:
+        """Where a style's glyphs stand in the frame; None where the data does not say."""
+        if row in self.rows and self.record["typefaces"]:
+            return _placement(self.record["typefaces"][1 + self.rows.index(row)])
+        return None
+
+
+class Source:
+    """The typeface that G redraws, placed as it was in training.
+
+    Without `path` it is the run's own. Another one, or the font behind pairs, is placed so that its mean ink box meets
+    that of the source pictures trained on.
+
+    Raises:
+        DataError: the run's own source is gone or has changed, or pairs were trained on and no font is given.
+    """
+
+    def __init__(self, run: TrainedRun, path: Path | None) -> None:
+        recorded = run.record["typefaces"]
+        if path is None and not recorded:
+            raise DataError(f"run {run.name} was trained on pairs, which hold no font: give the source with --source")
+        self.typeface: Typeface = open_typeface(path if path is not None else _own_source(run))
+        same = bool(recorded) and self.typeface.identity() == recorded[0]["sha256"]
+        if path is None and not same:
+            raise DataError(
+                f"source font {_own_source(run)}: has changed since run {run.name} was trained; "
+                "bring it back, or name one with --source"
+            )
+        self.placement = _placement(recorded[0]) if same else self._like(run.data.source)
+
+    def draw(self, characters: Sequence[str], size: int) -> Pixels:
+        """The characters as G sees them: (n, size, size)."""
+        return np.stack([draw_glyph(self.typeface, c, size, self.placement) for c in characters])
+
+    def _like(self, pictures: Pixels) -> Placement:
+        extents = [EM_BOX.to_em(*box[:2]) + EM_BOX.to_em(*box[2:]) for box in map(ink_extent, pictures)]
+        left, top, right, bottom = np.mean(extents, axis=0).tolist()
+        usable = self.typeface.usable(load_charset("demo"))
+        if not usable:
+            raise DataError(f"font {self.typeface.name}: draws none of 256 common characters")
+        return meet(self.typeface.mean_box(usable), InkBox(left, bottom, right, top), EM_BOX)
+
+
+def batches(run: TrainedRun, source: Source, characters: Sequence[str], style: Tensor) -> Iterator[tuple[str, Pixels]]:
+    """Each character with what G draws for it in a style vector (style_dim,), a batch at a time: (S, S)."""
+    for first in range(0, len(characters), DRAWN_AT_ONCE):
+        here = characters[first : first + DRAWN_AT_ONCE]
+        glyphs = run.draw(source.draw(here, run.settings.image_size), style.expand(len(here), -1))
+        yield from zip(here, glyphs, strict=True)
+
+
+def load_run(folder: Path, device: str = "cpu") -> TrainedRun:
+    """Read a zi2zi run at its newest good checkpoint.
+
+    Raises:
+        ConfigError: no zi2zi run there.
+        CheckpointError: no good checkpoint.
+    """
+    path = folder / "config.toml"
+    if not path.is_file():
+        raise ConfigError(f"{folder}: no run there (config.toml is missing)")
+    tables = read_toml(path)
+    check_shape(tables)
+    if not {"model", "plugins"} <= tables.get("run", {}).keys():
+        raise ConfigError(f"config {path}: run.model or run.plugins is missing, so it is no run's config")
+    if tables["run"]["model"] != "zi2zi":
+        raise ConfigError(f"{folder}: a run of model {tables['run']['model']}, not of zi2zi")
+    # The run's plugins need not be installed to draw with it.
+    settings = make_config({"run": {"model": "zi2zi"}, "model": tables.get("model", {})}, {}).model
+    loaded = checkpoint.load_latest(folder / checkpoint.FOLDER)
+    generator = Generator(settings)
+    average = loaded.state["average"]
+    weights = loaded.state["generator"]
+    if average is not None:
+        weights = {key.removeprefix("module."): value for key, value in average.items() if key != "n_averaged"}
+    try:
+        generator.load_state_dict(weights)
+    except RuntimeError as error:
+        raise CheckpointError(f"{loaded.path} does not fit the settings in {path}: {error}") from None
+    generator.eval().to(device)
+    record = loaded.state["data"]
+    styles, rows = tuple(record["styles"]), tuple(record["rows"])
+    name = folder.resolve().name
+    return TrainedRun(name, loaded.step, tuple(tables["run"]["plugins"]), settings, generator, styles, rows, record)
+
+
+def _placement(record: dict[str, Any]) -> Placement:
+    return Placement(*record["placement"])
+
+
+def _own_source(run: TrainedRun) -> Path:
+    if run.settings.data is not None:
+        return Path(dataset.read_manifest(run.settings.data)["typefaces"][0]["path"])
+    return run.settings.source or EMBEDDED_SOURCE

@@ -1,0 +1,117 @@
+"""How good a run's held-out glyphs are: structure, sharpness, stroke style, and whether each is the right character."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, Final
+
+import numpy as np
+import torch
+
+from balancer.errors import ConfigError
+from zi2zi_model.data.glyphs import Pixels
+from zi2zi_model.drawing.inference import TrainedRun
+from zi2zi_model.drawing.sheet import contact_sheet
+from zi2zi_model.judging.judges import recognise, style_distance
+from zi2zi_model.judging.measures import measure
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
+COLUMNS: Final = 16
+BANDS: Final = 6
+LISTED: Final = 10
+
+# Each figure: what the target itself has, and what to know of it.
+MEANING: Final = {
+    "L1": "0 is the target; rewards blur",
+    "SSIM": "1 is the target; rewards blur",
+    "edge sharpness": "1 is as sharp as the target",
+    "style distance": "0 is the target; 1 is as far as two fonts usually are",
+    "content accuracy": "share recognised as the right character",
+}
+
+
+def judge(
+    output: Pixels,
+    target: Pixels,
+    characters: Sequence[str],
+    references: Pixels,
+    reference_characters: Sequence[str],
+) -> tuple[dict[str, float], list[str]]:
+    """The figures of drawn glyphs (n, S, S) beside their targets, and the character that each is taken for.
+
+    `references` (m, S, S) are pictures of known characters, among them those that should be recognised.
+    """
+    taken = recognise(output, characters, references, reference_characters)
+    measured = measure(output, target)
+    right = [one == two for one, two in zip(taken, characters, strict=True)]
+    figures = {name: measured[name] for name in ("L1", "SSIM", "edge sharpness")}
+    figures["style distance"] = style_distance(output, target)
+    figures["content accuracy"] = sum(right) / len(right)
+    return figures, taken
+
+
+def evaluate(run: TrainedRun, row: int | None = None) -> tuple[dict[str, Any], Image]:
+    """Figures of every style (or of that of one row) on held-out characters, and a sheet with the worst first.
+
+    A character is recognised among all that the run's data holds, as the source draws them and, where they were
+    held out, as the target does. Beside the figures of what G draws stand those of the source left as it is.
+
+    Raises:
+        ConfigError: the row is no style of the run's data.
+    """
+    data = run.data
+    styles = {}
+    bands: list[Pixels] = []
+    labels: list[str] = []
+    for index, name in enumerate(data.styles):
+        items = data.held_out_items[data.held_out_items[:, 1] == index]
+        if not len(items) or (row is not None and run.rows[index] != row):
+            continue
+        source, target, label = data.batch(items)
+        output = run.draw(source, torch.from_numpy(label + run.settings.style_offset))
+        characters = [data.characters[item] for item, _ in items]
+        references = np.concatenate([data.source, target])
+        known = [*data.characters, *characters]
+        figures, taken = judge(output, target, characters, references, known)
+        untouched, _ = judge(source, target, characters, references, known)
+        distance = np.abs(output.astype(float) - target).mean((1, 2)) / 255
+        wrong = np.array([one != two for one, two in zip(taken, characters, strict=True)])
+        order = np.lexsort((-distance, ~wrong))
+        glyphs = [{"character": characters[i], "L1": float(distance[i]), "taken for": taken[i]} for i in order.tolist()]
+        styles[name] = {
+            "row": run.rows[index],
+            "characters": len(items),
+            "figures": figures,
+            "source as it is": untouched,
+            "glyphs": glyphs,
+        }
+        for first in range(0, min(len(order), COLUMNS * BANDS), COLUMNS):
+            chosen = order[first : first + COLUMNS]
+            bands += [source[chosen], output[chosen], target[chosen]]
+            labels += ["source", "output", "target"]
+    if not styles:
+        raise ConfigError(
+            f"run {run.name}: row {row} is no style of its data; those are {', '.join(map(str, run.rows))}"
+        )
+    sheet = contact_sheet([list(band) for band in bands], labels, zoom=max(1, 64 // data.size))
+    return {"run": run.name, "step": run.step, "styles": styles}, sheet
+
+
+def lines(result: dict[str, Any]) -> list[str]:
+    """The figures as lines of text."""
+    text = [f"{result['run']} at step {result['step']}"]
+    for name, style in result["styles"].items():
+        text.append(f"style {style['row']} {name}: {style['characters']} held-out characters, never trained on")
+        text.append(f"{'':<18}{'run':>9}{'source as it is':>18}")
+        for figure, meaning in MEANING.items():
+            values = style["figures"][figure], style["source as it is"][figure]
+            text.append(f"{figure:<18}{values[0]:>9.4f}{values[1]:>18.4f}  ({meaning})")
+        worst = [
+            f"{glyph['character']} ({glyph['L1']:.3f}"
+            + (f", taken for {glyph['taken for']})" if glyph["taken for"] != glyph["character"] else ")")
+            for glyph in style["glyphs"][:LISTED]
+        ]
+        text.append(f"worst, by L1, wrong characters first: {', '.join(worst)}")
+    return text

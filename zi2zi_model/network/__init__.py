@@ -1,0 +1,1 @@
+"""The two networks, their losses, and weights from elsewhere."""
