@@ -77,8 +77,8 @@ def replay(
         made = replay_run(run, names, tables, on_decision=lambda decision: None)
     else:
         from balancer.hindsight.replay_log import replay_log
-        from balancer.reading.lasting import lasting
         from balancer.reading.opening import open_source
+        from balancer.reading.superseded import without_superseded
 
         if names is None:
             raise ConfigError(f"{run} does not say which plugins to replay: name some with --plugins")
@@ -86,7 +86,7 @@ def replay(
             raise ConfigError("replay reads a log twice, which standard input does not allow: give a file")
         judged = diagnosed(run, tags=tags, pattern=pattern, adversarial=adversarial, d_loss=d_loss)
         again = open_source(run, tags=pairs(tags or [], "--tag"), pattern=pattern)
-        made = replay_log(judged, lasting(again.rows(), judged.case.source.restarts), names, tables)
+        made = replay_log(judged, without_superseded(again.rows(), judged.case.source.restarts), names, tables)
     if csv is not None:
         write_csv(made.replay, csv)
     if as_json:

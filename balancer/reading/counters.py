@@ -25,8 +25,8 @@ _HEADING: Final = re.compile(
     r"[^A-Za-z0-9]{0,80}\Z",
     re.IGNORECASE,
 )
-_LONGEST: Final = 200  # characters of a heading
-_ENDED: Final = 0.9  # a bar that starts anew from here on was through
+_LONGEST_HEADING: Final = 200  # characters of a heading
+_ENDED_SHARE: Final = 0.9  # a bar that starts anew from here on was through
 
 
 class Counters:
@@ -51,9 +51,9 @@ class Counters:
         self._total = 0.0
         self._row: Mapping[str, float] = {}
 
-    def hear(self, line: str) -> None:
+    def put_text(self, line: str) -> None:
         """Take a line that is no row: it may be the heading of an epoch, or of a row whose losses come below."""
-        if len(line) > _LONGEST or ("poch" not in line and "POCH" not in line):
+        if len(line) > _LONGEST_HEADING or ("poch" not in line and "POCH" not in line):
             return
         found = _HEADING.search(line)
         if found is not None:
@@ -125,7 +125,7 @@ class Counters:
             through = step == total and not is_bar and not same
             self.repeated += not (through or is_bar)
         else:
-            through = step < bar and bar >= _ENDED * total
+            through = step < bar and bar >= _ENDED_SHARE * total
         if through and epoch is None:
             self._bars += 1
             self.steps_per_epoch = total

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 __all__ = ["History", "Series"]
 
-HELD: Final = 1 << 14  # values that wait to be sorted into series
+PENDING_VALUES: Final = 1 << 14  # values that wait to be sorted into series
 
 
 class History:
@@ -45,7 +45,7 @@ class History:
         self._values += len(row)
         if step > self.last_step:
             self.last_step = step
-        if self._values >= HELD or len(self._held) >= HELD:
+        if self._values >= PENDING_VALUES or len(self._held) >= PENDING_VALUES:
             self._settle()
 
     def extend(self, steps: Floats, columns: Mapping[str, Floats]) -> None:

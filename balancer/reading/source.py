@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final, Protocol
 
-EXAMPLES: Final = 3  # unreadable lines that are shown
+SHOWN_EXAMPLES: Final = 3  # unreadable lines that are shown
 
 
 @dataclass(frozen=True)
@@ -34,7 +34,7 @@ class Unread:
         """Count one; `line` counts from 1 (or is a byte offset), `text` is cut to 80 characters."""
         self.count += 1
         self.why[why] = self.why.get(why, 0) + 1
-        if len(self.examples) < EXAMPLES:
+        if len(self.examples) < SHOWN_EXAMPLES:
             self.examples.append((line, text[:80]))
 
 
@@ -74,7 +74,8 @@ class Source:
 # One row: its step, and values by signal (`epoch` among them where it is known).
 Row = tuple[float, dict[str, float]]
 # Called with the number of bytes read since the last call.
-Progress = Callable[[int], None]
+OnBytes = Callable[[int], None]
+Progress = OnBytes  # as read_run still calls it
 
 
 class Reader(Protocol):

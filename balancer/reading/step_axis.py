@@ -7,9 +7,9 @@ from typing import Final
 
 from balancer.reading.source import Source
 
-RESTARTS: Final = 1000  # so many are kept
-FARTHEST: Final = 1e9  # a higher epoch is none
-HIGHEST: Final = 2.0**53  # nor is a higher step one, which floats cannot tell from the next
+MOST_RESTARTS: Final = 1000  # so many are kept
+HIGHEST_EPOCH: Final = 1e9  # a higher epoch is none
+HIGHEST_STEP: Final = 2.0**53  # nor is a higher step one, which floats cannot tell from the next
 
 
 class EpochLength:
@@ -42,10 +42,10 @@ class EpochLength:
         else:
             # One change alone: the first row is taken for the beginning of its epoch.
             steps = (self._changed[0] - self._begun[0]) / (self._changed[1] - self._begun[1])
-        return steps if steps <= HIGHEST else None
+        return steps if steps <= HIGHEST_STEP else None
 
 
-class Axis:
+class StepAxis:
     """Puts rows on one axis of steps, and notes in the source where the run started over or went back.
 
     Rows that have no step are numbered. A step that falls while the epoch grows counts within the epoch: there a
@@ -90,7 +90,7 @@ class Axis:
         """
         passed = 0.0
         if epoch is not None:
-            if not -FARTHEST <= epoch <= FARTHEST:
+            if not -HIGHEST_EPOCH <= epoch <= HIGHEST_EPOCH:
                 epoch = None
             elif self._raw_epoch is not None:
                 passed = epoch - self._raw_epoch
@@ -196,5 +196,5 @@ class Axis:
         self._note(self.step, step + self._add)
 
     def _note(self, before: float, after: float) -> None:
-        if len(self._source.restarts) < RESTARTS:
+        if len(self._source.restarts) < MOST_RESTARTS:
             self._source.restarts.append((before, after))
