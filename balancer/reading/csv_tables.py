@@ -18,7 +18,7 @@ LISTED_RUNS: Final = 8
 
 
 def delimiter(filled: Sequence[str]) -> str | None:
-    """What separates the columns of a table with a header; None for lines that are no table."""
+    """What separates the columns of a table with a header; None for lines that are not a table."""
     table = [line for line in filled[:22] if not line.startswith("#")]
     for mark in DELIMITERS if table else ():
         header = cells(table[0], mark)
@@ -43,7 +43,7 @@ def cells(line: str, mark: str) -> list[str]:
 
 
 def cell_number(text: str, mark: str) -> float | None:
-    """A cell as a number; None where it is none."""
+    """A cell as a number; None where it is not one."""
     try:
         return float(text)
     except ValueError:
@@ -58,7 +58,7 @@ def cell_number(text: str, mark: str) -> float | None:
 
 
 def header_names(row: Sequence[str]) -> list[str]:
-    """Names of columns; one that comes again counts once."""
+    """Names of columns; a repeated one gets the number of its column."""
     names: list[str] = []
     seen: set[str] = set()
     for place, cell in enumerate(row):
@@ -77,7 +77,7 @@ def without_run(path: str, names: Sequence[str], given: Mapping[str, str]) -> di
         given: names by signal, as the user gave them; where there are several runs they say which one is meant.
 
     Raises:
-        ConfigError: there are several runs, and it is open which one is meant.
+        ConfigError: there are several runs, and it is unclear which one is meant.
     """
     runs: dict[str, list[str]] = {}
     for name in names:

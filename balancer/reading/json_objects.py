@@ -1,4 +1,4 @@
-"""The objects of JSON: one on each line, or an array of them, or spread over lines; and the figures in one."""
+"""JSON objects: one on each line, or an array of them, or spread over lines; and the figures in one."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _ARRAY: Final = re.compile(r'\s{0,1000}\[\s{0,1000}\{\s{0,1000}"')
 _SPREAD: Final = re.compile(r'\s{0,1000}\{\s{0,1000}"')
 _BETWEEN: Final = re.compile(r"[\s,\[\]]*+")
 
-# The number of a line or object, and the object.
+# A line's or object's number, and the object.
 NumberedObject = tuple[int, dict[str, Any]]
 
 
@@ -36,7 +36,7 @@ def is_spread(data: RawBytes) -> bool:
     try:
         found, end = json.JSONDecoder().raw_decode(text, start)
     except json.JSONDecodeError as error:
-        # One that goes on beyond the beginning of the file; what is wrong before is text.
+        # An object may go on beyond the beginning of the file; an error before its end means text.
         return not data.whole and error.pos >= len(text) - LONGEST_LINE
     except RecursionError:
         return False
@@ -48,7 +48,7 @@ def is_spread(data: RawBytes) -> bool:
 
 
 def spread_objects(blocks: Iterable[bytes], source: Source | None = None) -> Iterator[NumberedObject]:
-    """The objects of an array, or such as follow each other, in bounded memory.
+    """The objects of an array, or of a sequence, in bounded memory.
 
     An object that holds a list of objects, or lists of figures, stands for the rows in them.
 
@@ -67,14 +67,12 @@ def spread_objects(blocks: Iterable[bytes], source: Source | None = None) -> Ite
                 break
             try:
                 found, end = scan(text, at)
-            except json.JSONDecodeError as error:
-                if error.pos >= len(text) - LONGEST_LINE:
+            except (json.JSONDecodeError, RecursionError) as error:
+                why = "objects nested too deep" if isinstance(error, RecursionError) else "an object that is not JSON"
+                if isinstance(error, json.JSONDecodeError) and error.pos >= len(text) - LONGEST_LINE:
                     why = "an object cut short"
                     break
-                unread.note(number + 1, one_line(text[at : at + LONGEST_LINE]), f"an object that is no JSON; {STOPPED}")
-                return
-            except RecursionError:
-                unread.note(number + 1, one_line(text[at : at + LONGEST_LINE]), f"objects too deep; {STOPPED}")
+                unread.note(number + 1, one_line(text[at : at + LONGEST_LINE]), f"{why}; {STOPPED}")
                 return
             at, why = end, ""
             if isinstance(found, dict):
@@ -99,7 +97,7 @@ def line_objects(blocks: Iterable[bytes], source: Source) -> Iterator[NumberedOb
                 found = json.loads(text)
             except (ValueError, RecursionError) as error:
                 if text.lstrip().startswith("{"):
-                    why = "objects too deep" if isinstance(error, RecursionError) else "a line that is no JSON"
+                    why = "objects nested too deep" if isinstance(error, RecursionError) else "a line that is not JSON"
                     source.unread.note(line, one_line(text), why)
                 else:
                     source.skipped += 1
@@ -122,7 +120,7 @@ def object_on(line: str) -> dict[str, Any] | None:
 
 
 def figures_of(found: Mapping[str, Any], before: str = "", depth: int = 0) -> dict[str, float]:
-    """The figures of an object by name, those of objects in it as "outer.inner"; what is no figure is left out."""
+    """The figures of an object by name, those of objects in it as "outer.inner"; what is not a figure is left out."""
     made: dict[str, float] = {}
     for key, value in found.items():
         name = before + key

@@ -32,7 +32,7 @@ WORD_MEANINGS: Final[Mapping[str, str]] = {
     for word in words.split()
 }
 
-# Names that are never guessed: of validation, and figures about losses that are no losses.
+# Names that are never guessed: of validation, and figures about losses that are not losses.
 NEVER: Final = frozenset(
     {
         "val",

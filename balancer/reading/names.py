@@ -12,7 +12,7 @@ from balancer.reading.source import Source
 from balancer.reading.tags import counter, dialect, guess, plain
 
 REMEMBERED_NAMES: Final = 10_000  # names that are remembered
-LISTED_NAMES: Final = 1000  # names that are listed as no signals
+LISTED_NAMES: Final = 1000  # names listed that became no signal
 SHOWN_NAMES: Final = 8  # names in an error
 
 
@@ -94,7 +94,7 @@ class Names:
 
 
 def one_line(text: str, length: int = 60) -> str:
-    """A text of the log that is fit to stand in a message."""
+    """Text of a log, fit for a message."""
     clean = "".join(letter if letter.isprintable() else " " for letter in text[: 4 * length])
     clean = " ".join(clean.split())
     return clean if len(clean) <= length else clean[: length - 1] + "…"

@@ -13,13 +13,13 @@ FIRST_ROWS: Final = 5  # rows that tell how a run begins
 LAST_ROWS: Final = 10  # rows that tell how it stood when it ended
 KEPT_TEXTS: Final = 1000  # lines of other text that are kept, and
 LONGEST_TEXT: Final = 200  # characters of each
-# Somebody loads what a run left behind,
+# The text says that something of a run was loaded,
 _LOADS: Final = re.compile(
     r"\b(?:resum|restor|reload|continuing)\w{0,12}\b"
     r"|\bload(?:ed|ing|s)?\b.{0,80}?(?:\b(?:model|checkpoint|ckpt|weights|state|snapshot|network|net)s?\b|\.(?:pth?|ckpt)\b)",
     re.IGNORECASE,
 )
-# or does not; or it is an option that is off, or a network of others.
+# unless it denies that, is an option that is off, or names somebody else's network.
 _DENIES: Final = re.compile(
     r"\b(?:false|none|null|no|not|fail\w{0,8}|cannot|sav\w{0,8}|vgg\w{0,8}|lpips|inception|pretrained)\b|[:=]\s{0,8}0?\s{0,8}\Z",
     re.IGNORECASE,

@@ -17,7 +17,7 @@ LISTED_FILES: Final = 6
 TABLES: Final = (".csv", ".tsv", ".jsonl")
 LOGS: Final = (*TABLES, ".json", ".log", ".txt", ".out")
 NO_TAGS: Final[Mapping[str, str]] = {}
-EVENTS: Final = "tfevents"  # stands in the name of every event file
+EVENTS: Final = "tfevents"  # part of every event file's name
 DEEPEST_FOLDER: Final = 6  # folders within folders that are searched for event files
 SEARCHED_FOLDERS: Final = 10_000
 
@@ -38,8 +38,8 @@ def open_source(
         progress: is called with numbers of bytes as they are read.
 
     Raises:
-        ConfigError: no such path, or tags or a pattern that do not go with it.
-        DataError: it is no log, or a damaged one.
+        ConfigError: no such path, or tags or a pattern that do not fit it.
+        DataError: it is not a log, or a damaged one.
     """
     if path != "-" and _existing(path).is_dir():
         if pattern is not None:
@@ -61,7 +61,7 @@ def read(reader: Reader) -> History:
         for steps, columns in reader.blocks():
             history.extend(steps, columns)
         return history
-    # Tags of TensorBoard go back one by one, which their series see to.
+    # In TensorBoard each tag goes back on its own, which its series handles.
     together = reader.source.kind != "tensorboard"
     add, last = history.add, history.last_step
     for step, row in reader.rows():
@@ -160,7 +160,7 @@ def _event_files(folder: Path) -> dict[Path, list[Path]]:
 
 
 def _existing(path: str) -> Path:
-    """The path as such.
+    """The path, which exists.
 
     Raises:
         ConfigError: nothing is there.

@@ -15,7 +15,7 @@ from balancer.reading.tags import counter
 
 LONGEST_FOR_PATTERN: Final = 2000  # characters of a line; a user's own expression may take their square
 
-# Every repetition is bounded and takes nothing back, so that no line takes long.
+# Every repetition is bounded and possessive, so that no line takes long.
 _SIZE: Final = r"(?:[eE][-+]?\d{1,9}+)?+"
 _FIGURE: Final = re.compile(
     r"([:=][ \t]{0,8}+(?:tensor)?+\(?+\[?)"
@@ -82,7 +82,7 @@ class PairParser(LineParser):
         return row if is_new else None
 
     def take_fractions_for_epochs(self, rows: int, other: PairParser) -> None:
-        """Where another parser, after so many rows, saw that [3/100] stands still: then it is no step."""
+        """Take fractions such as [3/100] for epochs, where `other`, after so many rows, saw them stand still."""
         self._counters.counts_epochs = 2 * other._counters.repeated > rows
 
     def counted(self, lines: Sequence[str]) -> dict[str, int]:
@@ -120,17 +120,17 @@ class PairParser(LineParser):
 
 
 class PatternParser(LineParser):
-    """Takes lines that a regular expression of the user's finds something in; its groups are the signals.
+    """Takes lines that the user's regular expression matches; its groups are the signals.
 
     Raises:
-        ConfigError: no regular expression, or without named groups.
+        ConfigError: it is not a regular expression, or has no named groups.
     """
 
     def __init__(self, pattern: str, given: Mapping[str, str]) -> None:
         try:
             self._pattern: Final = re.compile(pattern)
         except (re.error, OverflowError, RecursionError) as error:
-            raise ConfigError(f"--pattern {pattern!r} is no regular expression: {error}") from None
+            raise ConfigError(f"--pattern {pattern!r} is not a regular expression: {error}") from None
         if not set(self._pattern.groupindex) - {"step", "epoch"}:
             raise ConfigError(
                 f"--pattern {pattern!r} names no signal: put figures in named groups, such as (?P<d_loss>[0-9.]+)"
@@ -154,7 +154,7 @@ class PatternParser(LineParser):
                 if text is not None and text.strip()
             }
         except ValueError:
-            raise ValueError("a group of --pattern that is no number") from None
+            raise ValueError("a group of --pattern that is not a number") from None
 
     @property
     def groups(self) -> Sequence[str]:

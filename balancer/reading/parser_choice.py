@@ -24,7 +24,7 @@ FAMILY_SHARE: Final = 0.5
 class ParserChoice:
     """How a text log is read.
 
-    A pattern goes before all; else the family of codes whose parser reads most of the first lines, or names beside
+    A pattern takes precedence; else the family of codes whose parser reads most of the first lines, or names beside
     figures. A parser that fails is left out.
 
     Args:

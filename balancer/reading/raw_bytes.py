@@ -1,4 +1,4 @@
-"""The bytes of a file, a pipe or standard input, a block at a time, whose beginning can be looked at before."""
+"""The bytes of a file, a pipe or standard input, a block at a time; their beginning can be looked at first."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ class RawBytes:
             raise DataError(f"{self._name} cannot be read to its end: {error.strerror}") from None
 
     def close(self) -> None:
-        """Let go of a pipe that is not read further."""
+        """Close a pipe that is not read further."""
         if self._pipe is not None and self._path != "-":
             self._pipe.close()
 

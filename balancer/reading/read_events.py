@@ -1,4 +1,4 @@
-"""TensorBoard event files of anybody's: scalars of TF1 and TF2, of one run in one or several files, by step."""
+"""Anybody's TensorBoard event files: scalars of TF1 and TF2, of one run in one or several files, by step."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ class EventReader:
         """Row after row.
 
         Raises:
-            ConfigError: a tag that the user gave is nowhere.
+            ConfigError: a tag that the user gave is not in the log.
             DataError: no scalar became a signal.
         """
         source, signal_of, known = self.source, self._names.signal, self._names.known
@@ -136,7 +136,7 @@ class EventReader:
                 for payload in payloads:
                     event = event_of(payload)
                     if event is None:
-                        unread.note(0, path.name, "a record that is no event")
+                        unread.note(0, path.name, "a record that is not an event")
                         continue
                     scalars = scalars_of(event)
                     if path in self._beside:

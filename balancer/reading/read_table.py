@@ -19,7 +19,7 @@ from balancer.reading.source import OnBytes, Row, Source
 from balancer.reading.step_axis import HIGHEST_STEP, StepAxis
 from balancer.reading.tags import counter
 
-NOT_A_STEP: Final = "a step that is no number"
+NOT_A_STEP: Final = "a step that is not a number"
 
 
 class TableReader:
@@ -49,7 +49,7 @@ class TableReader:
         """Row after row.
 
         Raises:
-            ConfigError: a name that the user gave is nowhere.
+            ConfigError: a name that the user gave is not in the log.
             DataError: no name became a signal, or no row holds a figure.
         """
         source = self.source
@@ -132,7 +132,7 @@ class TableReader:
                     ]
                     continue
                 if len(row) != width:
-                    source.unread.note(line, one_line(text), "a row of another number of cells")
+                    source.unread.note(line, one_line(text), "a row with another number of cells")
                     continue
                 made: dict[str, float] = {}
                 wrong = ""
@@ -152,7 +152,7 @@ class TableReader:
                         # The file was appended to.
                         source.skipped += 1
                         continue
-                    source.unread.note(line, one_line(text), "a cell that is no number")
+                    source.unread.note(line, one_line(text), "a cell that is not a number")
                     if step is None and at >= 0:
                         continue
                 yield line, step, made

@@ -22,9 +22,10 @@ MOST_FACTS: Final = 10_000  # so many are kept
 class TextReader:
     """Reads the rows and facts of a log's lines.
 
-    A step that falls to where the log began is another run, which supersedes; or a new start of the same one, for
-    which the lines before it or its losses speak: then steps go on from the last one. A fact `resumed` says at which
-    step the rows after it go on. One that falls otherwise supersedes. Lines that a terminal broke are joined.
+    A step that falls to where the log began belongs to another run, which supersedes the first; or, where the lines
+    before it or its losses say so, to a new start of the same run: then steps go on from the last one. A fact `resumed`
+    gives the step at which the rows after it go on. Rows after any other fall supersede those from there on. Lines
+    that a terminal broke are joined.
     """
 
     def __init__(
@@ -48,7 +49,7 @@ class TextReader:
         """Row after row.
 
         Raises:
-            ConfigError: a name that the user gave is nowhere, or a pattern that finds nothing.
+            ConfigError: a name that the user gave is not in the log, or a pattern that finds nothing.
             DataError: no line is a row.
         """
         source, choice, start = self.source, self._choice, NewStart()
@@ -80,7 +81,7 @@ class TextReader:
                 row = {**made}
                 step, epoch = row.pop("step", None), row.get("epoch")
                 if not (step is None or abs(step) <= HIGHEST_STEP) or not (epoch is None or math.isfinite(epoch)):
-                    source.unread.note(line, one_line(text, 80), "a step that is no number")
+                    source.unread.note(line, one_line(text, 80), "a step that is not a number")
                     continue
                 at = axis.place(step, epoch, parser.steps_per_epoch)
                 if epoch is not None:

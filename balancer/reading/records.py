@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     Checksums = NDArray[np.uint32]
 
 LONGEST_RECORD: Final = 1 << 24  # a longer record holds pictures, no figures
-LONGEST_CHECKED: Final = 4096  # payloads up to so many bytes, which scalars have, are checked
+LONGEST_CHECKED: Final = 4096  # payloads of up to so many bytes, as scalars have, are checked
 HEADER_BYTES: Final = 12  # bytes of length and its checksum
 FRAME_BYTES: Final = 16  # a record's bytes besides its payload
 

@@ -14,7 +14,7 @@ from balancer.reading.source import Unread
 
 LogKind = Literal["tensorboard", "csv", "jsonl", "log"]
 SAMPLE_LINES: Final = 200  # lines
-# How files begin that are no logs, and what to do about them.
+# How files that are not logs begin, and what to do about them.
 MAGIC: Final = (
     (b"\x1f\x8b", "is compressed with gzip: unpack it first, such as zcat FILE | balancer diagnose -"),
     (b"BZh", "is compressed with bzip2: unpack it first, such as bzcat FILE | balancer diagnose -"),
@@ -41,7 +41,7 @@ def kind_of(path: str, data: RawBytes) -> LogKind:
     """The kind of log.
 
     Raises:
-        DataError: it is none.
+        DataError: it is not a log.
     """
     if is_head(data.head):
         return "tensorboard"
@@ -54,7 +54,7 @@ def kind_of(path: str, data: RawBytes) -> LogKind:
     text = "".join(first)
     controls = sum(letter < " " and letter not in "\t\b\f\v\x1b" for letter in text)
     if controls > MOST_CONTROLS * len(text):
-        raise DataError(f"{path} holds binary data, no log: name a text log, CSV, JSON lines or event files")
+        raise DataError(f"{path} holds binary data, not a log: name a text log, CSV, JSON lines or event files")
     filled = [line for line in first if line.strip()]
     if not filled:
         if data.whole:

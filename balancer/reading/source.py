@@ -1,4 +1,4 @@
-"""What a reader says of a log besides its rows: what it is, which name became which signal, what was unreadable."""
+"""What a reader says about a log besides its rows: what it is, which name became which signal, what was unreadable."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ class Source:
     `kind` is "run", "tensorboard", "csv", "jsonl" or "log"; `family` names the extension (a model or a
     family of training codes) whose formats and rules apply, "" where none does; `format` is that
     family's name of the log format. `tags` says which name in the file each signal was read from;
-    `other_tags` are names that became no signal. `read` counts rows, `skipped` lines of other text.
+    `other_tags` are names that became no signal. `rows` counts rows, `skipped` lines of other text.
     """
 
     path: str

@@ -8,8 +8,8 @@ from typing import Final
 from balancer.reading.source import Source
 
 MOST_RESTARTS: Final = 1000  # so many are kept
-HIGHEST_EPOCH: Final = 1e9  # a higher epoch is none
-HIGHEST_STEP: Final = 2.0**53  # nor is a higher step one, which floats cannot tell from the next
+HIGHEST_EPOCH: Final = 1e9  # a higher number is not an epoch
+HIGHEST_STEP: Final = 2.0**53  # nor is a higher one a step: floats cannot tell it from the next
 
 
 class EpochLength:
@@ -34,7 +34,7 @@ class EpochLength:
 
     @property
     def steps(self) -> float | None:
-        """Steps in an epoch; None as long as nothing tells."""
+        """Steps in an epoch; None as long as the rows do not show it."""
         if self._epochs > 0 and self._steps > 0:
             steps = self._steps / self._epochs
         elif self._begun is None or self._changed is None or self._changed[0] <= self._begun[0]:
@@ -83,7 +83,7 @@ class StepAxis:
         self._resumed: float | None = None
 
     def place(self, step: float | None, epoch: float | None, per_epoch: float | None = None) -> float:
-        """The step of the next row on the axis; `epoch_of` then tells its epoch.
+        """The step of the next row on the axis; `epoch_of` then gives its epoch.
 
         Args:
             per_epoch: steps in an epoch, where the log says so.

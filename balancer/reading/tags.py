@@ -19,7 +19,7 @@ _WORDS: Final = re.compile(r"[A-Za-z0-9]{1,64}")
 _CAMEL: Final = re.compile(r"(?<=[a-z])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])")
 _LOSS_WORD: Final = re.compile(r"([a-z0-9]{1,16}?)(loss)")
 _CUT: Final = re.compile(r"[/ .:]")
-LONGEST_NAME: Final = 200  # a longer name is none
+LONGEST_NAME: Final = 200  # a longer name means nothing
 
 
 class Guess(NamedTuple):
@@ -77,7 +77,7 @@ def dialect(names: Iterable[str]) -> dict[str, str | None]:
 
 
 def counter(name: str, names: tuple[str, ...]) -> int | None:
-    """How good a name of a step (or of an epoch) it is, 0 being best; None where it is none."""
+    """How good a name of a step (or of an epoch) it is, 0 being best; None where it is not one."""
     short = _last(name).strip("_")
     return names.index(short) if short in names else None
 

@@ -11,9 +11,9 @@ from typing import Final, NamedTuple
 from balancer.reading.lines import LONGEST_LINE, NumberedLines
 
 NARROWEST_TERMINAL: Final = 40  # columns of a terminal
-FEWEST_BROKEN: Final = 5  # broken lines, which are
-BROKEN_SHARE: Final = 0.25  # of the lines that begin like rows, and
-CONTINUED_SHARE: Final = 0.9  # of which go on in lines that begin otherwise
+FEWEST_BROKEN: Final = 5  # broken lines
+BROKEN_SHARE: Final = 0.25  # at least, of the lines that begin like rows, are broken
+CONTINUED_SHARE: Final = 0.9  # at least, of the broken lines, go on in a line that begins otherwise
 PREFIX_LENGTH: Final = 5  # characters in which rows begin alike
 # How a line goes on: with a word or what is left of one, within a number or at its point, or otherwise.
 _WORD: Final = re.compile(r"[A-Za-z_]{1,40}|\.")

@@ -13,7 +13,7 @@ from balancer.train.health import HALF_LIFE, Health
 
 # d_adv is shown as the average that the word on the state is about.
 FIGURES = (("signal/d_adv", "d_adv"), ("knob/lambda_adv", "lambda_adv"), ("share/adv", "adv share"))
-LINE_EVERY = 10.0  # seconds, where the output is no terminal
+LINE_EVERY = 10.0  # seconds, where the output is not a terminal
 
 
 class Progress:
@@ -52,7 +52,7 @@ class Progress:
         """Take in one finished step; `row` is its telemetry."""
         state = self._health.update(done, row)
         if state and done - self._first < HALF_LIFE:
-            state = "warming up"  # an untrained D is at chance, which is no fault
+            state = "warming up"  # an untrained D is at chance, which is not a fault
         if self._quiet:
             return
         if self._health.d_adv is not None:

@@ -253,7 +253,7 @@ class TestPattern:
     @pytest.mark.parametrize(
         ("pattern", "message"),
         [
-            ("(", "is no regular expression"),
+            ("(", "is not a regular expression"),
             (r"\d+", "names no signal"),
             (r"(?P<step>\d+)", "names no signal"),
             (r"(?P<d_loss>xyz)", "finds nothing on any line, such as: 0 | fonts"),
