@@ -12,7 +12,7 @@ from balancer.errors import DataError
 from balancer.reading.lines import LONGEST_LINE, decoded, lines
 from balancer.reading.names import one_line
 from balancer.reading.raw_bytes import RawBytes
-from balancer.reading.source import Source, Unread
+from balancer.reading.source import Source
 
 DEEPEST_OBJECT: Final = 20  # objects within objects
 LARGEST_OBJECT: Final = 1 << 23  # characters of one object
@@ -47,7 +47,7 @@ def is_spread(data: RawBytes) -> bool:
     return (not rest and data.whole) or rest.startswith("{")
 
 
-def spread_objects(blocks: Iterable[bytes], source: Source | None = None) -> Iterator[NumberedObject]:
+def spread_objects(blocks: Iterable[bytes], source: Source) -> Iterator[NumberedObject]:
     """The objects of an array, or of a sequence, in bounded memory.
 
     An object that holds a list of objects, or lists of figures, stands for the rows in them.
@@ -55,7 +55,7 @@ def spread_objects(blocks: Iterable[bytes], source: Source | None = None) -> Ite
     Raises:
         DataError: one object is larger than 8 MiB.
     """
-    scan, unread = json.JSONDecoder().raw_decode, source.unread if source is not None else Unread()
+    scan, unread = json.JSONDecoder().raw_decode, source.unread
     text, number, why = "", 0, ""
     for part in decoded(blocks):
         text += part
@@ -81,8 +81,7 @@ def spread_objects(blocks: Iterable[bytes], source: Source | None = None) -> Ite
                     yield number, row
         text = text[at:]
         if len(text) > LARGEST_OBJECT:
-            where = source.path if source is not None else "the log"
-            raise DataError(f"{where}: JSON with an object of more than 8 MiB: write JSON lines, an object on each")
+            raise DataError(f"{source.path}: JSON with an object of more than 8 MiB: write one object on each line")
     if why:
         unread.note(number + 1, one_line(text), f"{why}; {STOPPED}")
 

@@ -36,12 +36,12 @@ class NewStart:
     def __init__(self) -> None:
         self._first: Final[list[Mapping[str, float]]] = []
         self._last: Final[deque[Mapping[str, float]]] = deque(maxlen=LAST_ROWS)
-        self.put_later: Final = self._last.append
         self._texts: Final[deque[tuple[int, str]]] = deque(maxlen=KEPT_TEXTS)
 
     def put(self, row: Mapping[str, float]) -> None:
-        """Take one of the first rows that are read; `put_later` takes the others."""
-        self._first.append(row)
+        """Take the next row."""
+        if len(self._first) < FIRST_ROWS:
+            self._first.append(row)
         self._last.append(row)
 
     def put_text(self, rows: int, text: str) -> None:

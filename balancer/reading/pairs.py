@@ -108,7 +108,7 @@ class PairParser(LineParser):
             signal,
             signal is not None and not signal.startswith(_NO_LOSSES),
             is_counter or _DIGIT.search(rest) is not None,
-            _may_validate(text) and _VALIDATION.search(text) is not None,
+            _VALIDATION.search(text) is not None,
         )
         if len(self._pieces) < REMEMBERED_NAMES:
             self._pieces[text] = made
@@ -168,11 +168,6 @@ def _balanced(name: str) -> str:
     if opened > 0:
         return name.rpartition("(")[2]
     return name.rstrip(")") if opened < 0 else name
-
-
-def _may_validate(text: str) -> bool:
-    lower = text.lower()
-    return "val" in lower or "test" in lower
 
 
 def _is_counter(name: str) -> bool:

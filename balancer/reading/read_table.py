@@ -106,7 +106,8 @@ class TableReader:
 
     def _sample(self, filled: Sequence[str]) -> Iterator[Mapping[str, Any]]:
         if self._spread:
-            yield from (found for _, found in islice(spread_objects([self._data.head]), SAMPLE_LINES))
+            sampled = spread_objects([self._data.head], Source(self.source.path, ""))
+            yield from (found for _, found in islice(sampled, SAMPLE_LINES))
         else:
             yield from (found for line in filled if (found := object_on(line)) is not None)
 

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import math
 import warnings
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Final
 
 from balancer.errors import ConfigError, DataError
 from balancer.reading.families import LogFamily
 from balancer.reading.names import Names, one_line
-from balancer.reading.new_start import FIRST_ROWS, NewStart
+from balancer.reading.new_start import NewStart
 from balancer.reading.parser_choice import ParserChoice
 from balancer.reading.raw_bytes import RawBytes
 from balancer.reading.source import Fact, OnBytes, Row, Source
@@ -57,7 +57,6 @@ class TextReader:
         feed = parser.feed
         row: dict[str, float] = {}
         axis = StepAxis(source, goes_on=lambda: start.goes_on(source.rows, row), origin=choice.origin)
-        put: Callable[[dict[str, float]], None] = start.put
         for first, block in choice.lines(self._data.blocks(self._progress), source.unread):
             for line, text in enumerate(block, first):
                 try:
@@ -86,10 +85,8 @@ class TextReader:
                 at = axis.place(step, epoch, parser.steps_per_epoch)
                 if epoch is not None:
                     row["epoch"] = axis.epoch_of(epoch)
-                put(row)
+                start.put(row)
                 source.rows += 1
-                if source.rows == FIRST_ROWS:
-                    put = start.put_later
                 yield at, row
         source.format = parser.format
         if source.family or axis.counts_within:

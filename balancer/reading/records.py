@@ -24,18 +24,16 @@ FRAME_BYTES: Final = 16  # a record's bytes besides its payload
 
 
 class Records:
-    """Payloads of one file's records, up to its end or its first damage.
+    """Payloads of one file's records, up to its end or its first damage, without those too long to hold figures.
 
     Attributes:
         damage: where it is damaged (byte offset) and how; None where it is whole, as far as it was read.
-        skipped: records too long to hold figures.
     """
 
     def __init__(self, path: Path, progress: OnBytes | None = None) -> None:
         self._path: Final = path
         self._progress: Final = progress
         self.damage: tuple[int, str] | None = None
-        self.skipped = 0
 
     def blocks(self) -> Iterator[list[bytes]]:
         """Payloads, some thousands at a time.
@@ -70,7 +68,6 @@ class Records:
                 offset += used
                 rest = buffer[used:]
                 if len(rest) >= HEADER_BYTES and (length := _length(rest)) > LONGEST_RECORD:
-                    self.skipped += 1
                     leap = FRAME_BYTES + length - len(rest)
                     offset += len(rest)
                     rest = b""

@@ -269,7 +269,7 @@ def test_a_record_too_long_for_figures_is_passed_over(tmp_path: Path) -> None:
         writer.write(b"after")
     records = Records(path)
     assert [payload for block in records.blocks() for payload in block] == [b"before", b"after"]
-    assert records.skipped == 1 and records.damage is None
+    assert records.damage is None
 
 
 def _long_record(length: int) -> bytes:

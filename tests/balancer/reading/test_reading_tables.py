@@ -142,7 +142,7 @@ class TestSpreadJson:
         assert source.rows == history["d_loss"].count == 20_000 and history.last_step == 19_999
 
     def test_an_object_too_large_says_what_to_do(self, tmp_path: Path) -> None:
-        with pytest.raises(DataError, match="an object of more than 8 MiB: write JSON lines"):
+        with pytest.raises(DataError, match="an object of more than 8 MiB: write one object on each line"):
             reading(tmp_path / "a.json", '{"d_loss":\n[' + "0.25, " * 2_000_000 + "1]}")
 
     def test_a_config_before_a_log_is_no_table(self, tmp_path: Path) -> None:
