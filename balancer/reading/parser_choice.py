@@ -25,7 +25,7 @@ class ParserChoice:
     """How a text log is read.
 
     A pattern takes precedence; else the family of codes whose parser reads most of the first lines, or names beside
-    figures. A parser that fails is left out.
+    figures. A family whose parser fails is left out.
 
     Args:
         source: its `family` and `tags` are filled in.
@@ -102,9 +102,9 @@ class ParserChoice:
 
     def _choose(self, families: Mapping[str, LogFamily]) -> Survey:
         """Take the parser that reads most of the log's beginning."""
-        generic, trial = PairParser(self._names), PairParser(Names(self._given, Source("", "")))
+        generic, trial = PairParser(self._names), self._trial()
         self._names.learn(generic.counted(self.first))
-        self.parser, self._another = generic, lambda: PairParser(Names(self._given, Source("", "")))
+        self.parser, self._another = generic, self._trial
         best = survey(trial, self.first)
         generic.take_fractions_for_epochs(best.rows, trial)
         most = FAMILY_SHARE * best.rows
@@ -125,6 +125,10 @@ class ParserChoice:
                 self._source.tags.clear()
                 self._source.other_tags.clear()
         return best
+
+    def _trial(self) -> PairParser:
+        """A parser by names beside figures whose names are its own."""
+        return PairParser(Names(self._given, Source("", "")))
 
     def _origin_of(self, found: Survey, data: RawBytes) -> float:
         """The steps before the log's first epoch; a later one takes a look at more of the log."""
