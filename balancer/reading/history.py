@@ -11,9 +11,7 @@ import numpy as np
 from balancer.reading.series import Series
 
 if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
-    Floats = NDArray[np.float64]
+    from balancer.reading.series import Floats
 
 __all__ = ["History", "Series"]
 
