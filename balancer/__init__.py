@@ -11,13 +11,15 @@ if TYPE_CHECKING:
     from balancer.contract.knobs import Decision, KnobSpec
     from balancer.contract.model import DOutput, GanModel, GOutput, HeadSpec, ModelFamily, ModelSpec
     from balancer.contract.moments import RunInfo, StepContext, hookimpl
-    from balancer.contract.plugin import Alternative, Plugin, PluginConfig
+    from balancer.contract.plugin import Plugin, PluginConfig
     from balancer.contract.settings import Settings
     from balancer.contract.signals import MovingAverage, SignalSpec
     from balancer.engine.balancer import Balancer
+    from balancer.hindsight.explain import explain
+    from balancer.hindsight.replay_any import replay
+    from balancer.record.signals import read_signals
 
 __all__ = [
-    "Alternative",
     "Balancer",
     "CompositionView",
     "DOutput",
@@ -35,11 +37,13 @@ __all__ = [
     "Settings",
     "SignalSpec",
     "StepContext",
+    "explain",
     "hookimpl",
+    "read_signals",
+    "replay",
 ]
 
 _HOME = {
-    "Alternative": "contract.plugin",
     "Balancer": "engine.balancer",
     "CompositionView": "contract.host",
     "DOutput": "contract.model",
@@ -57,7 +61,10 @@ _HOME = {
     "Settings": "contract.settings",
     "SignalSpec": "contract.signals",
     "StepContext": "contract.moments",
+    "explain": "hindsight.explain",
     "hookimpl": "contract.moments",
+    "read_signals": "record.signals",
+    "replay": "hindsight.replay_any",
 }
 
 

@@ -54,7 +54,7 @@ def replay(
     from balancer.contract.registry import find_config
     from balancer.hindsight.replay_run import BASES
     from balancer.record.config import check_shape, parse_set, read_toml
-    from balancer.record.signals import COLUMNS
+    from balancer.record.folder import COLUMNS
     from balancer.show.replay import print_replay, write_csv
 
     names, tables = plugin_names(plugins), parse_set(settings or [])

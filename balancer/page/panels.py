@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 
 from balancer.contract.knobs import STANDARD_KNOBS
+from balancer.contract.levels import HEALTHY_D_ADV
 from balancer.page.charts import (
     POINTS,
     SIZE,
@@ -29,7 +30,6 @@ from balancer.page.charts import (
 from balancer.page.scales import Axis, axis_for, number
 from balancer.page.view import RunView
 from balancer.show.words import Words
-from balancer.train.health import HEALTHY_D_ADV
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

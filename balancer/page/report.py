@@ -17,7 +17,7 @@ from balancer.page.sheets import page_sheets
 from balancer.page.view import Change, RunView
 from balancer.reading.history import History
 from balancer.record.config import differences
-from balancer.record.recorder import DECISIONS, SHEETS
+from balancer.record.folder import DECISIONS, SHEETS
 from balancer.record.segments import Segment, run_segments
 from balancer.show.words import Words
 

@@ -11,7 +11,7 @@ from balancer.reading.event_folders import EVENTS, event_files
 from balancer.reading.history import History
 from balancer.reading.raw_bytes import RawBytes, exists
 from balancer.reading.source import Progress, Reader, Source
-from balancer.record.signals import COLUMNS
+from balancer.record.folder import COLUMNS
 
 LISTED: Final = 6
 TABLES: Final = (".csv", ".tsv", ".jsonl")

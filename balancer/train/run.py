@@ -103,8 +103,8 @@ def train(
         progress.say(remark)
     for note in notes:
         progress.say(f"warning: {note}")
-    if trainer.balance.telemetry is not None and not done:
-        trainer.balance.telemetry.hparams(flat(config.resolved()))
+    if trainer.balance.recorder is not None and not done:
+        trainer.balance.recorder.hparams(flat(config.resolved()))
     finished = trainer.run(total, progress)
     # A rank that leaves while another still talks to it would abort that one.
     trainer.accelerator.wait_for_everyone()

@@ -87,7 +87,7 @@ def test_what_a_moment_carries_is_listed(carrier: Any) -> None:
 def test_a_knob_is_listed_with_its_operations_range_and_moment(spec: Any) -> None:
     found = row(page("knobs.md"), spec.name)
     assert in_code(found) & OPERATIONS == set(spec.ops)
-    assert spec.takes_effect in found
+    assert f"`{spec.read_after}`" in found
     if {"set", "mul"} & set(spec.ops):
         assert f"[{spec.minimum:g}, {spec.maximum:g}]" in found
 

@@ -193,7 +193,7 @@ def test_a_resume_with_other_settings_is_marked_and_ends_contributions(runs: Pat
     assert change.step == STEPS and change.fields["train.lr"] == (2e-4, 1e-4)
     assert view.decisions is not None
     skip = next(c for c in view.decisions.contributions if c.plugin == "d_skip")
-    assert skip.values == [(0, 2), (STEPS, None)] and skip.count == 1
+    assert skip.values == [(0, 2), (STEPS, None)] and skip.count == 2
     reader = check_self_contained(page_of(folder))
     assert f"settings changed at step {STEPS} (run.plugins, train.lr)" in reader.text
 
