@@ -14,7 +14,11 @@ if TYPE_CHECKING:
     from balancer.contract.plugin import Alternative, Plugin, PluginConfig
     from balancer.contract.settings import Settings
     from balancer.contract.signals import MovingAverage, SignalSpec
+    from balancer.diagnosis.diagnose import Diagnosis, diagnose
     from balancer.engine.balancer import Balancer
+    from balancer.page.report import Report, report
+    from balancer.show.as_json import as_data
+    from balancer.show.text import as_text
 
 __all__ = [
     "Alternative",
@@ -22,6 +26,7 @@ __all__ = [
     "CompositionView",
     "DOutput",
     "Decision",
+    "Diagnosis",
     "GOutput",
     "GanModel",
     "HeadSpec",
@@ -31,11 +36,16 @@ __all__ = [
     "MovingAverage",
     "Plugin",
     "PluginConfig",
+    "Report",
     "RunInfo",
     "Settings",
     "SignalSpec",
     "StepContext",
+    "as_data",
+    "as_text",
+    "diagnose",
     "hookimpl",
+    "report",
 ]
 
 _HOME = {
@@ -44,6 +54,7 @@ _HOME = {
     "CompositionView": "contract.host",
     "DOutput": "contract.model",
     "Decision": "contract.knobs",
+    "Diagnosis": "diagnosis.diagnose",
     "GOutput": "contract.model",
     "GanModel": "contract.model",
     "HeadSpec": "contract.model",
@@ -53,11 +64,16 @@ _HOME = {
     "MovingAverage": "contract.signals",
     "Plugin": "contract.plugin",
     "PluginConfig": "contract.plugin",
+    "Report": "page.report",
     "RunInfo": "contract.moments",
     "Settings": "contract.settings",
     "SignalSpec": "contract.signals",
     "StepContext": "contract.moments",
+    "as_data": "show.as_json",
+    "as_text": "show.text",
+    "diagnose": "diagnosis.diagnose",
     "hookimpl": "contract.moments",
+    "report": "page.report",
 }
 
 

@@ -30,7 +30,7 @@ class Extension(LogFamily):
         """The networks and data of a run directory of this model; reads no weights."""
         return None
 
-    def adopt(self, case: Case, into: str) -> str | None:
+    def import_command(self, case: Case, into: str) -> str | None:
         """The command that makes a run directory `into` of a foreign log's networks, or None where there is none."""
         return None
 

@@ -59,7 +59,7 @@ class Structure:
 class Case:
     """What rules look at: the signals in known units, where they come from, and what is known of the model.
 
-    `adopt` is the command that makes a run directory of a foreign log's networks, where there is one.
+    `import_command` is the one that makes a run directory of a foreign log's networks, where there is one.
     """
 
     history: History
@@ -67,7 +67,7 @@ class Case:
     units: Units
     structure: Structure | None = None
     items: int | None = None
-    adopt: str | None = None
+    import_command: str | None = None
 
 
 Rule = Callable[[Case], Iterable[Finding]]

@@ -12,8 +12,7 @@ import numpy as np
 from balancer.diagnosis.finding import Case, Confidence, Finding, Value, rule
 from balancer.diagnosis.saturation import ROWS, above_since, saturated, span
 from balancer.diagnosis.trends import curve
-from balancer.diagnosis.units import PIXEL_TERMS, g_terms
-from balancer.diagnosis.work_out import below_least
+from balancer.diagnosis.units import PIXEL_TERMS, below_least, g_terms
 
 
 @rule("divergence")

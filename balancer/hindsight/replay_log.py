@@ -20,7 +20,7 @@ from balancer.hindsight.replay_run import RunReplay
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from balancer.diagnosis.judging import Diagnosis
+    from balancer.diagnosis.diagnose import Diagnosis
     from balancer.reading.source import Row
 
 

@@ -13,7 +13,7 @@ import numpy as np
 
 from balancer.contract.knobs import Decision
 from balancer.errors import ConfigError
-from balancer.page.view import Contribution, Decisions
+from balancer.page.view import Decisions, FoldedContribution
 from balancer.reading.history import History
 from balancer.record.decisions import parse_decision
 
@@ -57,7 +57,7 @@ def folded_decisions(path: Path, history: History, segments: Sequence[Segment]) 
         effective[decision.knob] = decision.effective
         count += 1
     _drop(folds, segments)
-    made = [Contribution(*key, fold.values(), fold.count) for key, fold in folds.items()]
+    made = [FoldedContribution(*key, fold.values(), fold.count) for key, fold in folds.items()]
     chosen = [decision for *_, decision in sorted(best, key=lambda row: -row[2])]
     return Decisions(count, broken, made, marks, chosen)
 

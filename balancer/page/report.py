@@ -1,52 +1,82 @@
-"""A run directory as the report shows it: its decisions folded, its sample sheets made small, its settings."""
+"""The report about runs: each one judged, its decisions folded, its sample sheets made small, its settings."""
 
 from __future__ import annotations
 
-import dataclasses
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
 from itertools import pairwise
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 
+from balancer.diagnosis.diagnose import Diagnosis, diagnose
 from balancer.errors import ConfigError
 from balancer.page.folded_decisions import folded_decisions
-from balancer.page.page import render, view_of
+from balancer.page.page import page_words, render_page, view_of
 from balancer.page.sheets import page_sheets
 from balancer.page.view import Change, RunView
 from balancer.reading.history import History
 from balancer.record.config import differences
+from balancer.record.files import write_atomically
 from balancer.record.recorder import DECISIONS, SHEETS
 from balancer.record.segments import Segment, run_segments
-from balancer.show.words import Words
-
-if TYPE_CHECKING:
-    from balancer.diagnosis.judging import Diagnosis
+from balancer.show.words import Words, check_language
 
 
-def report_page(found: Sequence[Diagnosis], words: Words) -> str:
-    """The page about runs whose logs were judged, side by side; a log of another code's run may stand among them.
+@dataclass(frozen=True)
+class Report:
+    """Runs and logs side by side, each with its diagnosis; `html` is the page in the language `lang`."""
+
+    diagnoses: Sequence[Diagnosis]
+    lang: str = "en"
+
+    def html(self) -> str:
+        """One self-contained HTML page: balance, shares, knobs, decisions, sheets, findings, settings.
+
+        Raises:
+            ConfigError: a run directory that holds no signals, or no such language.
+        """
+        words = page_words(self.lang)
+        return render_page([_view(diagnosis, words) for diagnosis in self.diagnoses], words)
+
+    def write(self, path: str | Path) -> None:
+        """Write the page to a file, whole or not at all.
+
+        Raises:
+            ConfigError: see `html`.
+            OSError: the file cannot be written.
+        """
+        write_atomically(Path(path), self.html().encode())
+
+
+def report(runs: Iterable[str | Path | Diagnosis], *, lang: str = "en") -> Report:
+    """Judge runs for a page about them, side by side; logs of other codes may stand among them.
+
+    Args:
+        runs: run directories or logs, or what `balancer.diagnose` returned for them.
+        lang: "en" or "zh-TW".
 
     Raises:
-        ConfigError: a run directory that holds no signals.
+        ConfigError: no such language, or no such run.
+        DataError: it is not a log, or a damaged one.
     """
-    views = []
-    for diagnosis in found:
-        source = diagnosis.case.source
-        told = view_of(diagnosis, words)
-        if source.kind != "run" or source.folder is None:
-            views.append(told)
-            continue
-        seen = collect(source.folder, diagnosis.case.history)
-        names = ("decisions", "changes", "sheets", "sheets_found", "sheets_unreadable")
-        more = {name: getattr(seen, name) for name in names}
-        epoch = told.steps_per_epoch or seen.steps_per_epoch
-        config = told.config or seen.config
-        views.append(
-            dataclasses.replace(told, name=seen.name, path=seen.path, config=config, steps_per_epoch=epoch, **more)
-        )
-    return render(views, words)
+    check_language(lang)
+    return Report([run if isinstance(run, Diagnosis) else diagnose(run) for run in runs], lang)
+
+
+def _view(diagnosis: Diagnosis, words: Words) -> RunView:
+    source, view = diagnosis.case.source, view_of(diagnosis, words)
+    if source.kind != "run" or source.folder is None:
+        return view
+    seen = collect(source.folder, diagnosis.case.history)
+    return replace(
+        seen,
+        diagnosis=view.diagnosis,
+        tone=view.tone,
+        marks=view.marks,
+        config=view.config or seen.config,
+        steps_per_epoch=view.steps_per_epoch or seen.steps_per_epoch,
+    )
 
 
 def collect(folder: Path, history: History) -> RunView:

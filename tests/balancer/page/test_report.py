@@ -16,16 +16,15 @@ from hypothesis import strategies as st
 from PIL import Image
 from support.page_reader import check_self_contained
 
-from balancer.diagnosis.judging import Diagnosis, diagnose
+from balancer.diagnosis.diagnose import Diagnosis, diagnose
 from balancer.errors import ConfigError
 from balancer.page.folded_decisions import folded_decisions
-from balancer.page.report import collect, report_page
+from balancer.page.report import collect, report
 from balancer.page.sheets import chosen_sheets
 from balancer.page.view import RunView
 from balancer.reading.history import History
-from balancer.reading.opening import open_source, read
 from balancer.record.config import make_config
-from balancer.show.words import LANGUAGES, load
+from balancer.show.words import LANGUAGES
 from balancer.train.run import config_for_resume, train
 
 
@@ -36,7 +35,6 @@ class Result(Protocol):
     err: str
 
 
-ENGLISH = load("en")
 STEPS = 96  # three epochs of the points
 SECTIONS = ["findings", "balance", "shares", "signals", "knobs", "decisions", "sheets", "settings"]
 
@@ -74,13 +72,11 @@ def runs(original: Path, tmp_path: Path) -> Path:
 
 
 def judged(folder: Path) -> Diagnosis:
-    reader = open_source(str(folder))
-    history = read(reader)
-    return diagnose(history, reader.source)
+    return diagnose(folder)
 
 
 def page_of(*folders: Path, language: str = "en") -> str:
-    return report_page([judged(folder) for folder in folders], load(language))
+    return report(folders, lang=language).html()
 
 
 def view_of(folder: Path) -> RunView:
@@ -174,11 +170,7 @@ def test_a_folder_without_signals_is_refused(runs: Path, tmp_path: Path) -> None
 def test_a_log_may_stand_beside_a_run(runs: Path, tmp_path: Path) -> None:
     path = tmp_path / "log.csv"
     path.write_text("step,d_loss,g_loss\n" + "".join(f"{step},0.5,2.0\n" for step in range(50)))
-    found = []
-    for one in (runs / "laws", path):
-        reader = open_source(str(one))
-        found.append(diagnose(read(reader), reader.source))
-    page = check_self_contained(report_page(found, ENGLISH))
+    page = check_self_contained(page_of(runs / "laws", path))
     assert "log.csv" in page.text and "laws" in page.text
 
 
