@@ -165,7 +165,7 @@ def pairs(items: Sequence[str], option: str) -> dict[str, str]:
 def refuse_folder(path: Path) -> None:
     """Refuse a file to write that cannot be one, before anything takes long."""
     if path.is_dir() or not path.absolute().parent.is_dir():
-        raise ConfigError(f"{path} cannot be written: it is a folder, or lies in none that exists")
+        raise ConfigError(f"{path} cannot be written: it is a folder, or its folder does not exist")
 
 
 @contextmanager

@@ -53,7 +53,7 @@ def composed(
 
 
 def print_json(value: Any) -> None:
-    """Print a value as JSON, in the language it is in; figures that are no numbers, which JSON has not, are null."""
+    """Print a value as JSON, in the language it is in; figures that are not numbers, which JSON lacks, are null."""
     print(json.dumps(_finite(value), ensure_ascii=False, indent=1, default=str, allow_nan=False))
 
 

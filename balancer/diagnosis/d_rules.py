@@ -8,7 +8,7 @@ from typing import Final
 
 import numpy as np
 
-from balancer.diagnosis.finding import Case, Confidence, Finding, Value, rule
+from balancer.diagnosis.finding import Case, Confidence, Figure, Finding, rule
 from balancer.diagnosis.saturation import ROWS, above_since, saturated, span
 from balancer.diagnosis.trends import Curve, crossings, curve, trend
 from balancer.diagnosis.units import CHANCE, PIXEL_TERMS
@@ -31,7 +31,7 @@ def _saturated(case: Case) -> Iterator[Finding]:
     part = curve(case.history["d_adv"]).since(worst.first)
     if not worst.at_end:
         part = part.until(worst.last + 1)
-    evidence: dict[str, Value] = {
+    evidence: dict[str, Figure] = {
         "median": worst.median,
         "low": float(part.values.min()),
         "high": float(part.values.max()),
@@ -80,7 +80,7 @@ def _smoothing_floor(case: Case) -> Iterator[Finding]:
         if adv is not None and (adv < 0.7 * at_best or (fake and adv > 1.4 * at_best)):
             continue
         median = float(np.median(later))
-        evidence: dict[str, Value] = {"labels": labels, "floor": floor, "median": median, "lowest": lowest}
+        evidence: dict[str, Figure] = {"labels": labels, "floor": floor, "median": median, "lowest": lowest}
         sure: Confidence = "medium" if adv is not None else "low"
         yield Finding("smoothing_floor", evidence, span(part), sure, 80, "", ("no_smoothing",))
         return
@@ -131,7 +131,7 @@ def _tail(of: Curve) -> float:
     return float(np.median(of.values[-max(3, len(of) // 5) :]))
 
 
-def _at_chance(case: Case, level: float) -> dict[str, Value]:
+def _at_chance(case: Case, level: float) -> dict[str, Figure]:
     return {"median": level, "chance": CHANCE, "high": float(case.history["d_adv"].high.max())}
 
 
@@ -161,7 +161,7 @@ def _oscillation(case: Case) -> Iterator[Finding]:
     whole = curve(case.history["d_adv"])
     swings = crossings(whole, SATURATED_BELOW, 0.8 * CHANCE)
     if swings >= 6:
-        evidence: dict[str, Value] = {
+        evidence: dict[str, Figure] = {
             "swings": swings,
             "low": float(np.percentile(whole.values, 5)),
             "high": float(np.percentile(whole.values, 95)),

@@ -23,7 +23,7 @@ class Extension(LogFamily):
     words: Path | None = None
 
     def units(self, history: History, source: Source, told: Units) -> Units | None:
-        """The units of a log of this family, worked out; `told` holds what the user said. None: no opinion."""
+        """The units of a log of this family, worked out; `told` holds what the user said; None without an opinion."""
         return None
 
     def structure(self, folder: Path, config: Mapping[str, Any]) -> Structure | None:
@@ -31,7 +31,7 @@ class Extension(LogFamily):
         return None
 
     def import_command(self, case: Case, into: str) -> str | None:
-        """The command that makes a run directory `into` of a foreign log's networks, or None where there is none."""
+        """The command that makes a run directory `into` of a foreign log's networks, or None if there is none."""
         return None
 
     def checkpoint(self, path: Path) -> Structure | None:

@@ -132,7 +132,7 @@ def _d_units(history: History, units: Units, began: float | None) -> Units:
     early = curve(d_loss).values
     start = float(np.median(early[: max(3, len(early) // 50)])) / units.discriminators
     relative = (start - loss.floor) / (loss.chance - loss.floor)
-    # A new D is at chance; a log that begins later tells nothing by its first rows.
+    # A new D is at chance; a log that begins later says nothing by its first rows.
     if began is not None or history.first_step <= 0.02 * max(history.last_step, 1) + 1:
         for new, (low, high) in (("mean", NEW_MEAN), ("sum", NEW_SUM)):
             if low <= relative <= high:

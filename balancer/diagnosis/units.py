@@ -22,7 +22,7 @@ Basis = Literal["told", "format", "measured", "assumed"]
 CHANCE: Final = LOSSES["bce"].chance  # ln 2, to which every other loss is scaled
 # Terms of G's loss that compare pixels (or spectra) with the target.
 PIXEL_TERMS: Final = frozenset({"l1", "l2", "rec", "mel", "pixel", "nll"})
-# Names in a history that are no term of G's loss.
+# Names in a history that are not a term of G's loss.
 NO_TERMS: Final = {"epoch", "g_loss", "lr", "real_label", "fake_label", "adv_effective"}
 
 
@@ -33,7 +33,7 @@ class Units:
     `d_adv` = `d_scale` × (`d_loss` − `d_floor`) where D's loss alone is logged; `d_loss_kind` says what it
     adds up, of `discriminators` together. G's terms in a history are raw (unweighted); `weights` holds what each
     weighs in G's loss, by term (`adv`, `l1`, …), or None for a term whose weight is not known; a `lambda_<term>`
-    series in the history goes before it. `logged_weighted` are terms that the log printed weighted already.
+    series in the history takes precedence. `logged_weighted` are terms that the log printed weighted already.
     `levels` is False where the levels of D's loss mean nothing, since its scale is not known or there is none
     (Wasserstein): then only trends can be judged.
     """

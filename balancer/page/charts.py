@@ -223,7 +223,7 @@ def shares(view: RunView, window: float) -> tuple[Floats, dict[str, Floats]]:
         counts = np.diff([*starts, len(steps)])
         measured = {name: np.add.reduceat(values, starts) / counts for name, values in measured.items()}
         steps = np.add.reduceat(steps, starts) / counts
-    return steps, {term: smoothed(steps, np.maximum(measured[name], 0.0), window) for term, name in names.items()}
+    return steps, {term: smoothed(steps, measured[name], window) for term, name in names.items()}
 
 
 def is_knob(name: str) -> bool:

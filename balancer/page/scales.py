@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     Floats = NDArray[np.float64]
 
 TICKS: Final = 5
-DECADES: Final = 8  # a logarithmic axis spans no more
+DECADES: Final = 8  # a logarithmic axis spans at most so many
 # A linear axis hides what lies below a twentieth of it: half of the values there ask for a logarithmic one.
 NEAR_ZERO: Final = 20.0
 OUTSIDE: Final = 0.1
@@ -127,7 +127,7 @@ def linear_ticks(low: float, high: float, count: int = TICKS) -> list[float]:
     power = 10.0 ** math.floor(math.log10(least))
     step = next(factor * power for factor in (1, 2, 5, 10) if factor * power >= least * (1 - 1e-9))
     first, last = math.ceil(low / step - 1e-9), math.floor(high / step + 1e-9)
-    # By the tick's number, not by adding up, so that 0.3 is 0.3; and 0.0 is no -0.0.
+    # By the tick's number, not by adding up, so that 0.3 is 0.3; and 0.0 is not -0.0.
     return [float(f"{index * step:.12g}") + 0.0 for index in range(first, last + 1)]
 
 

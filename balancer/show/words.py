@@ -44,7 +44,7 @@ class Words:
 
 
 def check_language(language: str) -> None:
-    """Refuse a language that there are no words in.
+    """Refuse a language that has no words here.
 
     Raises:
         ConfigError: there is no such language.

@@ -105,6 +105,14 @@ def test_a_loss_that_is_no_sum_of_its_columns_has_no_weights() -> None:
     assert "adv_share" not in made.case.history
 
 
+def test_shares_of_g_loss_are_by_absolute_value() -> None:
+    """Hinge makes G's adversarial loss negative; its share is how much it weighs, not its sign."""
+    rows = run_of(lambda t, random: {"adv": -1.0, "l1": 0.03})
+    history = judged(rows, told=told_units("hinge", None, {"adv": 1.0, "l1": 100.0})).case.history
+    assert history["adv_share"].values == pytest.approx(np.full(400, 0.25))
+    assert history["l1_share"].values == pytest.approx(np.full(400, 0.75))
+
+
 def test_the_least_adversarial_loss_is_what_bce_allows() -> None:
     """By brute force: D's mean loss fixed, no split between its halves gives G a lower loss."""
     for d in (0.01, 0.2, 0.69):
