@@ -19,7 +19,7 @@ class Extension(LogFamily):
     """What the diagnosis is told of a family of training codes; everything may be left out."""
 
     rules: Sequence[NamedRule] = ()
-    # Folder with words.LANGUAGE.toml for its rules.
+    # Folder with the words of its rules, in files *.LANGUAGE.toml.
     words: Path | None = None
 
     def units(self, history: History, source: Source, told: Units) -> Units | None:
