@@ -139,8 +139,7 @@ def parse_shares(text: str) -> dict[str, float]:
 def _levels(case: Case) -> dict[str, float]:
     found = {}
     for term in g_terms(case.history):
-        values = curve(case.history[term]).values
-        level = float(np.median(values[-max(1, len(values) // 5) :]))
+        level = float(np.median(curve(case.history[term]).tail(least=1)))
         if level > 1e-6:  # a category loss of 0 has no share to give
             found[term] = level
     return found

@@ -131,8 +131,8 @@ def _mode_collapse(case: Case) -> Iterator[Finding]:
     if case.units.adversarial != "bce":
         return
     adv, d_adv = curve(case.history["adv"]), curve(case.history["d_adv"])
-    fooled = float(np.median(adv.values[-max(3, len(adv) // 5) :]))
-    if fooled > 0.5 or float(np.median(d_adv.values[-max(3, len(d_adv) // 5) :])) < CHANCE:
+    fooled = float(np.median(adv.tail()))
+    if fooled > 0.5 or float(np.median(d_adv.tail())) < CHANCE:
         return
     for term in g_terms(case.history):
         if term in RECONSTRUCTION and case.history[term].count >= ROWS:

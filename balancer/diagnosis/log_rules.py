@@ -37,7 +37,7 @@ def _divergence(case: Case) -> Iterator[Finding]:
             continue
         whole = curve(case.history[name])
         level = float(np.median(np.abs(whole.values)))
-        tail = float(np.median(whole.values[-max(2, len(whole) // 10) :]))
+        tail = float(np.median(whole.tail(10, least=2)))
         if level > 0 and tail > 10 * level:
             evidence = {"signal": name, "median": level, "last": tail}
             began = above_since(whole, 5 * level)

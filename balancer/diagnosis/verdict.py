@@ -68,7 +68,7 @@ def _pixels(case: Case) -> list[dict[str, Any]]:
         if term not in case.history or case.history[term].count < ROWS:
             continue
         part = curve(case.history[term]).smooth()
-        best, last = float(part.values.min()), float(np.median(part.values[-max(3, len(part) // 20) :]))
+        best, last = float(part.values.min()), float(np.median(part.tail(20)))
         if best > 0:
             near = int(np.flatnonzero(part.values <= 1.05 * best)[-1])
             found.append(

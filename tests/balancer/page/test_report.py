@@ -19,7 +19,8 @@ from support.page_reader import check_self_contained
 from balancer.diagnosis.diagnose import Diagnosis, diagnose
 from balancer.errors import ConfigError
 from balancer.page.folded_decisions import folded_decisions
-from balancer.page.report import collect, report
+from balancer.page.page import page_words
+from balancer.page.report import report, run_view, with_run
 from balancer.page.sheets import chosen_sheets
 from balancer.page.view import RunView
 from balancer.reading.history import History
@@ -80,7 +81,7 @@ def page_of(*folders: Path, language: str = "en") -> str:
 
 
 def view_of(folder: Path) -> RunView:
-    return collect(folder, judged(folder).case.history)
+    return run_view(judged(folder), page_words("en"))
 
 
 def test_a_run_has_every_section(runs: Path) -> None:
@@ -161,10 +162,10 @@ def test_unreadable_sheets_are_left_out_with_a_note(runs: Path) -> None:
 
 def test_a_folder_without_signals_is_refused(runs: Path, tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="holds no signals") as refused:
-        collect(runs / "plain", History())
+        with_run(RunView("plain", History()), runs / "plain")
     assert "\n" not in str(refused.value)
     with pytest.raises(ConfigError):
-        collect(tmp_path / "nowhere", History())
+        with_run(RunView("nowhere", History()), tmp_path / "nowhere")
 
 
 def test_a_log_may_stand_beside_a_run(runs: Path, tmp_path: Path) -> None:
