@@ -14,16 +14,21 @@ if TYPE_CHECKING:
     from balancer.contract.plugin import Plugin, PluginConfig
     from balancer.contract.settings import Settings
     from balancer.contract.signals import MovingAverage, SignalSpec
+    from balancer.diagnosis.diagnose import Diagnosis, diagnose
     from balancer.engine.balancer import Balancer
     from balancer.hindsight.explain import explain
     from balancer.hindsight.replay_any import replay
+    from balancer.page.report import Report, report
     from balancer.record.signals import read_signals
+    from balancer.show.as_json import as_data
+    from balancer.show.text import as_text
 
 __all__ = [
     "Balancer",
     "CompositionView",
     "DOutput",
     "Decision",
+    "Diagnosis",
     "GOutput",
     "GanModel",
     "HeadSpec",
@@ -33,14 +38,19 @@ __all__ = [
     "MovingAverage",
     "Plugin",
     "PluginConfig",
+    "Report",
     "RunInfo",
     "Settings",
     "SignalSpec",
     "StepContext",
+    "as_data",
+    "as_text",
+    "diagnose",
     "explain",
     "hookimpl",
     "read_signals",
     "replay",
+    "report",
 ]
 
 _HOME = {
@@ -48,6 +58,7 @@ _HOME = {
     "CompositionView": "contract.host",
     "DOutput": "contract.model",
     "Decision": "contract.knobs",
+    "Diagnosis": "diagnosis.diagnose",
     "GOutput": "contract.model",
     "GanModel": "contract.model",
     "HeadSpec": "contract.model",
@@ -57,14 +68,19 @@ _HOME = {
     "MovingAverage": "contract.signals",
     "Plugin": "contract.plugin",
     "PluginConfig": "contract.plugin",
+    "Report": "page.report",
     "RunInfo": "contract.moments",
     "Settings": "contract.settings",
     "SignalSpec": "contract.signals",
     "StepContext": "contract.moments",
+    "as_data": "show.as_json",
+    "as_text": "show.text",
+    "diagnose": "diagnosis.diagnose",
     "explain": "hindsight.explain",
     "hookimpl": "contract.moments",
     "read_signals": "record.signals",
     "replay": "hindsight.replay_any",
+    "report": "page.report",
 }
 
 

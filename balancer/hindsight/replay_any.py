@@ -11,6 +11,7 @@ from balancer.errors import ConfigError
 from balancer.hindsight.replay import PluginList
 from balancer.hindsight.replay_log import replay_log
 from balancer.hindsight.replay_run import BASES, RunReplay, replay_run
+from balancer.reading.source import Progress
 from balancer.record.config import check_shape, read_toml
 from balancer.record.folder import COLUMNS
 
@@ -21,6 +22,7 @@ def replay(
     settings: Mapping[str, Mapping[str, Any]] | None = None,
     *,
     config: str | None = None,
+    progress: Progress | None = None,
     **reading: Any,
 ) -> RunReplay:
     """What plugins would have made of recorded signals, beside what was recorded; without torch.
@@ -32,7 +34,8 @@ def replay(
         plugins: names of installed plugins, or classes; if not given, those of `config`, or the run's own.
         settings: each plugin's settings by plugin name; of `train` what says a knob's base, such as `lambda_adv`.
         config: a config file or the name of a recipe, whose plugins and settings stand where none are given.
-        reading: how to read somebody else's log, as `balancer.diagnose` takes it: `tags`, `pattern`, ….
+        progress: is called with numbers of bytes as somebody else's log is read the first time.
+        reading: how to read it, as `balancer.diagnose` takes it: `tags`, `pattern`, `adversarial`, `d_loss`, ….
 
     Raises:
         ConfigError, DataError, CheckpointError: it cannot be read, or settings of what is not replayed.
@@ -56,4 +59,4 @@ def replay(
         raise ConfigError(f"{run} does not say which plugins to replay: name some with --plugins")
     if str(run) == "-":
         raise ConfigError("replay reads a log twice, which standard input does not allow: give a file")
-    return replay_log(str(run), plugins, tables, **reading)
+    return replay_log(str(run), plugins, tables, progress=progress, **reading)

@@ -2,28 +2,23 @@
 
 from __future__ import annotations
 
-import bisect
 import heapq
-from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 import numpy as np
 
 from balancer.contract.knobs import Decision
-from balancer.page.view import Contribution, Decisions
+from balancer.page.view import Decisions, FoldedContribution
 from balancer.reading.history import History
 from balancer.record.decisions import decision_lines
-
-if TYPE_CHECKING:
-    from balancer.record.segments import Segment
 
 SHOWN: Final = 20  # decisions in the table, of one run
 STRETCHES: Final = 300
 CORNERS: Final = 4096  # changes of one contribution that are kept
 
 
-def folded_decisions(path: Path, history: History, segments: Sequence[Segment]) -> Decisions | None:
+def folded_decisions(path: Path, history: History) -> Decisions | None:
     """The decisions of a run; None where it has no such file.
 
     Raises:
@@ -54,7 +49,7 @@ def folded_decisions(path: Path, history: History, segments: Sequence[Segment]) 
         marks.setdefault(decision.knob, np.zeros(STRETCHES, dtype=np.int64))[stretch] += 1
         effective[decision.knob] = decision.effective
         count += 1
-    made = [Contribution(*key, fold.values(), fold.count) for key, fold in folds.items()]
+    made = [FoldedContribution(*key, fold.values(), fold.count) for key, fold in folds.items()]
     chosen = [decision for *_, decision in sorted(best, key=lambda row: -row[2])]
     return Decisions(count, broken, made, marks, chosen)
 
@@ -76,14 +71,6 @@ class _Fold:
         if len(self._values) > CORNERS:
             self._values = self._values[::2]
             self._every *= 2
-
-    def withdraw(self, step: float) -> None:
-        """It ended there, unless it was made anew in that very step."""
-        values = self.values()
-        at = bisect.bisect_left(values, step, key=lambda pair: pair[0])
-        if at == len(values) or values[at][0] != step:
-            values.insert(at, (step, None))
-            self._values, self._last = values, values[-1]
 
     def values(self) -> list[tuple[float, Any]]:
         assert self._last is not None

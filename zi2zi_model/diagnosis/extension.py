@@ -32,7 +32,7 @@ class Zi2ziDiagnosis(Extension):
         """The units of a zi2zi text log; turns the history's terms into raw ones (`zi2zi_units`)."""
         return zi2zi_units(history, source, told)
 
-    def adopt(self, case: Case, into: str) -> str | None:
+    def import_command(self, case: Case, into: str) -> str | None:
         """The command that imports the checkpoint that the log speaks of: the last one saved, else the one resumed."""
         if case.source.format == "tf":
             return None  # its checkpoints are TensorFlow's

@@ -9,7 +9,7 @@ import numpy as np
 
 from balancer.diagnosis.finding import Case, Confidence, Finding, NamedRule, Value, rule
 from balancer.diagnosis.trends import curve, trend
-from balancer.diagnosis.work_out import below_least
+from balancer.diagnosis.units import below_least
 
 ROWS: Final = 20
 # Printed as 0.0000 or nearly so.

@@ -10,9 +10,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from support.histories import document_signals, healthy_signals, judged, run_of
 
-from balancer.diagnosis.judging import Diagnosis
+from balancer.diagnosis.diagnose import Diagnosis
+from balancer.diagnosis.infer_units import told_units
 from balancer.diagnosis.units import CHANCE
-from balancer.diagnosis.work_out import told_units
 
 
 def words(diagnosis: Diagnosis) -> list[str]:

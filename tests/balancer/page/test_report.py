@@ -16,16 +16,16 @@ from hypothesis import strategies as st
 from PIL import Image
 from support.page_reader import check_self_contained
 
-from balancer.diagnosis.judging import Diagnosis, diagnose
+from balancer.diagnosis.diagnose import Diagnosis, diagnose
 from balancer.errors import ConfigError
 from balancer.page.folded_decisions import folded_decisions
-from balancer.page.report import collect, report_page
+from balancer.page.page import page_words
+from balancer.page.report import report, run_view, with_run
 from balancer.page.sheets import chosen_sheets
 from balancer.page.view import RunView
 from balancer.reading.history import History
-from balancer.reading.opening import open_source, read
 from balancer.record.config import make_config
-from balancer.show.words import LANGUAGES, load
+from balancer.show.words import LANGUAGES
 from balancer.train.run import config_for_resume, train
 
 
@@ -36,7 +36,6 @@ class Result(Protocol):
     err: str
 
 
-ENGLISH = load("en")
 STEPS = 96  # three epochs of the points
 SECTIONS = ["findings", "balance", "shares", "signals", "knobs", "decisions", "sheets", "settings"]
 
@@ -74,17 +73,15 @@ def runs(original: Path, tmp_path: Path) -> Path:
 
 
 def judged(folder: Path) -> Diagnosis:
-    reader = open_source(str(folder))
-    history = read(reader)
-    return diagnose(history, reader.source)
+    return diagnose(folder)
 
 
 def page_of(*folders: Path, language: str = "en") -> str:
-    return report_page([judged(folder) for folder in folders], load(language))
+    return report(folders, lang=language).html()
 
 
 def view_of(folder: Path) -> RunView:
-    return collect(folder, judged(folder).case.history)
+    return run_view(judged(folder), page_words("en"))
 
 
 def test_a_run_has_every_section(runs: Path) -> None:
@@ -165,20 +162,16 @@ def test_unreadable_sheets_are_left_out_with_a_note(runs: Path) -> None:
 
 def test_a_folder_without_signals_is_refused(runs: Path, tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="holds no signals") as refused:
-        collect(runs / "plain", History())
+        with_run(RunView("plain", History()), runs / "plain")
     assert "\n" not in str(refused.value)
     with pytest.raises(ConfigError):
-        collect(tmp_path / "nowhere", History())
+        with_run(RunView("nowhere", History()), tmp_path / "nowhere")
 
 
 def test_a_log_may_stand_beside_a_run(runs: Path, tmp_path: Path) -> None:
     path = tmp_path / "log.csv"
     path.write_text("step,d_loss,g_loss\n" + "".join(f"{step},0.5,2.0\n" for step in range(50)))
-    found = []
-    for one in (runs / "laws", path):
-        reader = open_source(str(one))
-        found.append(diagnose(read(reader), reader.source))
-    page = check_self_contained(report_page(found, ENGLISH))
+    page = check_self_contained(page_of(runs / "laws", path))
     assert "log.csv" in page.text and "laws" in page.text
 
 
@@ -221,7 +214,7 @@ def test_a_long_run_with_many_decisions_and_large_sheets_stays_small(runs: Path)
     assert len(page.encode()) < 3_000_000
     assert len(reader.find("img")) == 10
     assert "20 of 20,000" in reader.text
-    decisions = folded_decisions(folder / "decisions.jsonl", judged(folder).case.history, [])
+    decisions = folded_decisions(folder / "decisions.jsonl", judged(folder).case.history)
     assert decisions is not None and all(len(c.values) <= 4097 for c in decisions.contributions)
 
 

@@ -1,0 +1,221 @@
+"""The units of a log whose family says nothing of its own, inferred from what the user told and from the figures."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import TYPE_CHECKING, Final, Literal
+
+import numpy as np
+
+from balancer.contract.adversarial import LOSSES, AdversarialName
+from balancer.diagnosis.trends import curve
+from balancer.diagnosis.units import CHANCE, Units, below_least, g_terms
+from balancer.errors import ConfigError
+from balancer.reading.history import History
+from balancer.reading.source import Source
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    Floats = NDArray[np.float64]
+
+# Of what D's loss is at chance: a new D lies within it; the halves of a sum make twice as much.
+NEW_MEAN: Final = (0.75, 1.25)
+NEW_SUM: Final = (1.6, 2.6)
+# No single D stays above that for long: its bias alone would bring it down to chance.
+STEADY: Final = 1.15
+DISCRIMINATED: Final = ("d_loss", "d_loss_real", "d_loss_fake", "d_adv", "adv", "adv_share", "lambda_adv")
+
+
+def told_units(
+    adversarial: str | None, d_loss: str | None, weights: Mapping[str, float], discriminators: int = 1
+) -> Units:
+    """What the user said of a log's units.
+
+    Raises:
+        ConfigError: an unknown adversarial loss or kind of d_loss, or a weight that is not a number of at least 0.
+    """
+    made = Units(discriminators=discriminators)
+    if adversarial is not None:
+        if adversarial not in LOSSES:
+            raise ConfigError(f"--adversarial {adversarial}: known are {', '.join(LOSSES)}")
+        made = replace(made, adversarial=LOSSES[adversarial].name, adversarial_basis="told")
+    if d_loss is not None:
+        if d_loss not in ("mean", "sum"):
+            raise ConfigError(f"--d-loss {d_loss}: is mean or sum, of its real and its fake half")
+        made = replace(_as(made, "sum" if d_loss == "sum" else "mean"), d_basis="told")
+    for term, weight in weights.items():
+        if not (math.isfinite(weight) and weight >= 0):
+            raise ConfigError(f"--weight {term}={weight:g}: expected a number of at least 0")
+    if weights:
+        made = replace(made, weights=dict(weights), weights_basis="told")
+    return made
+
+
+def infer_units(history: History, source: Source, told: Units) -> Units:
+    """The units of a log; where D begins to train later than the log, the history loses what lies before."""
+    if source.kind == "run":
+        return _run_units(history, source, told)
+    began = _drop_untrained(history)
+    units = _loss(history, told)
+    if units.d_basis != "told":
+        units = _d_units(history, units, began)
+    units = _check_levels(history, units)
+    if began is not None:
+        units = replace(units, evidence={**units.evidence, "began": began})
+    return units if told.weights_basis == "told" else _g_units(history, units)
+
+
+def _as(units: Units, kind: Literal["mean", "sum"]) -> Units:
+    """d_loss read as the mean or the sum of D's halves, in the loss and the number of discriminators known."""
+    loss = LOSSES[units.adversarial]
+    count = (2 if kind == "sum" else 1) * units.discriminators
+    scale = CHANCE / (loss.chance - loss.floor) / count
+    return replace(units, d_loss_kind=kind, d_scale=scale, d_floor=loss.floor * count)
+
+
+def _run_units(history: History, source: Source, told: Units) -> Units:
+    weights: dict[str, float | None] = dict.fromkeys(g_terms(history), None)
+    config = source.config or {}
+    for term in weights:
+        table = config.get("train" if term == "adv" else "model", {})
+        value = table.get(f"lambda_{term}")
+        weights[term] = float(value) if isinstance(value, int | float) else None
+    name = config.get("model", {}).get("adversarial", told.adversarial)
+    loss: AdversarialName = LOSSES[name].name if name in LOSSES else told.adversarial
+    return replace(told, adversarial=loss, d_loss_kind="mean", weights=weights, d_basis="told", weights_basis="told")
+
+
+def _drop_untrained(history: History) -> float | None:
+    """The step from which D is trained, where its loss is exactly 0 before (VQGAN starts its D late)."""
+    if "d_loss" not in history:
+        return None
+    busy = (history["d_loss"].high != 0) | (history["d_loss"].low != 0)
+    trained = np.flatnonzero(busy)
+    # Zeros that come back are those of a saturated D, rounded in print.
+    if len(trained) == 0 or trained[0] < 3 or not busy[trained[0] :].all():
+        return None
+    step = float(history["d_loss"].steps[trained[0]])
+    for name in history.series:
+        if name in DISCRIMINATED or name.startswith(("d_acc", "d_logit", "d_prob")):
+            history.series[name] = history[name].since(step)
+    return step
+
+
+def _loss(history: History, told: Units) -> Units:
+    """The adversarial loss: as told, else hinge where G's part falls below 0, as BCE and least squares never do."""
+    if told.adversarial_basis == "told" or "adv" not in history or float(history["adv"].low.min()) >= -1e-6:
+        return told
+    return replace(told, adversarial="hinge", adversarial_basis="measured")
+
+
+def _d_units(history: History, units: Units, began: float | None) -> Units:
+    """Sum or mean of the halves: from probabilities, from the level of a new D, from what G's loss allows."""
+    loss = LOSSES[units.adversarial]
+    units = replace(_as(units, "mean"), d_loss_kind="unknown")
+    if "d_adv" in history:
+        return replace(units, d_loss_kind="mean", d_basis="measured")
+    if "d_loss_real" in history and "d_loss_fake" in history:
+        if units.adversarial_basis == "assumed" and _below_least(history, units):
+            return replace(units, levels=False, evidence={"d_by": "not_bce"})
+        return replace(units, d_loss_kind="mean", d_basis="measured", evidence={"d_by": "halves"})
+    if "d_loss" not in history:
+        return units
+    d_loss = history["d_loss"]
+    if float(d_loss.low.min()) < -1e-9:
+        return replace(units, levels=False, evidence={"d_by": "negative", "lowest": float(d_loss.low.min())})
+    kind = _by_probabilities(history, units)
+    if kind is not None:
+        return replace(_as(units, kind), d_basis="measured", evidence={"d_by": f"probabilities_{kind}"})
+    early = curve(d_loss).values
+    start = float(np.median(early[: max(3, len(early) // 50)])) / units.discriminators
+    relative = (start - loss.floor) / (loss.chance - loss.floor)
+    # A new D is at chance; a log that begins later says nothing by its first rows.
+    if began is not None or history.first_step <= 0.02 * max(history.last_step, 1) + 1:
+        for new, (low, high) in (("mean", NEW_MEAN), ("sum", NEW_SUM)):
+            if low <= relative <= high:
+                read = _as(units, "sum" if new == "sum" else "mean")
+                return replace(read, d_basis="measured", evidence={"d_by": f"start_{new}", "start": start})
+    if units.discriminators == 1:
+        below = {name: _below_least(history, _as(units, name)) for name in ("mean", "sum")}
+        if below["mean"] and units.adversarial_basis != "told":
+            return replace(units, levels=False, evidence={"d_by": "not_bce"})
+        # Halved, it would leave G's loss below its minimum nearly always: so it is a mean already.
+        if below["sum"] and not below["mean"]:
+            return replace(_as(units, "mean"), d_basis="measured", evidence={"d_by": "adv"})
+    return replace(units, evidence={"d_by": "nothing"})
+
+
+def _by_probabilities(history: History, units: Units) -> Literal["mean", "sum"] | None:
+    """From D's mean probabilities, D(x) and D(G(z)) of the DCGAN tutorial: they give its BCE, but for their spread."""
+    names = ["d_loss", "d_prob_real", "d_prob_fake"]
+    if units.adversarial != "bce" or any(name not in history for name in names):
+        return None
+    _, rows = history.aligned(names)
+    real, fake = (np.clip(rows[name], 1e-6, 1 - 1e-6) for name in names[1:])
+    implied = -np.log(real) - np.log1p(-fake)
+    ratio = float(np.median(rows["d_loss"] / np.maximum(implied, 1e-6)))
+    # The mean of logarithms is larger than the logarithm of the mean, so a sum lies at 1 or above, a mean at a half.
+    return "sum" if ratio >= 0.85 else "mean" if 0.4 <= ratio <= 0.75 else None
+
+
+def _below_least(history: History, units: Units) -> bool:
+    """Whether G's adversarial loss contradicts BCE in most rows; never where it is another loss or is not logged."""
+    if units.adversarial != "bce" or "adv" not in history:
+        return False
+    _, rows = history.aligned([name for name in ("d_loss_real", "d_loss_fake", "d_loss", "adv") if name in history])
+    off, _ = below_least(units.d_adv(rows), rows["adv"])
+    return bool(off.mean() > 0.5)
+
+
+def _check_levels(history: History, units: Units) -> Units:
+    """Levels that no single D keeps show that the scale is another: a sum, several discriminators, another loss."""
+    if not units.levels or "d_adv" in history:
+        return units
+    names = [name for name in ("d_loss_real", "d_loss_fake", "d_loss") if name in history]
+    _, rows = history.aligned(names)
+    d_adv = units.d_adv(rows)
+    if d_adv is None or len(d_adv) < 5:
+        return units
+    early = float(np.median(d_adv[: max(3, len(d_adv) // 4)])) / CHANCE
+    level = float(np.median(d_adv)) / CHANCE
+    if min(early, level) <= STEADY:
+        return units
+    if units.d_loss_kind == "unknown" and min(early, level) > STEADY and max(early, level) <= 2 * STEADY:
+        return replace(_as(units, "sum"), evidence={"d_by": "above_chance"})
+    return replace(units, levels=False, evidence={"d_by": "too_high", "times": level})
+
+
+def _g_units(history: History, units: Units) -> Units:
+    """Weights of G's terms: those for which their sum is g_loss; where it is not logged, none is known."""
+    known: dict[str, float | None] = dict.fromkeys(g_terms(history), None) | dict(units.weights)
+    units = replace(units, weights=known)
+    # A term that is 0 throughout, such as the category loss of one style, may weigh anything.
+    terms = [term for term in known if term in history and np.abs(history[term].values).max() > 0]
+    if "g_loss" not in history or len(terms) < 2:
+        return units
+    steps, on_grid = history.aligned(["g_loss", *terms])
+    if len(steps) < 3 * len(terms):
+        return units
+    total = on_grid["g_loss"]
+    table = np.stack([on_grid[term] for term in terms], axis=1)
+    if _fits(table.sum(axis=1), total):
+        ones: dict[str, float | None] = dict.fromkeys(known, 1.0)
+        return replace(units, weights=ones, weights_basis="measured", logged_weighted=tuple(terms))
+    scale = np.abs(table).mean(axis=0)
+    solution, _, rank, _ = np.linalg.lstsq(table / scale, total, rcond=1e-3)
+    found = solution / scale
+    if rank == len(terms) and (found >= 0).all() and _fits(table @ found, total):
+        fitted = {term: float(f"{value:.4g}") for term, value in zip(terms, found, strict=True)}
+        return replace(units, weights={**dict.fromkeys(known, 1.0), **fitted}, weights_basis="measured")
+    return units
+
+
+def _fits(made: Floats, total: Floats) -> bool:
+    """Whether a sum of terms is G's loss but for what rounding leaves: not only its level, its every move."""
+    off = np.abs(made - total)
+    # A few rows may be off, where G's terms and their sum were logged a step apart.
+    moves = float(np.percentile(total, 90) - np.percentile(total, 10))
+    return bool(np.percentile(off, 90) <= 0.02 * moves + 2e-4 * float(np.median(np.abs(total))) + 1e-6)
