@@ -39,7 +39,7 @@ class StepContext:
     model's own range of values; `real_logits` and `fake_logits` are those of D's own loss, items first.
     `discriminate(images, condition)` runs D once more and returns its logits.
 
-    `step` and `epoch` count from 0; `epoch` is -1 where nobody counts them. The counts of updates are those done already.
+    `step` and `epoch` count from 0; `epoch` is -1 where nobody counts them. Updates are those done already.
     """
 
     step: int
