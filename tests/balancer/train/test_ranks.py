@@ -128,7 +128,7 @@ def torchrun(*args: object) -> "subprocess.CompletedProcess[str]":
     """Two ranks over gloo on this machine, on a port of their own."""
     command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", *map(str, args)]
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
-    return subprocess.run(command, env=environment, text=True, capture_output=True, timeout=120)
+    return subprocess.run(command, env=environment, text=True, capture_output=True)
 
 
 @pytest.fixture(scope="module")
