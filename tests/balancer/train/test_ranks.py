@@ -208,3 +208,5 @@ def test_the_command_line_writes_one_run_directory(tmp_path: Path) -> None:
     randoms = loaded.state["random"]
     assert len(randoms) == 2, "a random state for each rank"
     assert not randoms[0]["torch"].equal(randoms[1]["torch"])
+    assert randoms[0]["python"] != randoms[1]["python"]
+    assert not randoms[0]["numpy"][1].equal(randoms[1]["numpy"][1])
