@@ -122,13 +122,14 @@ def build(config: RunConfig, folder: Path | None) -> Trainer:
     import torch
 
     from balancer.train.loop import Trainer, make_accelerator
+    from balancer.train.random_state import seed_all
 
     settings = config.train
     if settings.device == "cuda" and not torch.cuda.is_available():
         raise ConfigError("train.device = cuda, but torch sees no CUDA device here: use --device cpu")
     if settings.threads is not None:
         torch.set_num_threads(settings.threads)
-    torch.manual_seed(settings.seed)
+    seed_all(settings.seed)
     model = config.family.build(config.model)
     accelerator = make_accelerator(settings, config.composition)
     ranks = accelerator.num_processes
@@ -139,7 +140,7 @@ def build(config: RunConfig, folder: Path | None) -> Trainer:
         parts = settings.micro_batches
         raise ConfigError(f"train.micro_batches: {size // ranks} items do not divide evenly into {parts} micro-batches")
     # Weights are the same on every rank; dropout is not.
-    torch.manual_seed(settings.seed + accelerator.process_index)
+    seed_all(settings.seed + accelerator.process_index)
     return Trainer(model, config.composition, settings, accelerator, folder)
 
 

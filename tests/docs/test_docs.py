@@ -165,7 +165,7 @@ def test_there_is_no_card_without_a_plugin() -> None:
 
 @pytest.fixture
 def example(monkeypatch: pytest.MonkeyPatch) -> Iterator[type[Plugin]]:
-    monkeypatch.setattr(sys, "path", [str(DOCS), *sys.path])
+    monkeypatch.syspath_prepend(DOCS)
     yield import_module("example_plugin").ProportionalLambda
     del sys.modules["example_plugin"]
 

@@ -87,7 +87,6 @@ def execute(
         capture_output=True,
         text=True,
         check=False,
-        timeout=300,
     )
     return Result(done.returncode, done.stdout, done.stderr)
 

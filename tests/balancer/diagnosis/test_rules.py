@@ -310,7 +310,7 @@ def test_a_term_that_explodes_is_a_divergence_too() -> None:
     assert found(made, "divergence.grows")["signal"] == "l1"
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(
     rows=st.integers(0, 60),
     columns=st.sets(st.sampled_from(["d_loss", "adv", "g_loss", "l1", "const", "lr_d", "lr_g", "d_acc", "lambda_adv"])),

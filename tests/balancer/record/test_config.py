@@ -279,7 +279,7 @@ ITEMS = st.fixed_dictionaries(
 )
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(items=ITEMS)
 def test_a_resolved_config_given_back_resolves_to_itself(items: dict[str, Any]) -> None:
     overrides: dict[str, dict[str, Any]] = {}

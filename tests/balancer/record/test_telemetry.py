@@ -363,9 +363,7 @@ def full_disk(tmp_path_factory: pytest.TempPathFactory) -> tuple[dict[str, Any],
     if not Path("/dev/full").exists():
         pytest.skip("no /dev/full here")
     out = tmp_path_factory.mktemp("full_disk")
-    done = subprocess.run(
-        [sys.executable, "-c", FULL_DISK, out], capture_output=True, text=True, check=False, timeout=120
-    )
+    done = subprocess.run([sys.executable, "-c", FULL_DISK, out], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     result: dict[str, Any] = json.loads(done.stdout)
     return result, done.stderr

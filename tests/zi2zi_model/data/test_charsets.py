@@ -3,7 +3,7 @@
 from pathlib import Path
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from balancer.errors import DataError
@@ -56,7 +56,6 @@ def test_unreadable_path_is_refused(tmp_path: Path) -> None:
         load_charset(str(tmp_path))
 
 
-@settings(deadline=None)
 @given(st.sets(st.characters(min_codepoint=0x4E00, max_codepoint=0x9FFF), min_size=1), st.integers(0, 5))
 def test_choosing_more_only_adds(characters: set[str], seed: int) -> None:
     ordered = sorted(characters)

@@ -88,7 +88,7 @@ def test_alignment_looks_at_training_characters_only(tmp_path: Path) -> None:
     assert placements(whole) == placements(without)
 
 
-@settings(max_examples=3, deadline=None)
+@settings(max_examples=3)
 @given(st.sets(st.sampled_from(DEMO), min_size=60, max_size=80), st.integers(0, 3))
 def test_no_character_moves_when_characters_are_added(
     tmp_path_factory: pytest.TempPathFactory, few: set[str], seed: int

@@ -57,7 +57,7 @@ def test_pairs_come_back(data: GlyphData, tmp_path: Path) -> None:
     assert dataset.load(tmp_path / "set").record == pairs.record
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.sampled_from([dataset.MANIFEST, dataset.GLYPHS]), st.integers(0), st.integers(0, 7))
 def test_a_flipped_bit_is_noticed(
     built: Path, tmp_path_factory: pytest.TempPathFactory, name: str, at: int, bit: int

@@ -7,7 +7,7 @@ import pytest
 from fontTools.fontBuilder import FontBuilder
 from fontTools.pens.ttGlyphPen import TTGlyphPen
 from fontTools.ttLib import TTCollection, TTFont
-from hypothesis import assume, given, settings
+from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from balancer.errors import DataError
@@ -77,7 +77,6 @@ def test_same_input_gives_the_same_picture() -> None:
     assert np.array_equal(first, second)
 
 
-@settings(deadline=None)
 @given(scale=st.floats(0.6, 1.2), x=st.floats(-0.1, 0.2), y=st.floats(0.7, 0.9), size=st.sampled_from([48, 64, 96]))
 def test_a_placement_holds_to_a_part_of_a_pixel(box_font: Font, scale: float, x: float, y: float, size: int) -> None:
     placement = Placement(scale, x, y)

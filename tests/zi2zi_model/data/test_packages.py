@@ -222,7 +222,7 @@ def test_small_files_that_would_fill_memory_are_refused(tmp_path: Path, monkeypa
         list(read_package(path))
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(
     st.binary(min_size=1, max_size=60)
     | st.lists(st.sampled_from(list(OPCODES)), min_size=1, max_size=60).map(lambda codes: bytes([*codes, ord(".")])),

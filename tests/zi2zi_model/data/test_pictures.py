@@ -192,7 +192,7 @@ def test_a_name_that_is_no_text_is_refused(tmp_path: Path, stem: bytes) -> None:
         Pictures(tmp_path)
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(st.sampled_from(["PNG", "JPEG"]), st.integers(0, 2000), st.binary(max_size=4), st.booleans())
 def test_damage_is_refused_by_name_or_does_not_matter(
     tmp_path_factory: pytest.TempPathFactory, kind: str, at: int, noise: bytes, cut: bool

@@ -397,7 +397,7 @@ def middle(pictures: Tensor) -> Tensor:
     return torch.stack([(ink.sum(1) * places).sum(1) / mass, (ink.sum(2) * places).sum(1) / mass], 1)
 
 
-@settings(deadline=None, max_examples=25)
+@settings(max_examples=25)
 @given(seed=st.integers(0, 2**31 - 1), shift=st.floats(0, 0.25), scale=st.floats(0, 0.25))
 def test_source_and_target_move_alike_and_paper_stays_paper(seed: int, shift: float, scale: float) -> None:
     torch.manual_seed(seed)
@@ -414,7 +414,7 @@ def test_source_and_target_move_alike_and_paper_stays_paper(seed: int, shift: fl
         assert reach <= 0 or bool((edge == 1.0).all())
 
 
-@settings(deadline=None, max_examples=25)
+@settings(max_examples=25)
 @given(seed=st.integers(0, 2**31 - 1), shift=st.floats(0.01, 0.25), scale=st.floats(0, 0.25))
 def test_shift_and_scale_are_bounded(seed: int, shift: float, scale: float) -> None:
     torch.manual_seed(seed)
