@@ -2,7 +2,7 @@
 
     python benchmarks/inference_cost.py [--glyphs 256]
 
-The networks are untrained, which changes nothing of their cost; the glyphs are the embedded ones. One thread.
+The networks are untrained, which does not change their cost; the glyphs are the embedded ones. One thread.
 """
 
 from __future__ import annotations

@@ -87,7 +87,7 @@ class Glyphs(NamedTuple):
     character: np.ndarray[Any, np.dtype[np.int64]]
 
     def where(self, keep: Any) -> Glyphs:
-        """Those that `keep` says."""
+        """Those that `keep` selects."""
         return Glyphs(*(part[keep] for part in self))
 
 

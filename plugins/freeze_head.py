@@ -10,7 +10,7 @@ from balancer.errors import CompositionError
 
 
 class FreezeHead(Plugin):
-    """Freezes a named head until a clock has counted so far; its terms weigh 0 for D and for G meanwhile."""
+    """Freezes a named head until a clock reaches `until`; its terms weigh 0 for D and for G meanwhile."""
 
     name = "freeze_head"
     writes = {"d_frozen": ("add",)}

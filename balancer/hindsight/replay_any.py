@@ -11,7 +11,7 @@ from balancer.errors import ConfigError
 from balancer.hindsight.replay import PluginList
 from balancer.hindsight.replay_log import replay_log
 from balancer.hindsight.replay_run import BASES, RunReplay, replay_run
-from balancer.reading.source import Progress
+from balancer.reading.source import OnBytes
 from balancer.record.config import check_shape, read_toml
 from balancer.record.folder import COLUMNS
 
@@ -22,7 +22,7 @@ def replay(
     settings: Mapping[str, Mapping[str, Any]] | None = None,
     *,
     config: str | None = None,
-    progress: Progress | None = None,
+    progress: OnBytes | None = None,
     **reading: Any,
 ) -> RunReplay:
     """What plugins would have made of recorded signals, beside what was recorded; without torch.

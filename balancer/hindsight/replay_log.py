@@ -17,8 +17,8 @@ from balancer.errors import ConfigError
 from balancer.hindsight.comparison import compare
 from balancer.hindsight.replay import PluginList, replay
 from balancer.hindsight.replay_run import RunReplay
-from balancer.reading.lasting import lasting
 from balancer.reading.opening import NO_TAGS, open_source
+from balancer.reading.superseded import without_superseded
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -49,7 +49,7 @@ def replay_log(
     """
     diagnosis = diagnose(path, tags=tags, pattern=pattern, **units)
     again = open_source(path, tags=tags, pattern=pattern)
-    rows = lasting(again.rows(), diagnosis.case.source.restarts)
+    rows = without_superseded(again.rows(), diagnosis.case.source.restarts)
     tables = {name: dict(table) for name, table in (settings or {}).items()}
     train = tables.pop("train", {})
     base = train.pop("lambda_adv", diagnosis.case.units.weights.get("adv") or 1.0)

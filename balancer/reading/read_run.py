@@ -12,7 +12,7 @@ import numpy as np
 
 from balancer.contract.signals import Key
 from balancer.errors import ConfigError, DataError, suggestion
-from balancer.reading.source import Progress, Row, Source
+from balancer.reading.source import OnBytes, Row, Source
 from balancer.reading.step_axis import EpochLength
 from balancer.record.folder import CONFIG
 from balancer.record.signals import STEP, SignalRows
@@ -32,7 +32,7 @@ class RunReader:
     same: then they were not finite.
     """
 
-    def __init__(self, folder: Path, told: Mapping[str, str], progress: Progress | None) -> None:
+    def __init__(self, folder: Path, told: Mapping[str, str], progress: OnBytes | None) -> None:
         self._recorded: Final = SignalRows(folder)
         columns = self._recorded.columns
         self._progress: Final = progress

@@ -17,7 +17,7 @@ FIGURES: Final[tuple[tuple[Key, str], ...]] = (
     (("knob", "lambda_adv"), "lambda_adv"),
     (("g", "adv_share"), "adv share"),
 )
-LINE_EVERY = 10.0  # seconds, where the output is no terminal
+LINE_EVERY = 10.0  # seconds, where the output is not a terminal
 
 
 class Progress:
@@ -56,7 +56,7 @@ class Progress:
         """Take in one finished step; `row` is its telemetry."""
         state = self._health.update(done, row)
         if state and done - self._first < HALF_LIFE:
-            state = "warming up"  # an untrained D is at chance, which is no fault
+            state = "warming up"  # an untrained D is at chance, which is not a fault
         if self._quiet:
             return
         if self._health.d_adv is not None:

@@ -15,9 +15,9 @@ from balancer.diagnosis.extension import Extension, LineParser
 from balancer.errors import ConfigError, DataError
 from balancer.reading import families, raw_bytes
 from balancer.reading.history import History
-from balancer.reading.lasting import lasting
 from balancer.reading.opening import open_source, read
 from balancer.reading.source import Fact, Source
+from balancer.reading.superseded import without_superseded
 
 
 def reading(path: Path, text: str | bytes, **options: object) -> tuple[History, Source]:
@@ -99,7 +99,7 @@ def test_losses_of_one_step_on_lines_of_their_own(tmp_path: Path) -> None:
     text = "".join(f"step: {n} d_loss: 0.5\n    g_loss: 2 l1_loss: 3\n" for n in range(0, 900, 100))
     history, source = reading(tmp_path / "a.log", text)
     assert history["g_loss"].steps.tolist() == history["d_loss"].steps.tolist() == list(range(0, 900, 100))
-    rows = list(lasting(open_source(str(tmp_path / "a.log")).rows(), source.restarts))
+    rows = list(without_superseded(open_source(str(tmp_path / "a.log")).rows(), source.restarts))
     assert rows == [(n, {"d_loss": 0.5, "g_loss": 2, "l1": 3}) for n in range(0, 900, 100)]
 
 
@@ -154,7 +154,7 @@ def test_a_step_that_falls_to_the_middle_supersedes(tmp_path: Path) -> None:
     history, source = reading(tmp_path / "a.log", one + two)
     assert source.restarts == [(900, 500)]
     assert history["d_loss"].steps.tolist() == list(range(0, 1500, 100))
-    again = list(lasting(open_source(str(tmp_path / "a.log")).rows(), source.restarts))
+    again = list(without_superseded(open_source(str(tmp_path / "a.log")).rows(), source.restarts))
     assert [row["d_loss"] for _, row in again] == [1] * 5 + [2] * 10
 
 
@@ -255,7 +255,7 @@ class TestPattern:
     @pytest.mark.parametrize(
         ("pattern", "message"),
         [
-            ("(", "is no regular expression"),
+            ("(", "is not a regular expression"),
             (r"\d+", "names no signal"),
             (r"(?P<step>\d+)", "names no signal"),
             (r"(?P<d_loss>xyz)", "finds nothing on any line, such as: 0 | fonts"),
