@@ -7,6 +7,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from balancer.contract.adversarial import AdversarialName
     from balancer.contract.host import CompositionView
     from balancer.contract.knobs import Decision, KnobSpec
     from balancer.contract.model import DOutput, GanModel, GOutput, HeadSpec, ModelFamily, ModelSpec
@@ -15,8 +16,12 @@ if TYPE_CHECKING:
     from balancer.contract.settings import Settings
     from balancer.contract.signals import MovingAverage, SignalSpec
     from balancer.engine.balancer import Balancer
+    from balancer.record.files import write_atomically
+    from balancer.record.saved_run import SavedRun, load_run
+    from balancer.train.new_run import NewRun
 
 __all__ = [
+    "AdversarialName",
     "Alternative",
     "Balancer",
     "CompositionView",
@@ -29,16 +34,21 @@ __all__ = [
     "ModelFamily",
     "ModelSpec",
     "MovingAverage",
+    "NewRun",
     "Plugin",
     "PluginConfig",
     "RunInfo",
+    "SavedRun",
     "Settings",
     "SignalSpec",
     "StepContext",
     "hookimpl",
+    "load_run",
+    "write_atomically",
 ]
 
 _HOME = {
+    "AdversarialName": "contract.adversarial",
     "Alternative": "contract.plugin",
     "Balancer": "engine.balancer",
     "CompositionView": "contract.host",
@@ -51,13 +61,17 @@ _HOME = {
     "ModelFamily": "contract.model",
     "ModelSpec": "contract.model",
     "MovingAverage": "contract.signals",
+    "NewRun": "train.new_run",
     "Plugin": "contract.plugin",
     "PluginConfig": "contract.plugin",
     "RunInfo": "contract.moments",
+    "SavedRun": "record.saved_run",
     "Settings": "contract.settings",
     "SignalSpec": "contract.signals",
     "StepContext": "contract.moments",
     "hookimpl": "contract.moments",
+    "load_run": "record.saved_run",
+    "write_atomically": "record.files",
 }
 
 

@@ -10,8 +10,7 @@ from typing import Annotated, Any, Final, Literal, Self
 
 from pydantic import AfterValidator, BeforeValidator, Field, field_validator, model_validator
 
-from balancer.contract.adversarial import AdversarialName
-from balancer.contract.settings import Settings
+from balancer import AdversarialName, Settings
 from zi2zi_model.data.charsets import CHARSETS
 
 # The class defaults below are those of `tiny`. `zi2zi` is max32002/zi2zi-pytorch (December 2025, the code of the

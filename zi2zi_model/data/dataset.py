@@ -10,8 +10,8 @@ from typing import Any, Final
 
 import numpy as np
 
+from balancer import write_atomically
 from balancer.errors import DataError
-from balancer.record.files import write_atomically
 from zi2zi_model.data.glyphs import Placement
 from zi2zi_model.data.pairs import GlyphData, TypefaceRecord
 

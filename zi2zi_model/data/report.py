@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from collections import defaultdict
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
+from zi2zi_model.data import dataset
 from zi2zi_model.data.charsets import CHARSETS
 from zi2zi_model.data.glyphs import ink_extent
 from zi2zi_model.data.pairs import GlyphData
+from zi2zi_model.drawing.output import png, write
 from zi2zi_model.drawing.sheet import contact_sheet, spread
 
 if TYPE_CHECKING:
@@ -17,6 +20,22 @@ if TYPE_CHECKING:
 
 SHOWN: Final = 40
 SHEET_COLUMNS: Final = 16
+
+
+def show(folder: Path, out: Path | None = None) -> dict[str, Any]:
+    """Verify a data-set folder, and draw its contact sheet to `out` (`FOLDER.png` if not given).
+
+    Returns the figures of `report`, and the sheet's path under `sheet`.
+
+    Raises:
+        DataError: there is none, or it was changed or damaged.
+        ConfigError: `out` cannot be written.
+    """
+    data = dataset.load(folder)
+    figures = report(data)
+    path = out or folder.with_name(f"{folder.name}.png")
+    write(path, png(sheet(data)))
+    return {**figures, "sheet": str(path)}
 
 
 def report(data: GlyphData) -> dict[str, Any]:

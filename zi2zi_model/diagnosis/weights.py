@@ -9,8 +9,7 @@ from typing import Final, Literal
 import numpy as np
 import numpy.typing as npt
 
-from balancer.diagnosis.units import g_terms
-from balancer.reading.history import History
+from balancer.diagnosis import History, g_terms
 
 Floats = npt.NDArray[np.float64]
 

@@ -9,7 +9,6 @@ from statistics import fmean
 from typing import Final
 
 import numpy as np
-from PIL import Image
 
 from balancer.errors import DataError
 from zi2zi_model.data import dataset
@@ -19,6 +18,7 @@ from zi2zi_model.drawing.files import drawable
 from zi2zi_model.drawing.font_file import UNITS, check, refuse, write_font
 from zi2zi_model.drawing.inference import Source, TrainedRun, batches
 from zi2zi_model.drawing.outlines import Outline, font_outline, trace
+from zi2zi_model.drawing.output import png, write
 from zi2zi_model.drawing.sheet import contact_sheet, spread
 
 PREVIEW: Final = 16
@@ -34,14 +34,16 @@ class MadeFont:
         own: characters taken from the style's own typeface.
         lacking: characters that neither has, each with the reason.
         overlap: intersection over union of each drawn glyph, as the font shows it, with what G drew.
-        preview: some drawn glyphs, and below them the same out of the font.
+        preview: the picture beside the font: some drawn glyphs, and below them the same out of the font.
+        remarks: what the user should know of the style, one sentence each.
     """
 
     drawn: list[str]
     own: list[str]
     lacking: dict[str, str]
     overlap: dict[str, float]
-    preview: Image.Image
+    preview: Path
+    remarks: list[str]
 
     @property
     def mean_overlap(self) -> float:
@@ -62,9 +64,10 @@ def make_font(
     copyright: str = "",
     licence: str = "",
 ) -> MadeFont:
-    """Draw characters in a style (a row of the embedding), trace them, and write a TrueType font.
+    """Draw characters in a style (a row of the embedding), trace them, and write a TrueType font and its preview.
 
-    With `keep_own` the glyphs that the style's own font or pictures have are taken as they are.
+    The preview is a picture beside the font, `.png` in place of `.ttf`. With `keep_own` the glyphs that the style's
+    own font or pictures have are taken as they are.
 
     Raises:
         ConfigError: vtracer is missing, a bad name, or a file that cannot be written.
@@ -108,8 +111,9 @@ def make_font(
         [pictures[c] for c in shown] or [np.full((64, 64), 255, np.uint8)],
         [font.drawn(c, pictures[c].shape[0], placement) for c in shown],
     ]
-    preview = contact_sheet(rows, ["drawn", "font"])
-    return MadeFont(there, kept, lacking, overlap, preview)
+    preview = path.with_suffix(".png")
+    write(preview, png(contact_sheet(rows, ["drawn", "font"])))
+    return MadeFont(there, kept, lacking, overlap, preview, run.remarks(row))
 
 
 def own_typeface(run: TrainedRun, row: int) -> Typeface:

@@ -10,13 +10,12 @@ from typing import Final
 
 import numpy as np
 import torch
-from PIL import Image
 
-from balancer.errors import ConfigError, DataError
-from zi2zi_model.data.charsets import load_charset
+from balancer.errors import DataError
 from zi2zi_model.data.glyphs import EM_BOX, Pixels, Placement, reframe
 from zi2zi_model.data.pictures import file_name
 from zi2zi_model.drawing.inference import Source, TrainedRun, batches
+from zi2zi_model.drawing.output import png, write
 from zi2zi_model.drawing.sheet import contact_sheet
 
 SHEET_COLUMNS: Final = 16
@@ -29,31 +28,20 @@ class Drawn:
     """What was drawn and what was not.
 
     Attributes:
+        step: steps that the run has done.
         written: characters whose files were written.
         skipped: characters whose files were there already.
         lacking: characters that the source typeface does not draw, each with the reason.
         files: sheets and animations.
+        remarks: what the user should know of the styles, one sentence each.
     """
 
+    step: int
     written: list[str] = field(default_factory=list)
     skipped: list[str] = field(default_factory=list)
     lacking: dict[str, str] = field(default_factory=dict)
     files: list[Path] = field(default_factory=list)
-
-
-def characters_asked(text: str | None, charset: str | None) -> tuple[str, ...]:
-    """Characters of a text, of a charset, or both, each once, without white space.
-
-    Raises:
-        ConfigError: neither is given, or they hold none.
-        DataError: see `load_charset`.
-    """
-    asked = dict.fromkeys(c for c in text or "" if not c.isspace())
-    if charset is not None:
-        asked |= dict.fromkeys(load_charset(charset))
-    if not asked:
-        raise ConfigError("which characters? give --text 永和 or --charset NAME, or both")
-    return tuple(asked)
+    remarks: list[str] = field(default_factory=list)
 
 
 def drawable(source: Source, characters: Sequence[str]) -> tuple[list[str], dict[str, str]]:
@@ -92,7 +80,7 @@ def draw_files(
         DataError: the source draws none of them.
     """
     there, lacking = drawable(source, characters)
-    drawn = Drawn(lacking=lacking)
+    drawn = Drawn(run.step, lacking=lacking, remarks=run.remarks(row))
     kinds = ["png", "svg"] if svg else ["png"]
     wanted: list[str] = []
     for character in there:
@@ -137,7 +125,7 @@ def draw_between(
         ConfigError, DataError: see `draw_files`.
     """
     there, lacking = drawable(source, characters)
-    drawn = Drawn(written=there, lacking=lacking)
+    drawn = Drawn(run.step, written=there, lacking=lacking, remarks=run.remarks(*rows))
     frames = []
     for step, share in enumerate(torch.linspace(0, 1, steps).tolist()):
         vector = torch.lerp(run.vector(rows[0]), run.vector(rows[1]), share)
@@ -176,26 +164,3 @@ def pages(pictures: Sequence[Pixels]) -> Iterable[Pixels]:
         page = pictures[first : first + SHEET_COLUMNS * SHEET_ROWS]
         rows = [page[start : start + SHEET_COLUMNS] for start in range(0, len(page), SHEET_COLUMNS)]
         yield np.asarray(contact_sheet(rows))
-
-
-def png(picture: Pixels) -> bytes:
-    """A grey picture as a PNG file."""
-    file = BytesIO()
-    Image.fromarray(picture).save(file, "PNG")
-    return file.getvalue()
-
-
-def write(path: Path, data: bytes) -> None:
-    """Put data into a file, making its folder; a kill leaves the old file or the new one.
-
-    Raises:
-        ConfigError: it cannot be written.
-    """
-    temporary = path.with_name(f".{path.name}.tmp")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        # Not forced to the disk: thousands of pictures would wait for it, and they can be drawn again.
-        temporary.write_bytes(data)
-        temporary.replace(path)
-    except OSError as error:
-        raise ConfigError(f"--out {path}: cannot be written: {error.strerror or error}") from None

@@ -14,8 +14,8 @@ from fontTools.fontBuilder import FontBuilder
 from fontTools.pens.cu2quPen import Cu2QuPen
 from fontTools.pens.ttGlyphPen import TTGlyphPen
 
+from balancer import write_atomically
 from balancer.errors import ConfigError
-from balancer.record.files import write_atomically
 from zi2zi_model.data.charsets import load_charset
 from zi2zi_model.data.glyphs import BASELINE, Font, Pixels, Placement
 from zi2zi_model.drawing.outlines import Outline

@@ -12,9 +12,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from balancer import load_run
 from balancer.errors import CheckpointError, ConfigError, DataError, suggestion
-from balancer.record import checkpoint
-from balancer.record.config import check_shape, make_config, read_toml
 from zi2zi_model.data import dataset
 from zi2zi_model.data.charsets import load_charset
 from zi2zi_model.data.font_data import EMBEDDED_SOURCE, open_typeface
@@ -77,6 +76,10 @@ class TrainedRun:
         known = ", ".join(f"{row} ({name})" for row, name in zip(self.rows, self.styles, strict=True))
         raise ConfigError(f"style {style!r}: {suggestion(style, self.styles)}; run {self.name} learned {known}")
 
+    def remarks(self, *rows: int) -> list[str]:
+        """A sentence for each of these rows that no style of the data trained."""
+        return [f"row {row} is not a style that this run was trained on" for row in rows if row not in self.rows]
+
     def vector(self, row: int) -> Tensor:
         """The style vector (style_dim,) of a row of the embedding."""
         vector: Tensor = self.generator.embedding.weight[row].detach()
@@ -133,39 +136,26 @@ def batches(run: TrainedRun, source: Source, characters: Sequence[str], style: T
         yield from zip(here, glyphs, strict=True)
 
 
-def load_run(folder: Path, device: str = "cpu") -> TrainedRun:
+def trained_run(folder: Path, device: str = "cpu") -> TrainedRun:
     """Read a zi2zi run at its newest good checkpoint.
 
     Raises:
         ConfigError: no zi2zi run there.
         CheckpointError: no good checkpoint.
     """
-    path = folder / "config.toml"
-    if not path.is_file():
-        raise ConfigError(f"{folder}: no run there (config.toml is missing)")
-    tables = read_toml(path)
-    check_shape(tables)
-    if not {"model", "plugins"} <= tables.get("run", {}).keys():
-        raise ConfigError(f"config {path}: run.model or run.plugins is missing, so it is no run's config")
-    if tables["run"]["model"] != "zi2zi":
-        raise ConfigError(f"{folder}: a run of model {tables['run']['model']}, not of zi2zi")
-    # The run's plugins need not be installed to draw with it.
-    settings = make_config({"run": {"model": "zi2zi"}, "model": tables.get("model", {})}, {}).model
-    loaded = checkpoint.load_latest(folder / checkpoint.FOLDER)
-    generator = Generator(settings)
-    average = loaded.state["average"]
-    weights = loaded.state["generator"]
-    if average is not None:
-        weights = {key.removeprefix("module."): value for key, value in average.items() if key != "n_averaged"}
+    run = load_run(folder, "zi2zi")
+    generator = Generator(run.settings)
     try:
-        generator.load_state_dict(weights)
+        generator.load_state_dict(run.generator if run.average is None else run.average)
     except RuntimeError as error:
-        raise CheckpointError(f"{loaded.path} does not fit the settings in {path}: {error}") from None
+        raise CheckpointError(
+            f"{run.checkpoint} does not fit the settings in {folder / 'config.toml'}: {error}"
+        ) from None
     generator.eval().to(device)
-    record = loaded.state["data"]
-    styles, rows = tuple(record["styles"]), tuple(record["rows"])
-    name = folder.resolve().name
-    return TrainedRun(name, loaded.step, tuple(tables["run"]["plugins"]), settings, generator, styles, rows, record)
+    styles, rows = tuple(run.data["styles"]), tuple(run.data["rows"])
+    return TrainedRun(
+        folder.resolve().name, run.step, run.plugins, run.settings, generator, styles, rows, dict(run.data)
+    )
 
 
 def _placement(record: dict[str, Any]) -> Placement:

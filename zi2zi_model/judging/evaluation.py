@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
@@ -10,7 +11,8 @@ import torch
 
 from balancer.errors import ConfigError
 from zi2zi_model.data.glyphs import Pixels
-from zi2zi_model.drawing.inference import TrainedRun
+from zi2zi_model.drawing.inference import TrainedRun, trained_run
+from zi2zi_model.drawing.output import png, write
 from zi2zi_model.drawing.sheet import contact_sheet
 from zi2zi_model.judging.judges import recognise, style_distance
 from zi2zi_model.judging.measures import measure
@@ -50,6 +52,25 @@ def judge(
     figures["style distance"] = style_distance(output, target)
     figures["content accuracy"] = sum(right) / len(right)
     return figures, taken
+
+
+def evaluate_run(
+    folder: Path, out: Path | None = None, *, style: str | None = None, device: str = "cpu"
+) -> dict[str, Any]:
+    """Evaluate the run in `folder` and write the sheet to `out` (`evaluation.png` in the run if not given).
+
+    Returns the figures of `evaluate`, and the sheet's path under `sheet`. `style` is one by name or row; without it,
+    all are evaluated.
+
+    Raises:
+        ConfigError: no run, no such style, or `out` cannot be written.
+        CheckpointError, DataError: the run's checkpoints or its data cannot be used.
+    """
+    run = trained_run(folder, device)
+    result, sheet = evaluate(run, None if style is None else run.row(style))
+    path = out or folder / "evaluation.png"
+    write(path, png(sheet))
+    return {**result, "sheet": str(path)}
 
 
 def evaluate(run: TrainedRun, row: int | None = None) -> tuple[dict[str, Any], Image]:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from typing import TYPE_CHECKING, Any, Final
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, Final
 
 import numpy as np
 import torch
@@ -11,7 +11,7 @@ from PIL import Image
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from balancer.contract.model import DOutput, GanModel, GOutput, ModelSpec
+from balancer import DOutput, GanModel, GOutput, ModelSpec
 from balancer.errors import DataError
 from zi2zi_model.data import dataset
 from zi2zi_model.data.charsets import CHARSETS
@@ -25,8 +25,7 @@ from zi2zi_model.network.networks import Discriminator, Generator
 from zi2zi_model.network.start import start_from
 from zi2zi_model.settings import Zi2ziSettings
 
-if TYPE_CHECKING:
-    from balancer.contract.model import Batch
+Batch = Mapping[str, Tensor]
 
 SHEET_COLUMNS: Final = 12
 DRAWN_AT_ONCE: Final = 16
