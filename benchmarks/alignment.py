@@ -22,7 +22,8 @@ import torch
 from balancer.record.config import make_config
 from balancer.train.run import train
 from zi2zi_model.data.font_data import EMBEDDED_SOURCE, EMBEDDED_TARGETS, open_typeface
-from zi2zi_model.data.glyphs import EM_BOX, Pixels, draw_glyph, reframe
+from zi2zi_model.data.glyphs import Pixels, draw_glyph, reframe
+from zi2zi_model.data.placement import EM_BOX
 from zi2zi_model.drawing.inference import trained_run
 from zi2zi_model.judging.evaluation import MEANING, judge
 

@@ -179,7 +179,7 @@ class DynamicLambda(Plugin):
             text = averaged if index == 0 else f"{low:.4g} <= {averaged}"
             text += f" < {high:.4g}" if high < math.inf else ""
             text += ", cut to the ceiling" if self.uncut[index] > value else ""
-            # The end of a warm-up that the bands answer with the same value is no decision.
+            # The end of a warm-up that the bands answer with the same value is not a decision.
             here = value == decision.new if warming else index == band
             yield Alternative(text + (margin if index == band else ""), value, here)
 

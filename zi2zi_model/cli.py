@@ -151,13 +151,13 @@ def make_font_file(
     """Draw characters, trace them into a TrueType font, and check it (needs the extra `export`)."""
     from zi2zi_model.drawing.characters import characters_asked
     from zi2zi_model.drawing.export import make_font
-    from zi2zi_model.drawing.inference import Source, trained_run
+    from zi2zi_model.drawing.inference import SourceTypeface, trained_run
 
     characters = characters_asked(text, charset)
     run = trained_run(folder, device)
     made = make_font(
         run,
-        Source(run, source),
+        SourceTypeface(run, source),
         characters,
         run.row(style),
         out,

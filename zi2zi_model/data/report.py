@@ -13,7 +13,7 @@ from zi2zi_model.data.charsets import CHARSETS
 from zi2zi_model.data.glyphs import ink_extent
 from zi2zi_model.data.pairs import GlyphData
 from zi2zi_model.drawing.output import png, write
-from zi2zi_model.drawing.sheet import contact_sheet, spread
+from zi2zi_model.drawing.sheet import contact_sheet, evenly_spaced
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -97,7 +97,7 @@ def sheet(data: GlyphData, rows: int = 8) -> Image:
     """Evenly spread characters: a row of sources, then a row for each style, and so on down the page."""
     names = ["source", *(str(label) for label in data.labels)]
     blank = np.full((data.size, data.size), 255, np.uint8)
-    every = spread(np.arange(len(data.characters)), SHEET_COLUMNS * rows)
+    every = evenly_spaced(np.arange(len(data.characters)), SHEET_COLUMNS * rows)
     pictures, labels = [], []
     for first in range(0, len(every), SHEET_COLUMNS):
         chosen = every[first : first + SHEET_COLUMNS]

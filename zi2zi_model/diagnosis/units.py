@@ -9,7 +9,7 @@ from typing import Final, Literal
 import numpy as np
 
 from balancer.diagnosis import History, Series, Source, Units, g_terms, implied_adv, least_adv
-from zi2zi_model.diagnosis.weights import DEFAULT, RAW_L1, weigh
+from zi2zi_model.diagnosis.weights import DEFAULT, RAW_L1, find_weights
 
 CHANCE: Final = math.log(2.0)  # of one half of D's loss, in BCE
 Kind = Literal["mean", "sum", "unknown"]
@@ -133,7 +133,7 @@ def _nearer(history: History) -> str:
 
 def _g_units(history: History, form: str, units: Units, told: Units) -> Units:
     terms = g_terms(history)
-    found = weigh(history, form)
+    found = find_weights(history, form)
     evidence = {**units.evidence, "g_by": found.by, **{f"g_{name}": value for name, value in found.evidence.items()}}
     if found.pair:
         evidence["g_pair"] = found.pair

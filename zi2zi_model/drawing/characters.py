@@ -7,7 +7,7 @@ from pathlib import Path
 from balancer.errors import ConfigError
 from zi2zi_model.data.charsets import load_charset
 from zi2zi_model.drawing.files import Drawn, draw_between, draw_files
-from zi2zi_model.drawing.inference import Source, trained_run
+from zi2zi_model.drawing.inference import SourceTypeface, trained_run
 
 
 def characters_asked(text: str | None, charset: str | None) -> tuple[str, ...]:
@@ -72,7 +72,7 @@ def draw_characters(
         row = run.row(style)
         return draw_files(
             run,
-            Source(run, source),
+            SourceTypeface(run, source),
             characters,
             row,
             out,
@@ -86,4 +86,4 @@ def draw_characters(
     if len(ends) != 2:
         raise ConfigError(f"--between {between}: two styles, such as 0,1")
     rows = run.row(ends[0]), run.row(ends[1])
-    return draw_between(run, Source(run, source), characters, rows, steps, out, size=side, frame=frame)
+    return draw_between(run, SourceTypeface(run, source), characters, rows, steps, out, size=side, frame=frame)

@@ -12,9 +12,10 @@ import numpy as np
 import torch
 
 from balancer.errors import DataError
-from zi2zi_model.data.glyphs import EM_BOX, Pixels, Placement, reframe
+from zi2zi_model.data.glyphs import Pixels, reframe
 from zi2zi_model.data.pictures import file_name
-from zi2zi_model.drawing.inference import Source, TrainedRun, batches
+from zi2zi_model.data.placement import EM_BOX, Placement
+from zi2zi_model.drawing.inference import SourceTypeface, TrainedRun, in_batches
 from zi2zi_model.drawing.output import png, write
 from zi2zi_model.drawing.sheet import contact_sheet
 
@@ -44,7 +45,7 @@ class Drawn:
     remarks: list[str] = field(default_factory=list)
 
 
-def drawable(source: Source, characters: Sequence[str]) -> tuple[list[str], dict[str, str]]:
+def drawable(source: SourceTypeface, characters: Sequence[str]) -> tuple[list[str], dict[str, str]]:
     """Those characters that the source typeface draws, and the others with the reason.
 
     Raises:
@@ -59,7 +60,7 @@ def drawable(source: Source, characters: Sequence[str]) -> tuple[list[str], dict
 
 def draw_files(
     run: TrainedRun,
-    source: Source,
+    source: SourceTypeface,
     characters: Sequence[str],
     row: int,
     out: Path,
@@ -88,7 +89,7 @@ def draw_files(
         (drawn.skipped if skip_existing and exist else wanted).append(character)
     placement = run.placement(row) or source.placement
     shown: list[Pixels] = []
-    for character, glyph in batches(run, source, wanted, run.vector(row)):
+    for character, glyph in in_batches(run, source, wanted, run.vector(row)):
         picture = glyph if frame else reframe(glyph, placement, EM_BOX, size)
         write(out / f"{file_name(character)}.png", png(picture))
         if svg:
@@ -108,7 +109,7 @@ def draw_files(
 
 def draw_between(
     run: TrainedRun,
-    source: Source,
+    source: SourceTypeface,
     characters: Sequence[str],
     rows: tuple[int, int],
     steps: int,
@@ -134,7 +135,7 @@ def draw_between(
         )
         glyphs = [
             glyph if frame else reframe(glyph, placement, EM_BOX, size)
-            for _, glyph in batches(run, source, there, vector)
+            for _, glyph in in_batches(run, source, there, vector)
         ]
         for character, picture in zip(there, glyphs, strict=True):
             write(out / f"{file_name(character)}_{step:02d}.png", png(picture))

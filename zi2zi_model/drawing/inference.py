@@ -17,8 +17,9 @@ from balancer.errors import CheckpointError, ConfigError, DataError, suggestion
 from zi2zi_model.data import dataset
 from zi2zi_model.data.charsets import load_charset
 from zi2zi_model.data.font_data import EMBEDDED_SOURCE, open_typeface
-from zi2zi_model.data.glyphs import EM_BOX, InkBox, Pixels, Placement, Typeface, draw_glyph, ink_extent, meet
+from zi2zi_model.data.glyphs import Pixels, Typeface, draw_glyph, ink_extent
 from zi2zi_model.data.pairs import GlyphData
+from zi2zi_model.data.placement import EM_BOX, InkBox, Placement, align_to_source
 from zi2zi_model.network.model import DRAWN_AT_ONCE, draw, load_data
 from zi2zi_model.network.networks import Generator
 from zi2zi_model.settings import Zi2ziSettings
@@ -92,7 +93,7 @@ class TrainedRun:
         return None
 
 
-class Source:
+class SourceTypeface:
     """The typeface that G redraws, placed as it was in training.
 
     Without `path` it is the run's own. Another one, or the font behind pairs, is placed so that its mean ink box meets
@@ -125,10 +126,12 @@ class Source:
         usable = self.typeface.usable(load_charset("demo"))
         if not usable:
             raise DataError(f"font {self.typeface.name}: draws none of 256 common characters")
-        return meet(self.typeface.mean_box(usable), InkBox(left, bottom, right, top), EM_BOX)
+        return align_to_source(self.typeface.mean_box(usable), InkBox(left, bottom, right, top), EM_BOX)
 
 
-def batches(run: TrainedRun, source: Source, characters: Sequence[str], style: Tensor) -> Iterator[tuple[str, Pixels]]:
+def in_batches(
+    run: TrainedRun, source: SourceTypeface, characters: Sequence[str], style: Tensor
+) -> Iterator[tuple[str, Pixels]]:
     """Each character with what G draws for it in a style vector (style_dim,), a batch at a time: (S, S)."""
     for first in range(0, len(characters), DRAWN_AT_ONCE):
         here = characters[first : first + DRAWN_AT_ONCE]

@@ -80,7 +80,7 @@ def evaluate(run: TrainedRun, row: int | None = None) -> tuple[dict[str, Any], I
     held out, as the target does. Beside the figures of what G draws stand those of the source left as it is.
 
     Raises:
-        ConfigError: the row is no style of the run's data.
+        ConfigError: the row is not a style of the run's data.
     """
     data = run.data
     styles = {}
@@ -114,7 +114,7 @@ def evaluate(run: TrainedRun, row: int | None = None) -> tuple[dict[str, Any], I
             labels += ["source", "output", "target"]
     if not styles:
         raise ConfigError(
-            f"run {run.name}: row {row} is no style of its data; those are {', '.join(map(str, run.rows))}"
+            f"run {run.name}: row {row} is not a style of its data; those are {', '.join(map(str, run.rows))}"
         )
     sheet = contact_sheet([list(band) for band in bands], labels, zoom=max(1, 64 // data.size))
     return {"run": run.name, "step": run.step, "styles": styles}, sheet

@@ -55,7 +55,7 @@ def test_the_structure_of_a_port(tmp_path: Path) -> None:
     assert alone is not None and alone.d_parameters is None
 
 
-def test_what_is_no_port(tmp_path: Path) -> None:
+def test_what_is_not_a_port(tmp_path: Path) -> None:
     assert EXTENSION.checkpoint(tmp_path) is None
     assert EXTENSION.checkpoint(tmp_path / "model.bin") is None
     with pytest.raises(CheckpointError, match="not there"):

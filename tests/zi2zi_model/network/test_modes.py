@@ -371,7 +371,7 @@ def test_a_start_that_cannot_be_used_is_refused_in_one_line(
         assert said in result.err
 
 
-def test_a_run_of_another_model_is_no_start(tmp_path: Path, cli: Cli) -> None:
+def test_a_run_of_another_model_is_not_a_start(tmp_path: Path, cli: Cli) -> None:
     points = ["train", "--model", "points", "--plugins", "", "--steps", "1", "--quiet", "--device", "cpu"]
     ok(cli(*points, "--out", tmp_path / "points"))
     result = cli(*arguments(tmp_path / "run", start=tmp_path / "points", **NEW))
