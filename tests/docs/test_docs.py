@@ -30,6 +30,7 @@ ROOT = Path(__file__).parents[2]
 DOCS = ROOT / "docs"
 CARDS = ROOT / "plugins" / "cards"
 PAGES = sorted([*DOCS.glob("*.md"), *CARDS.glob("*.md")])
+LINKING = [*PAGES, *sorted(ROOT.glob("*.md")), ROOT / "benchmarks" / "README.md"]
 BUILT_IN = [entry.name for entry in entries(PLUGINS) if entry.distribution == "balancer"]
 OPERATIONS = {*VALUE_OPS, *(op for spec in STANDARD_KNOBS.values() for op in spec.ops)}
 
@@ -243,7 +244,7 @@ def test_the_pages_show_commands() -> None:
     assert any(commands(path.read_text(encoding="utf-8")) for path in PAGES)
 
 
-@pytest.mark.parametrize("path", PAGES, ids=lambda path: path.name)
+@pytest.mark.parametrize("path", LINKING, ids=lambda path: path.relative_to(ROOT).as_posix())
 def test_links_resolve(path: Path) -> None:
     text = re.sub(r"^```.*?^```$", "", path.read_text(encoding="utf-8"), flags=re.DOTALL | re.MULTILINE)
     for target in re.findall(r"\]\(([^)\s]+)\)", text):
@@ -251,7 +252,7 @@ def test_links_resolve(path: Path) -> None:
             continue
         name, _, anchor = target.partition("#")
         linked = path.parent / name if name else path
-        assert linked.is_file(), f"{path.name} links to {target}"
+        assert linked.exists(), f"{path.name} links to {target}"
         if anchor:
             headings = re.findall(r"^#+ (.+)$", linked.read_text(encoding="utf-8"), flags=re.MULTILINE)
             assert anchor in {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
