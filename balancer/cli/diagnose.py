@@ -10,19 +10,13 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from balancer.cli.options import (
-    JsonOption,
-    LangOption,
-    PatternOption,
-    TagOption,
-    print_json,
-)
-from balancer.errors import ConfigError, suggestion
+from balancer.cli.options import JsonOption, LangOption, PatternOption, TagOption, print_json
+from balancer.errors import ConfigError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from balancer.diagnosis.judging import Diagnosis
+    from balancer.diagnosis.diagnose import Diagnosis
 
 SHOW_PROGRESS_FROM = 16 * 2**20  # bytes
 
@@ -76,17 +70,15 @@ def diagnose(
     ] = None,
 ) -> None:
     """Say what is wrong with a run, from its log: findings with evidence and remedies, most important first."""
-    from balancer.diagnosis.calibrate import calibrate as propose
     from balancer.diagnosis.calibrate import parse_shares
-    from balancer.diagnosis.since import since as judge_since
-    from balancer.show import told
-    from balancer.show.words import load
+    from balancer.show.rendered import watched_keys
+    from balancer.show.words import check_language
 
-    words = load(lang)  # a wrong language is refused before a large log is read
+    check_language(lang)  # refused before a large log is read
     if share is not None and not calibrate:
         raise ConfigError("--share goes with --calibrate")
     shares = parse_shares(share) if share is not None else {}
-    watched = _watched(fail_on)
+    watched = watched_keys(fail_on or "")
     if html is not None:
         refuse_folder(html)
     made = diagnosed(
@@ -100,32 +92,27 @@ def diagnose(
         checkpoint=checkpoint,
         items=items,
     )
-    words = load(lang, word_folders())
-    judged = None if since is None else judge_since(made.case, since)
-    proposed = propose(made.case, shares) if calibrate else None
+    judged = None if since is None else made.since(since)
+    proposed = made.calibrate(shares) if calibrate else None
     if html is not None:
         from balancer.page.page import diagnosis_page
         from balancer.record.files import write_atomically
 
-        write_atomically(html, diagnosis_page(made, words, judged, proposed).encode())
+        write_atomically(html, diagnosis_page(made, lang, since=judged, calibration=proposed).encode())
     if as_json:
         from balancer.show.as_json import as_data
 
-        print_json(as_data(made, words, judged, proposed))
+        print_json(as_data(made, lang, since=judged, calibration=proposed))
     else:
         from rich.console import Console
 
-        from balancer.show.text import TextReport
+        from balancer.show.text import print_diagnosis
 
-        report = TextReport(Console(highlight=False, markup=False, emoji=False), words)
-        report.diagnosis(made)
-        if judged is not None:
-            report.since(judged, made)
-        if proposed is not None:
-            report.calibration(proposed)
+        console = Console(highlight=False, markup=False, emoji=False)
+        print_diagnosis(console, made, lang, since=judged, calibration=proposed)
         if html is not None:
             print(f"page: {html}")
-    if watched & told.keys(made):
+    if watched & made.keys:
         raise typer.Exit(1)
 
 
@@ -135,68 +122,33 @@ def report(
     lang: LangOption = "en",
 ) -> None:
     """Write one self-contained HTML page about runs: balance, shares, knobs, decisions, sheets, findings, settings."""
-    from balancer.page.report import report_page
-    from balancer.record.files import write_atomically
-    from balancer.show.words import load
+    from balancer.page.report import report as report_on
+    from balancer.show.words import check_language
 
-    load(lang)
+    check_language(lang)
     refuse_folder(out)
-    found = [diagnosed(path) for path in runs]
-    write_atomically(out, report_page(found, load(lang, word_folders())).encode())
+    report_on([diagnosed(path) for path in runs], lang=lang).write(out)
     print(f"report: {out}")
 
 
 def diagnosed(
-    path: str,
-    *,
-    tags: Sequence[str] | None = None,
-    pattern: str | None = None,
-    adversarial: str | None = None,
-    d_loss: str | None = None,
-    discriminators: int = 1,
-    weights: Sequence[str] | None = None,
-    checkpoint: Path | None = None,
-    items: int | None = None,
+    path: str, *, tags: Sequence[str] | None = None, weights: Sequence[str] | None = None, **options: Any
 ) -> Diagnosis:
-    """Read a log, with a progress bar where it is large, and judge it.
+    """`balancer.diagnose` with tags and weights as the command line has them, and a progress bar for a large log.
 
     Raises:
-        ConfigError, DataError: see `balancer.reading.opening.open_source` and `balancer.diagnosis.judging.diagnose`.
+        ConfigError, DataError: see `balancer.diagnose`.
     """
-    from balancer.diagnosis.judging import diagnose as judge
-    from balancer.diagnosis.work_out import told_units
-    from balancer.reading.opening import open_source, read
+    from balancer.diagnosis.diagnose import diagnose
 
-    told = told_units(adversarial, d_loss, _numbers(weights or [], "--weight"), discriminators)
-    with _progress(path) as progress:
-        reader = open_source(path, tags=pairs(tags or [], "--tag"), pattern=pattern, progress=progress)
-        history = read(reader)
-    return judge(history, reader.source, told=told, items=items, checkpoint=checkpoint)
-
-
-def word_folders() -> list[Path]:
-    """Where installed extensions keep their words."""
-    from balancer.diagnosis.extension import extensions
-
-    return [extension.words for extension in extensions().values() if extension.words is not None]
-
-
-def _watched(fail_on: str | None) -> set[str]:
-    if fail_on is None:
-        return set()
-    from balancer.diagnosis.extension import extensions
-    from balancer.diagnosis.rules import RULES
-    from balancer.show.words import load
-
-    known = {rule.name for rule in RULES} | {rule.name for e in extensions().values() for rule in e.rules} | {"any"}
-    names = {name.strip() for name in fail_on.split(",") if name.strip()}
-    for name in names:
-        rule, dot, variant = name.partition(".")
-        if dot and rule in known and load("en", word_folders()).get(f"{rule}.{variant}.title") is None:
-            raise ConfigError(f"--fail-on {name}: the rule {rule} has no such variant: name {rule} alone")
-        if rule not in known:
-            raise ConfigError(f"--fail-on {name}: no such finding: {suggestion(name, sorted(known))}")
-    return names
+    numbers = {}
+    for term, text in pairs(weights or [], "--weight").items():
+        try:
+            numbers[term] = float(text)
+        except ValueError:
+            raise ConfigError(f"--weight {term}={text}: expected a number of at least 0") from None
+    with progress_of(path) as progress:
+        return diagnose(path, tags=pairs(tags or [], "--tag"), weights=numbers, progress=progress, **options)
 
 
 def pairs(items: Sequence[str], option: str) -> dict[str, str]:
@@ -210,28 +162,14 @@ def pairs(items: Sequence[str], option: str) -> dict[str, str]:
     return made
 
 
-def _numbers(items: Sequence[str], option: str) -> dict[str, float]:
-    import math
-
-    made = {}
-    for name, text in pairs(items, option).items():
-        try:
-            made[name] = float(text)
-        except ValueError:
-            made[name] = math.nan
-        if not (math.isfinite(made[name]) and made[name] >= 0):
-            raise ConfigError(f"{option} {name}={text}: expected a number of at least 0")
-    return made
-
-
 def refuse_folder(path: Path) -> None:
     """Refuse a file to write that cannot be one, before anything takes long."""
     if path.is_dir() or not path.absolute().parent.is_dir():
-        raise ConfigError(f"{path} cannot be written: it is a folder, or lies in none that exists")
+        raise ConfigError(f"{path} cannot be written: it is a folder, or its folder does not exist")
 
 
 @contextmanager
-def _progress(path: str) -> Iterator[Callable[[int], Any] | None]:
+def progress_of(path: str) -> Iterator[Callable[[int], Any] | None]:
     """A bar on a terminal for what takes long; nothing otherwise."""
     size = _size(Path(path)) if path != "-" else 0
     if size < SHOW_PROGRESS_FROM or not sys.stderr.isatty():

@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import json
 import math
-from typing import Annotated, Any
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+
+if TYPE_CHECKING:
+    from balancer.record.config import RunConfig
 
 PluginsOption = Annotated[
     str | None, typer.Option("--plugins", help='Plugins by name, separated by commas; "" for the plain baseline.')
@@ -14,7 +18,9 @@ PluginsOption = Annotated[
 ConfigOption = Annotated[
     str | None, typer.Option("--config", help="A TOML file, or the name of a recipe (see `balancer plugins list`).")
 ]
-ModelOption = Annotated[str | None, typer.Option("--model", help="The model to train (zi2zi if not given).")]
+ModelOption = Annotated[
+    str | None, typer.Option("--model", help="The model to train (if not given, the only one besides `points`).")
+]
 SetOption = Annotated[
     list[str] | None, typer.Option("--set", help="A setting, as train.KEY=VALUE, model.KEY=VALUE or PLUGIN.KEY=VALUE.")
 ]
@@ -37,8 +43,19 @@ def plugin_names(plugins: str | None) -> list[str] | None:
     return [name.strip() for name in plugins.split(",") if name.strip()]
 
 
+def composed(
+    config: str | None, overrides: dict[str, dict[str, Any]], plugins: Sequence[str] | None, model: str | None
+) -> RunConfig:
+    """The run that a config file or recipe, overrides from the command line, plugins and a model make together."""
+    from balancer.contract.registry import find_config
+    from balancer.record.config import make_config, read_toml
+
+    tables = read_toml(find_config(config)) if config else {}
+    return make_config(tables, overrides, plugins=plugins, model=model)
+
+
 def print_json(value: Any) -> None:
-    """Print a value as JSON, in the language it is in; figures that are no numbers, which JSON has not, are null."""
+    """Print a value as JSON, in the language it is in; figures that are not numbers, which JSON lacks, are null."""
     print(json.dumps(_finite(value), ensure_ascii=False, indent=1, default=str, allow_nan=False))
 
 

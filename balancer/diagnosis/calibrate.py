@@ -33,9 +33,9 @@ class Weight:
 
 @dataclass(frozen=True)
 class Calibration:
-    """Proposed weights; the weight of `reference` is kept, since Adam cares for proportions only.
+    """Proposed weights; the weight of `reference` is kept, since only proportions matter to Adam.
 
-    `items`, `batch` and `steps_per_epoch` say what the number of characters decides; it enters no weight.
+    `items`, `batch` and `steps_per_epoch` say what the number of characters decides; no weight depends on it.
     """
 
     reference: str
@@ -73,7 +73,7 @@ def calibrate(case: Case, shares: Mapping[str, float]) -> Calibration:
     w′ · raw / (w_r · raw_r) = s / s_r. Terms without a target keep their proportions among themselves.
 
     Raises:
-        ConfigError: no raw terms to calibrate, an unknown term, or shares that are no shares.
+        ConfigError: no raw terms to calibrate, an unknown term, or shares that are not shares.
     """
     levels = _levels(case)
     if len(levels) < 2 or "adv" not in levels:
@@ -120,7 +120,7 @@ def parse_shares(text: str) -> dict[str, float]:
     """`adv=0.1,l1=0.75` as numbers.
 
     Raises:
-        ConfigError: not of that form, or no shares of a whole.
+        ConfigError: not of that form, or not shares of a whole.
     """
     made: dict[str, float] = {}
     for item in text.split(","):
@@ -139,8 +139,7 @@ def parse_shares(text: str) -> dict[str, float]:
 def _levels(case: Case) -> dict[str, float]:
     found = {}
     for term in g_terms(case.history):
-        values = curve(case.history[term]).values
-        level = float(np.median(values[-max(1, len(values) // 5) :]))
+        level = float(np.median(curve(case.history[term]).tail(least=1)))
         if level > 1e-6:  # a category loss of 0 has no share to give
             found[term] = level
     return found

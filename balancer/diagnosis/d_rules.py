@@ -8,11 +8,11 @@ from typing import Final
 
 import numpy as np
 
-from balancer.diagnosis.finding import Case, Confidence, Finding, Value, rule
+from balancer.contract.levels import HEALTHY_D_ADV, SATURATED_BELOW
+from balancer.diagnosis.finding import Case, Confidence, Figure, Finding, rule
 from balancer.diagnosis.saturation import ROWS, above_since, saturated, span
-from balancer.diagnosis.trends import Curve, crossings, curve, trend
+from balancer.diagnosis.trends import crossings, curve, trend
 from balancer.diagnosis.units import CHANCE, PIXEL_TERMS
-from balancer.train.health import HEALTHY_D_ADV, SATURATED_BELOW
 
 # Remedies in the document's order: weaken D first, with the pair that it tries first before all.
 WEAKEN_D: Final = ("combination", "d_lr_ratio", "d_skip", "label_smoothing", "freeze_head")
@@ -31,7 +31,7 @@ def _saturated(case: Case) -> Iterator[Finding]:
     part = curve(case.history["d_adv"]).since(worst.first)
     if not worst.at_end:
         part = part.until(worst.last + 1)
-    evidence: dict[str, Value] = {
+    evidence: dict[str, Figure] = {
         "median": worst.median,
         "low": float(part.values.min()),
         "high": float(part.values.max()),
@@ -80,7 +80,7 @@ def _smoothing_floor(case: Case) -> Iterator[Finding]:
         if adv is not None and (adv < 0.7 * at_best or (fake and adv > 1.4 * at_best)):
             continue
         median = float(np.median(later))
-        evidence: dict[str, Value] = {"labels": labels, "floor": floor, "median": median, "lowest": lowest}
+        evidence: dict[str, Figure] = {"labels": labels, "floor": floor, "median": median, "lowest": lowest}
         sure: Confidence = "medium" if adv is not None else "low"
         yield Finding("smoothing_floor", evidence, span(part), sure, 80, "", ("no_smoothing",))
         return
@@ -90,7 +90,7 @@ def _smoothing_floor(case: Case) -> Iterator[Finding]:
 def _blow_up(case: Case) -> Iterator[Finding]:
     """D's loss has risen far above chance: its outputs are confident and wrong."""
     whole = curve(case.history["d_adv"]).smooth()
-    level = _tail(whole)
+    level = float(np.median(whole.tail()))
     was_lower = float(whole.values.min()) < min(1.2 * CHANCE, level / 3)
     if was_lower and (level > BLOWN_UP or level > max(2 * CHANCE, 5 * float(np.median(whole.values)))):
         steps = above_since(whole, 1.5 * CHANCE), whole.end
@@ -101,10 +101,10 @@ def _blow_up(case: Case) -> Iterator[Finding]:
 def _collapse(case: Case) -> Iterator[Finding]:
     """D cannot tell real from generated for long: at chance or above it, at the end of the log."""
     whole = curve(case.history["d_adv"]).smooth()
-    level = _tail(whole)
+    level = float(np.median(whole.tail()))
     # Were d_loss a sum, half of it would be the level: then what is at chance as a half counts, or a D that has come to
     # rest on the very level of a guess.
-    at_rest = abs(level / CHANCE - 1) < 0.02 and float(np.std(whole.values[-max(3, len(whole) // 5) :])) < 0.02
+    at_rest = abs(level / CHANCE - 1) < 0.02 and float(np.std(whole.tail())) < 0.02
     halved = level / 2 if case.units.d_loss_kind == "unknown" and not at_rest else level
     began = above_since(whole, 0.9 * CHANCE)
     lasting = began <= whole.end - 0.2 * (whole.end - whole.steps[0])
@@ -127,11 +127,7 @@ def _improves(case: Case, began: float) -> bool:
     return False
 
 
-def _tail(of: Curve) -> float:
-    return float(np.median(of.values[-max(3, len(of) // 5) :]))
-
-
-def _at_chance(case: Case, level: float) -> dict[str, Value]:
+def _at_chance(case: Case, level: float) -> dict[str, Figure]:
     return {"median": level, "chance": CHANCE, "high": float(case.history["d_adv"].high.max())}
 
 
@@ -152,8 +148,7 @@ def _level(case: Case, name: str) -> float | None:
     """The median of a signal's last fifth."""
     if name not in case.history:
         return None
-    values = curve(case.history[name]).values
-    return float(np.median(values[-max(1, len(values) // 5) :]))
+    return float(np.median(curve(case.history[name]).tail(least=1)))
 
 
 @rule("oscillation", needs=["d_adv"], rows=2 * ROWS)
@@ -161,7 +156,7 @@ def _oscillation(case: Case) -> Iterator[Finding]:
     whole = curve(case.history["d_adv"])
     swings = crossings(whole, SATURATED_BELOW, 0.8 * CHANCE)
     if swings >= 6:
-        evidence: dict[str, Value] = {
+        evidence: dict[str, Figure] = {
             "swings": swings,
             "low": float(np.percentile(whole.values, 5)),
             "high": float(np.percentile(whole.values, 95)),

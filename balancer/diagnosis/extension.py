@@ -19,19 +19,19 @@ class Extension(LogFamily):
     """What the diagnosis is told of a family of training codes; everything may be left out."""
 
     rules: Sequence[NamedRule] = ()
-    # Folder with words.LANGUAGE.toml for its rules.
+    # Folder with the words of its rules, in files *.LANGUAGE.toml.
     words: Path | None = None
 
     def units(self, history: History, source: Source, told: Units) -> Units | None:
-        """The units of a log of this family, worked out; `told` holds what the user said. None: no opinion."""
+        """The units of a log of this family, worked out; `told` holds what the user said; None without an opinion."""
         return None
 
     def structure(self, folder: Path, config: Mapping[str, Any]) -> Structure | None:
         """The networks and data of a run directory of this model; reads no weights."""
         return None
 
-    def adopt(self, case: Case, into: str) -> str | None:
-        """The command that makes a run directory `into` of a foreign log's networks, or None where there is none."""
+    def import_command(self, case: Case, into: str) -> str | None:
+        """The command that makes a run directory `into` of a foreign log's networks, or None if there is none."""
         return None
 
     def checkpoint(self, path: Path) -> Structure | None:

@@ -11,7 +11,8 @@ from balancer.reading.history import History
 from balancer.reading.source import Source
 
 Confidence = Literal["high", "medium", "low"]
-Value = float | int | str
+Figure = float | int | str
+Value = Figure  # its old name, for one release
 
 
 @dataclass(frozen=True)
@@ -20,12 +21,12 @@ class Finding:
 
     `rule` names it; `variant` picks among several wordings of one rule. `evidence` are the figures that
     its words mention. `steps` is the range it holds for. `weight` orders findings, most important first
-    (100 at most); a remark has none to answer for and no remedy: it explains what was worked out.
+    (100 at most); a remark has neither weight nor remedy: it explains what was worked out.
     `remedies` are names of `balancer.diagnosis.remedies`, the first one first.
     """
 
     rule: str
-    evidence: Mapping[str, Value] = field(default_factory=dict)
+    evidence: Mapping[str, Figure] = field(default_factory=dict)
     steps: tuple[float, float] | None = None
     confidence: Confidence = "medium"
     weight: int = 0
@@ -52,14 +53,14 @@ class Structure:
     attention: tuple[str, ...] | None = None
     items: int | None = None
     batch: int | None = None
-    facts: Mapping[str, Value] = field(default_factory=dict)
+    facts: Mapping[str, Figure] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
 class Case:
     """What rules look at: the signals in known units, where they come from, and what is known of the model.
 
-    `adopt` is the command that makes a run directory of a foreign log's networks, where there is one.
+    `import_command` is the one that makes a run directory of a foreign log's networks, where there is one.
     """
 
     history: History
@@ -67,7 +68,7 @@ class Case:
     units: Units
     structure: Structure | None = None
     items: int | None = None
-    adopt: str | None = None
+    import_command: str | None = None
 
 
 Rule = Callable[[Case], Iterable[Finding]]

@@ -7,11 +7,11 @@ from typing import Final
 
 import numpy as np
 
-from balancer.diagnosis.finding import Case, Confidence, Finding, Value, rule
+from balancer.contract.levels import STARVED_ABOVE
+from balancer.diagnosis.finding import Case, Confidence, Figure, Finding, rule
 from balancer.diagnosis.saturation import ROWS, saturated, span
 from balancer.diagnosis.trends import Curve, curve, trend
 from balancer.diagnosis.units import CHANCE, PIXEL_TERMS, g_terms
-from balancer.train.health import STARVED_ABOVE
 
 TRUST_LESS: Final = ("combination", "dynamic_lambda", "schedule")
 # Terms that tie G to its target; the others are free to rise.
@@ -29,7 +29,7 @@ def _starved(case: Case) -> Iterator[Finding]:
     level = float(np.median(part.values)) if len(part) else 0.0
     if level <= STARVED_ABOVE:
         return
-    evidence: dict[str, Value] = {"median": level, "high": float(part.values.max()), "above": STARVED_ABOVE}
+    evidence: dict[str, Figure] = {"median": level, "high": float(part.values.max()), "above": STARVED_ABOVE}
     lasting: Confidence = "high" if last.lasting and case.history["adv"].count >= ROWS else "medium"
     yield Finding(
         "starved",
@@ -46,7 +46,7 @@ def _starved(case: Case) -> Iterator[Finding]:
 def _adv_share(case: Case) -> Iterator[Finding]:
     shares = curve(case.history["adv_share"])
     over = trend(shares)
-    evidence: dict[str, Value] = {"first": over.first, "last": over.last, "peak": float(shares.values.max())}
+    evidence: dict[str, Figure] = {"first": over.first, "last": over.last, "peak": float(shares.values.max())}
     last = next((stretch for stretch in saturated(case) if stretch.lasting), None)
     if over.rises(by=0.2) and last is not None and over.last >= 0.1:
         yield Finding("adv_share", evidence, span(shares), "medium", 70, "rises", TRUST_LESS)
@@ -70,7 +70,7 @@ def _cheat_rising(case: Case) -> Iterator[Finding]:
     else:
         winning = False
     if winning:
-        evidence: dict[str, Value] = {"first": over.first, "last": over.last, "rank": over.rank}
+        evidence: dict[str, Figure] = {"first": over.first, "last": over.last, "rank": over.rank}
         sure: Confidence = "high" if over.rank > 0.9 and case.units.levels else "medium"
         yield Finding("cheat_rising", evidence, span(whole), sure, 65, "", ("d_lr_ratio", "d_skip"))
 
@@ -81,7 +81,7 @@ def _g_loss_rising(case: Case) -> Iterator[Finding]:
     over = trend(whole)
     if not (over.rises(by=0.05, rank=0.85)):
         return
-    evidence: dict[str, Value] = {"first": over.first, "last": over.last, "change": over.change, "rank": over.rank}
+    evidence: dict[str, Figure] = {"first": over.first, "last": over.last, "change": over.change, "rank": over.rank}
     variant = ""
     drivers = _drivers(case)
     if drivers:
@@ -102,7 +102,7 @@ def _compromise(case: Case) -> Iterator[Finding]:
     if not rising:
         return
     first = max(rising, key=lambda term: moving[term].change)
-    evidence: dict[str, Value] = {
+    evidence: dict[str, Figure] = {
         "terms": ", ".join(rising),
         "term": first,
         "first": moving[first].first,
@@ -131,14 +131,14 @@ def _mode_collapse(case: Case) -> Iterator[Finding]:
     if case.units.adversarial != "bce":
         return
     adv, d_adv = curve(case.history["adv"]), curve(case.history["d_adv"])
-    fooled = float(np.median(adv.values[-max(3, len(adv) // 5) :]))
-    if fooled > 0.5 or float(np.median(d_adv.values[-max(3, len(d_adv) // 5) :])) < CHANCE:
+    fooled = float(np.median(adv.tail()))
+    if fooled > 0.5 or float(np.median(d_adv.tail())) < CHANCE:
         return
     for term in g_terms(case.history):
         if term in RECONSTRUCTION and case.history[term].count >= ROWS:
             over = trend(curve(case.history[term]))
             if over.rises(by=0.1):
-                evidence: dict[str, Value] = {"adv": fooled, "term": term, "first": over.first, "last": over.last}
+                evidence: dict[str, Figure] = {"adv": fooled, "term": term, "first": over.first, "last": over.last}
                 yield Finding("mode_collapse", evidence, span(adv), "low", 72, "", ("combination",))
                 return
 

@@ -1,4 +1,4 @@
-"""What a log says besides: values that are no numbers, learning rates, its units, columns that contradict others."""
+"""What else a log says: values that are not numbers, learning rates, its units, columns that contradict others."""
 
 from __future__ import annotations
 
@@ -9,19 +9,18 @@ from typing import Final
 
 import numpy as np
 
-from balancer.diagnosis.finding import Case, Confidence, Finding, Value, rule
+from balancer.diagnosis.finding import Case, Confidence, Figure, Finding, rule
 from balancer.diagnosis.saturation import ROWS, above_since, saturated, span
 from balancer.diagnosis.trends import curve
-from balancer.diagnosis.units import PIXEL_TERMS, g_terms
-from balancer.diagnosis.work_out import below_least
+from balancer.diagnosis.units import PIXEL_TERMS, below_least, g_terms
 
 
 @rule("divergence")
 def _divergence(case: Case) -> Iterator[Finding]:
-    """Losses that are no numbers any more, or grow without end."""
+    """Losses that are no longer numbers, or grow without end."""
     terms = g_terms(case.history)
     series = {name: case.history[name] for name in case.history.series if name in ("d_loss", "g_loss", "d_adv", *terms)}
-    evidence: dict[str, Value]
+    evidence: dict[str, Figure]
     lost = {name: one for name, one in series.items() if one.trailing}
     if lost:
         first = min(lost, key=lambda name: lost[name].trailing_since)
@@ -38,7 +37,7 @@ def _divergence(case: Case) -> Iterator[Finding]:
             continue
         whole = curve(case.history[name])
         level = float(np.median(np.abs(whole.values)))
-        tail = float(np.median(whole.values[-max(2, len(whole) // 10) :]))
+        tail = float(np.median(whole.tail(10, least=2)))
         if level > 0 and tail > 10 * level:
             evidence = {"signal": name, "median": level, "last": tail}
             began = above_since(whole, 5 * level)
@@ -50,7 +49,7 @@ def _divergence(case: Case) -> Iterator[Finding]:
 def _learning_rate(case: Case) -> Iterator[Finding]:
     names = [name for name in ("lr_d", "lr_g", "lr") if name in case.history]
     rates = {name: case.history[name].values for name in names}
-    # Schedules may end at 0; a network that was not trained for a twentieth of the log is another thing.
+    # Schedules may end at 0; a network that was not trained for a twentieth of the log is a different matter.
     dead = [name for name, values in rates.items() if not values[-max(2, len(values) // 20) :].any()]
     whole = (case.history.first_step, case.history.last_step)
     if dead:
@@ -58,7 +57,7 @@ def _learning_rate(case: Case) -> Iterator[Finding]:
     if dead or not {"lr_d", "lr_g"} <= rates.keys() or not rates["lr_g"][-1]:
         return
     last_d, last_g = float(rates["lr_d"][-1]), float(rates["lr_g"][-1])
-    evidence: dict[str, Value] = {
+    evidence: dict[str, Figure] = {
         "lr_d": last_d,
         "lr_g": last_g,
         "ratio": last_d / last_g,
@@ -80,7 +79,7 @@ def _d_units(case: Case) -> Iterator[Finding]:
         return
     units, evidence = case.units, case.units.evidence
     by = str(evidence.get("d_by", "told" if units.d_basis == "told" else "nothing"))
-    figures: dict[str, Value] = {name: float(evidence.get(name, 0.0)) for name in ("start", "lowest", "times")}
+    figures: dict[str, Figure] = {name: float(evidence.get(name, 0.0)) for name in ("start", "lowest", "times")}
     figures |= {"kind": units.d_loss_kind, "path": case.source.path}
     sure: Confidence = "low" if by in ("nothing", "above_chance", "not_bce", "too_high") else "high"
     yield Finding("d_units", figures, None, sure, 0, by, remark=True)
@@ -101,7 +100,7 @@ def _second_pair(case: Case) -> Iterator[Finding]:
     if "d_loss" in others or "adv" in others:
         tags = " ".join(f"--tag {signal}={shlex.quote(name)}" for signal, name in others.items())
         read = ", ".join(case.source.tags[signal] for signal in others)
-        figures: dict[str, Value] = {"read": read, "path": shlex.quote(case.source.path), "tags": tags}
+        figures: dict[str, Figure] = {"read": read, "path": shlex.quote(case.source.path), "tags": tags}
         yield Finding("second_pair", figures, None, "high", 0, remark=True)
 
 
@@ -127,7 +126,7 @@ def _inconsistent_columns(case: Case) -> Iterator[Finding]:
     _, both = case.history.aligned(["d_adv", "adv"])
     off, least = below_least(both["d_adv"], both["adv"])
     if off.mean() > 0.5:
-        evidence: dict[str, Value] = {
+        evidence: dict[str, Figure] = {
             "adv": float(np.median(both["adv"][off])),
             "least": float(np.median(least[off])),
             "share": float(off.mean()),

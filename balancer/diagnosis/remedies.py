@@ -47,7 +47,7 @@ REMEDIES: Final[Mapping[str, Remedy]] = {
     )
 }
 
-IMPORTED: Final = "runs/imported"  # where the command that adopts a foreign log's networks puts them
+IMPORTED: Final = "runs/imported"  # where the command that imports a foreign log's networks puts them
 # Plugins whose knobs move with the run, so that a replay shows more than one number.
 ANSWERING: Final = frozenset({"dynamic_lambda", "lambda_schedule"})
 TRIAL_EPOCHS: Final = 3  # the document judges a change within 1–3 epochs
@@ -73,7 +73,7 @@ def commands(remedy: Remedy, case: Case) -> list[str]:
     """Command lines that put the remedy to work on this run; for a foreign log, those that show what it would do."""
     if case.source.kind == "run" and case.source.config is not None and case.source.folder is not None:
         return [_resume(remedy, case, str(case.source.folder), case.source.config)]
-    if case.adopt is not None:
+    if case.import_command is not None:
         return [_resume(remedy, case, IMPORTED, {"run": {"plugins": []}, "train": {}})]
     shown = [f"balancer plugins show {plugin}" for plugin in remedy.plugins]
     if set(remedy.plugins) & ANSWERING and case.source.path != "-":

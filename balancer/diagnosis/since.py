@@ -7,14 +7,14 @@ from typing import Final, Literal
 
 import numpy as np
 
+from balancer.contract.levels import HEALTHY_D_ADV
 from balancer.diagnosis.finding import Case
 from balancer.diagnosis.remedies import TRIAL_EPOCHS, Remedy, chosen
 from balancer.diagnosis.trends import Curve, Trend, curve, trend
 from balancer.errors import ConfigError
 from balancer.reading.history import Series
-from balancer.train.health import HEALTHY_D_ADV
 
-Outcome = Literal["good", "improved", "unchanged", "worse", "unknown"]
+IndicatorOutcome = Literal["good", "improved", "unchanged", "worse", "unknown"]
 ROWS: Final = 5  # rows on each side of the change, at least
 # "If nothing changed, change D's learning rate or update count next" (seed-facts 14), then what weakens D further.
 NEXT: Final = ("d_lr_ratio", "d_skip", "label_smoothing", "freeze_head")
@@ -25,7 +25,7 @@ class Indicator:
     """One indicator: its median before and after the change, and in which epoch after it the outcome showed first."""
 
     name: str
-    outcome: Outcome
+    outcome: IndicatorOutcome
     before: float | None = None
     after: float | None = None
     within: int | None = None
@@ -105,7 +105,7 @@ def _indicator(name: str, before: Curve, after: Curve) -> Indicator:
     return Indicator(name, judge(before, after), *levels)
 
 
-def _d_adv(before: Curve, after: Curve) -> Outcome:
+def _d_adv(before: Curve, after: Curve) -> IndicatorOutcome:
     """It oscillates in 0.1–0.4: there, or clearly nearer than before."""
     far = [_distance(float(np.median(part.values))) for part in (before, after)]
     if far[1] == 0:
@@ -116,7 +116,7 @@ def _d_adv(before: Curve, after: Curve) -> Outcome:
     return "improved" if far[1] < far[0] - 0.35 else "worse" if far[1] > far[0] + 0.35 else "unchanged"
 
 
-def _adv(before: Curve, after: Curve) -> Outcome:
+def _adv(before: Curve, after: Curve) -> IndicatorOutcome:
     """It falls slowly."""
     then, now = trend(before), trend(after)
     if now.rises(by=0.05) and not then.rises(by=0.05):
@@ -130,7 +130,7 @@ def _adv(before: Curve, after: Curve) -> Outcome:
     return "good" if now.falls(by=0.02) else "unchanged"
 
 
-def _g_loss(before: Curve, after: Curve) -> Outcome:
+def _g_loss(before: Curve, after: Curve) -> IndicatorOutcome:
     """It no longer rises steadily; its level is not compared, since a change of a weight shifts it."""
     then, now = _steady(trend(before)), _steady(trend(after))
     if then and not now:

@@ -47,6 +47,10 @@ class Curve:
         end = float(self.steps[~keep][0]) - 1 if (~keep).any() else self.end
         return Curve(self.steps[keep], self.values[keep], end)
 
+    def tail(self, part: int = 5, least: int = 3) -> Floats:
+        """The values of the last fifth, or of another part; at least so many of them."""
+        return self.values[-max(least, len(self) // part) :]
+
     def smooth(self) -> Curve:
         """A running mean over five points, where there are points enough that a few make no difference."""
         if len(self) < 50:

@@ -7,21 +7,22 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final, Literal
 
+import numpy as np
+
 from balancer.contract.adversarial import LOSSES, AdversarialName
 from balancer.reading.history import History
 
 if TYPE_CHECKING:
-    import numpy as np
     from numpy.typing import NDArray
 
     Floats = NDArray[np.float64]
 
 # How sure: told by the user or the run's config, by the log's format, measured in the figures, or assumed.
 Basis = Literal["told", "format", "measured", "assumed"]
-CHANCE: Final = math.log(2.0)
+CHANCE: Final = LOSSES["bce"].chance  # ln 2, to which every other loss is scaled
 # Terms of G's loss that compare pixels (or spectra) with the target.
 PIXEL_TERMS: Final = frozenset({"l1", "l2", "rec", "mel", "pixel", "nll"})
-# Names in a history that are no term of G's loss.
+# Names in a history that are not a term of G's loss.
 NO_TERMS: Final = {"epoch", "g_loss", "lr", "real_label", "fake_label", "adv_effective"}
 
 
@@ -32,7 +33,7 @@ class Units:
     `d_adv` = `d_scale` × (`d_loss` − `d_floor`) where D's loss alone is logged; `d_loss_kind` says what it
     adds up, of `discriminators` together. G's terms in a history are raw (unweighted); `weights` holds what each
     weighs in G's loss, by term (`adv`, `l1`, …), or None for a term whose weight is not known; a `lambda_<term>`
-    series in the history goes before it. `logged_weighted` are terms that the log printed weighted already.
+    series in the history takes precedence. `logged_weighted` are terms that the log printed weighted already.
     `levels` is False where the levels of D's loss mean nothing, since its scale is not known or there is none
     (Wasserstein): then only trends can be judged.
     """
@@ -84,3 +85,14 @@ def least_adv(d_adv: float) -> float:
 def implied_adv(d_adv: float) -> float:
     """G's adversarial loss where D errs alike on real and generated images: −ln(1 − e^−d)."""
     return -math.log(-math.expm1(-max(d_adv, 1e-12)))
+
+
+def below_least(d_adv: Floats, adv: Floats) -> tuple[NDArray[np.bool_], Floats]:
+    """In which rows G's adversarial loss is clearly lower than hard-label BCE allows at this `d_adv`; what it allows.
+
+    D is updated between the two figures, and both are rounded in print: only what lies far below counts.
+    """
+    shown = d_adv[d_adv > 0]
+    digit = float(shown.min()) / 2 if len(shown) else 1e-3
+    least = np.array([least_adv(value) for value in np.maximum(d_adv, digit)])
+    return adv < 0.8 * least - 0.1, least

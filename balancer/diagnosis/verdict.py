@@ -7,14 +7,14 @@ from typing import Any
 
 import numpy as np
 
-from balancer.diagnosis.finding import Case, Confidence, Finding, Value
+from balancer.diagnosis.finding import Case, Confidence, Figure, Finding
 from balancer.diagnosis.saturation import ROWS
 from balancer.diagnosis.trends import curve
 from balancer.diagnosis.units import PIXEL_TERMS, g_terms
 
-LOST = 1.5  # a pixel term that much above its best is no compromise any more
+LOST = 1.5  # a pixel term that much above its best is no longer a compromise
 OUT_OF_REACH = 15.0  # of G's adversarial loss: logits of −15, from where no answer of G changes D's mind
-# Findings that by themselves make a run no patient.
+# Findings that by themselves endanger no run.
 MINOR = frozenset({"inconsistent_columns", "saturated", "oscillation", "collapse.improving"})
 
 
@@ -23,7 +23,7 @@ def verdict(case: Case, findings: Sequence[Finding]) -> Finding:
 
     `unknown` (too little was read), `trends` (no level of D's loss is known, and no trend is bad), `healthy`, `minor`,
     `watch`, `rescue` and `rescue_held` (yes: out of balance, not broken), `doubtful` (the structure is being lost),
-    `out_of_reach` (G cannot answer D any more), `back` (go back to an earlier checkpoint).
+    `out_of_reach` (G can no longer answer D), `back` (go back to an earlier checkpoint).
     """
     keys = {finding.words: finding for finding in findings}
     judged = [name for name in ("d_adv", "d_loss", "g_loss", *g_terms(case.history)) if name in case.history]
@@ -54,7 +54,7 @@ def verdict(case: Case, findings: Sequence[Finding]) -> Finding:
     return _answer("minor" if minor else "watch", {"count": len(findings)}, "medium")
 
 
-def _answer(variant: str, evidence: Mapping[str, Value], confidence: Confidence) -> Finding:
+def _answer(variant: str, evidence: Mapping[str, Figure], confidence: Confidence) -> Finding:
     return Finding("verdict", evidence, None, confidence, 100, variant)
 
 
@@ -68,7 +68,7 @@ def _pixels(case: Case) -> list[dict[str, Any]]:
         if term not in case.history or case.history[term].count < ROWS:
             continue
         part = curve(case.history[term]).smooth()
-        best, last = float(part.values.min()), float(np.median(part.values[-max(3, len(part) // 20) :]))
+        best, last = float(part.values.min()), float(np.median(part.tail(20)))
         if best > 0:
             near = int(np.flatnonzero(part.values <= 1.05 * best)[-1])
             found.append(

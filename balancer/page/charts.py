@@ -1,74 +1,35 @@
-"""Lines, areas and steps of a chart as SVG paths: series thinned to what a page can show, smoothed, and placed."""
+"""The page's charts: every one is made of lines over the same steps, drawn by one builder; signals and shares."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
-from balancer.page.scales import Axis
-from balancer.reading.history import Series
+from balancer.contract.knobs import STANDARD_KNOBS
+from balancer.contract.levels import HEALTHY_D_ADV
+from balancer.diagnosis.units import CHANCE, g_terms
+from balancer.page.paths import POINTS, SIZE, Drawn, Line, extremes, smoothed, thinned
+from balancer.page.scales import Scale, Tick, Zone, number, scale_for, ticks, zone
+from balancer.page.view import RunView
+from balancer.show.words import Words
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     Floats = NDArray[np.float64]
 
-POINTS: Final = 600
 WINDOW: Final = 1 / 40  # of the axis: over so much of it a line is averaged
-SIZE: Final = 1000  # units of a plot's view box, both ways; y grows downwards
-
-
-@dataclass(frozen=True)
-class Points:
-    """A signal as it is drawn: its mean, lowest and highest value at each of some steps."""
-
-    steps: Floats
-    values: Floats
-    low: Floats
-    high: Floats
-
-    def __len__(self) -> int:
-        return len(self.steps)
-
-
-@dataclass(frozen=True)
-class Line:
-    """One line of a chart with its legend entry; `area` is its envelope, or what a share fills.
-
-    `style` picks colour and dashes; `kind` is "main", "thin" (a plugin's contribution) or "share".
-    """
-
-    name: str
-    path: str
-    area: str = ""
-    style: int = 0
-    kind: str = "main"
-    title: str = ""
-    # Which view it belongs to.
-    view: int = 0
-
-
-@dataclass(frozen=True)
-class Tick:
-    """A label beside an axis, or in a plot, in percent of it."""
-
-    at: float
-    label: str
-    # Labels at either end are drawn inwards, so that they do not stick out.
-    edge: str = ""
-    across: float = 0.0
-
-
-@dataclass(frozen=True)
-class Zone:
-    """A band across the plot, in percent from the top; without height, a level."""
-
-    top: float
-    height: float
-    label: str
+SMALL: Final = 240  # points of a small chart
+SIGNALS: Final = 24  # small charts at most
+LEAST_LABEL: Final = 0.09  # a share that is nowhere larger has its name in the legend only
+# In the order in which people look at them; further ones follow.
+ORDER: Final = (
+    *("d_loss", "d_loss_real", "d_loss_fake", "g_loss", "adv", "l1", "const", "category", "d_category"),
+    *("adv_effective", "d_acc", "d_acc_real", "d_acc_fake", "d_logit_real", "d_logit_fake"),
+)
 
 
 @dataclass(frozen=True)
@@ -88,113 +49,204 @@ class Chart:
     title: str
     described: str
     lines: Sequence[Line]
-    x: Axis
-    y: Axis
+    x: Scale
+    y: Scale
     x_ticks: Sequence[Tick]
     y_ticks: Sequence[Tick]
+    verticals: Sequence[tuple[float, str]]
     notes: Sequence[str] = ()
     zones: Sequence[Zone] = ()
-    verticals: Sequence[tuple[float, str]] = ()
     labels: Sequence[Tick] = ()
     strips: Sequence[Strip] = ()
     size: str = ""
     percent: bool = False
 
 
-def thinned(series: Series, first: float, last: float, points: int = POINTS) -> Points:
-    """A series on at most so many points between two steps: of each stretch its mean, lowest and highest value."""
-    steps, values, low, high = (series.steps + series.last_steps) / 2, series.values, series.low, series.high
-    if len(values) <= points:
-        return Points(steps, values, low, high)
-    width = (last - first) / points or 1.0
-    into = np.clip(((steps - first) / width).astype(int), 0, points - 1)
-    # Steps do not fall, so the members of a stretch stand side by side.
-    starts = np.flatnonzero(np.diff(into, prepend=-1))
-    counts = np.diff(starts, append=len(values))
-    return Points(
-        np.add.reduceat(steps, starts) / counts,
-        np.add.reduceat(values, starts) / counts,
-        np.minimum.reduceat(low, starts),
-        np.maximum.reduceat(high, starts),
-    )
+class Charts:
+    """Makes the charts of some views, all over the same steps."""
+
+    def __init__(self, views: Sequence[RunView], words: Words) -> None:
+        self.views: Final = views
+        self.words: Final = words
+        read = [view.history for view in views if view.history.rows]
+        first = min((history.first_step for history in read), default=0.0)
+        last = max((history.last_step for history in read), default=1.0)
+        self.x: Final = Scale(first, max(last, first + 1.0))
+        self._window: Final = WINDOW * (self.x.high - self.x.low)
+        self._verticals: Final = list(self._marks())
+
+    @property
+    def several(self) -> bool:
+        """Whether runs differ by name and colour."""
+        return len(self.views) > 1
+
+    def chart(self, title: str, lines: Sequence[Drawn], y: Scale, *, percent: bool = False, **more: Any) -> Chart:
+        """Lines on the axes that all charts share in x; `more` are further fields of the chart."""
+        return Chart(
+            title=title,
+            described=f"{title}. {' '.join(line.title for line in lines)}",
+            lines=[line.placed(self.x, y) for line in lines],
+            x=self.x,
+            y=y,
+            x_ticks=ticks(self.x),
+            y_ticks=ticks(y, upward=True, percent=percent),
+            verticals=self._verticals,
+            percent=percent,
+            **more,
+        )
+
+    def balance(self) -> Chart | None:
+        """D's adversarial loss over its healthy band, with the decisions below."""
+        # With room for the words above the line of chance.
+        return self.signal("d_adv", POINTS, show=(*HEALTHY_D_ADV, 1.12 * CHANCE), strips=self.strips())
+
+    def signals(self) -> list[Chart]:
+        """A small chart for each further signal that some view has."""
+        names = sorted({name for view in self.views for name in view.history if _is_signal(name)})
+        ordered = sorted(names, key=lambda name: ORDER.index(name) if name in ORDER else len(ORDER))
+        found = [self.signal(name, SMALL, size="small") for name in ordered[:SIGNALS]]
+        return [chart for chart in found if chart is not None]
+
+    def signal(
+        self, name: str, points: int, *, show: Sequence[float] = (), size: str = "", strips: Sequence[Strip] = ()
+    ) -> Chart | None:
+        """One signal of all views on one pair of axes; None where none has it."""
+        lines: list[Drawn] = []
+        smooth: list[Floats] = []
+        around: list[Floats] = []
+        broken: list[str] = []
+        for index, view in enumerate(self.views):
+            if name not in view.history:
+                continue
+            series = view.history[name]
+            part = thinned(series, self.x.low, self.x.high, points)
+            values, bounds = smoothed(part.steps, part.values, self._window), extremes(part, self._window)
+            figures = (values[0], values[-1], part.low.min(), part.high.max())
+            first, last, low, high = (number(float(figure)) for figure in figures)
+            title = self.words("page.line", run=view.name, first=first, last=last, low=low, high=high)
+            # With few rows the line passes through each of them.
+            shade = bounds if (bounds[0] < bounds[1]).any() else None
+            lines.append(Drawn(view.name if self.several else name, title, index, part.steps, values, shade))
+            smooth.append(values)
+            around += bounds
+            if series.nonfinite:
+                at = number(series.first_nonfinite or 0)
+                broken.append(self.words("page.nonfinite", run=view.name, count=series.nonfinite, first=at))
+        if not lines:
+            return None
+        y = scale_for(smooth, around, show)
+        # Said once for all small charts, above them.
+        notes = [] if size else [self.smoothing()]
+        notes += [self.words("page.log_short" if size else "page.log_axis")] if y.log else []
+        zones = self._zones(y) if name == "d_adv" else []
+        return self.chart(self.title(name), lines, y, notes=notes + broken, zones=zones, strips=strips, size=size)
+
+    def shares(self) -> list[Chart]:
+        """What each term makes up of G's loss, stacked: a chart for each view where that is known, alike in colours."""
+        terms = list(dict.fromkeys(term for view in self.views for term in _shared_terms(view)))
+        return [self._share_chart(view, terms) for view in self.views if _shared_terms(view)]
+
+    def strips(self, knob: str | None = None) -> list[Strip]:
+        """Where decisions were taken, all or those of one knob, a strip for each view; the more, the darker."""
+        found = []
+        for index, view in enumerate(self.views):
+            if view.decisions is None:
+                continue
+            chosen = [marks for name, marks in view.decisions.marks.items() if knob in (None, name)]
+            if not chosen:
+                continue
+            counts = np.sum(chosen, axis=0)
+            first, last = view.history.first_step, view.history.last_step + 1
+            edges = self.x.place(np.linspace(first, last, len(counts) + 1)) * SIZE
+            full = float(counts.max())
+            marks = [
+                (round(float(edges[at]), 1), round(0.35 + 0.65 * float(counts[at]) / full, 2))
+                for at in np.flatnonzero(counts)
+            ]
+            width = max(round(float(edges[1] - edges[0]), 2), 1.5)
+            key = "page.strip_of" if self.several else "page.strip"
+            found.append(Strip(self.words(key, count=int(counts.sum()), run=view.name), marks, width, index))
+        return found
+
+    def smoothing(self) -> str:
+        """How lines are smoothed and what their shade is."""
+        window = float(f"{max(self._window, 1):.2g}")
+        return self.words("page.smooth", window=number(round(window)))
+
+    def title(self, name: str) -> str:
+        """A signal's name, with a word on what it is where there is one."""
+        meaning = self.words.get(f"page.signal.{name}")
+        return f"{name} — {meaning}" if meaning else name
+
+    def _share_chart(self, view: RunView, terms: Sequence[str]) -> Chart:
+        steps, found = shares(view, self._window)
+        lines, labels = [], []
+        below = np.zeros(len(steps))
+        for term, share in found.items():
+            above = below + share
+            title = self.words("page.share_line", term=term, first=float(share[0]), last=float(share[-1]))
+            lines.append(Drawn(term, title, terms.index(term), steps, around=(below, above), kind="share"))
+            labels += _share_label(term, self.x.place(steps), below, above)
+            below = above
+        heading = self.words("page.share_title") + (f": {view.name}" if self.several else "")
+        size = "half" if self.several else ""
+        return self.chart(heading, lines, Scale(0.0, 1.0), percent=True, labels=labels, size=size)
+
+    def _zones(self, y: Scale) -> list[Zone]:
+        low, high = HEALTHY_D_ADV
+        made = (
+            zone(y, low, high, self.words("page.healthy", low=low, high=high)),
+            zone(y, CHANCE, CHANCE, self.words("page.chance")),
+        )
+        return [part for part in made if part is not None]
+
+    def _marks(self) -> Iterator[tuple[float, str]]:
+        found = []
+        for view in self.views:
+            for change in view.changes:
+                keys = ", ".join(change.fields)
+                text = self.words("page.changed", run=view.name, step=change.step, keys=keys)
+                found.append((float(change.step), text))
+            found += [(step, f"{view.name}: {text}" if self.several else text) for step, text in view.marks]
+        for step, text in found:
+            if self.x.low <= step <= self.x.high:
+                yield round(100 * float(self.x.place([step])[0]), 2), text
 
 
-def smoothed(steps: Floats, values: Floats, window: float) -> Floats:
-    """The mean of the values within half a window on either side; as far on both, so that the ends do not lean."""
-    if len(values) < 3:
-        return values
-    begin, end = _reach(steps, window)
-    sums = np.concatenate([[0.0], np.cumsum(values)])
-    means: Floats = np.clip((sums[end] - sums[begin]) / (end - begin), values.min(), values.max())
-    return means
+def shares(view: RunView, window: float) -> tuple[Floats, dict[str, Floats]]:
+    """Steps, and each term's share there, smoothed; they add up to 1 as the measured ones do."""
+    names = {term: f"{term}_share" for term in _shared_terms(view)}
+    steps, measured = view.history.aligned(names.values())
+    if len(steps) > POINTS:
+        # Stretches of equally many rows for all terms alike.
+        starts = np.linspace(0, len(steps), POINTS + 1).astype(int)[:-1]
+        counts = np.diff([*starts, len(steps)])
+        measured = {name: np.add.reduceat(values, starts) / counts for name, values in measured.items()}
+        steps = np.add.reduceat(steps, starts) / counts
+    return steps, {term: smoothed(steps, measured[name], window) for term, name in names.items()}
 
 
-def extremes(points: Points, window: float) -> tuple[Floats, Floats]:
-    """The lowest and the highest value within half a window on either side."""
-    if len(points) < 3:
-        return points.low, points.high
-    pairs = list(zip(*_reach(points.steps, window), strict=True))
-    low = np.array([points.low[begin:end].min() for begin, end in pairs])
-    high = np.array([points.high[begin:end].max() for begin, end in pairs])
-    return low, high
+def is_knob(name: str) -> bool:
+    """Whether a signal is the value of a knob."""
+    return name in STANDARD_KNOBS or name.startswith("lambda_")
 
 
-def line_path(x: Floats, y: Floats) -> str:
-    """A path through points, of which 0 and 1 are the ends of the axes; a single one becomes a short dash."""
-    if len(x) == 1:
-        x, y = np.array([x[0] - 0.004, x[0] + 0.004]), np.array([y[0], y[0]])
-    return "M" + "L".join(_pairs(x, y))
+def _is_signal(name: str) -> bool:
+    return name not in ("epoch", "d_adv", "step") and not name.endswith("_share") and not is_knob(name)
 
 
-def area_path(x: Floats, low: Floats, high: Floats) -> str:
-    """What lies between two lines: along the upper one, and back along the lower one."""
-    pairs = [*_pairs(x, high), *reversed(_pairs(x, low))]
-    return "M" + "L".join(pairs) + "Z"
+def _shared_terms(view: RunView) -> list[str]:
+    """The terms of G's loss whose shares are known, `adv` first."""
+    return [term for term in g_terms(view.history) if f"{term}_share" in view.history]
 
 
-def step_path(x: Floats, y: Floats, end: float) -> str:
-    """A staircase: each value holds from its point to the next, the last one to `end`; NaN makes a gap."""
-    parts = []
-    for at, value, until in zip(x, y, [*x[1:], end], strict=True):
-        if np.isnan(value):
-            parts.append("")
-            continue
-        here, there = _pairs(np.array([at, until]), np.array([value, value]))
-        joined = parts and parts[-1]
-        parts.append(f"{'L' if joined else 'M'}{here}L{there}")
-    return "".join(parts)
-
-
-def zone(axis: Axis, low: float, high: float, label: str) -> Zone | None:
-    """A band from one value to another, or None where it lies outside the axis."""
-    bottom, top = (float(at) for at in axis.place([low, high]))
-    bottom, top = max(bottom, 0.0), min(top, 1.0)
-    if bottom > 1 or top < 0 or bottom > top:
-        return None
-    return Zone(100 - 100 * top, 100 * (top - bottom), label)
-
-
-def ticks(axis: Axis, *, upward: bool = False, percent: bool = False) -> list[Tick]:
-    """The axis's ticks in percent, from the left, or from the top where they go `upward`."""
-    found = []
-    for value, label in axis.ticks():
-        at = 100 * float(axis.place([value])[0])
-        edge = "start" if at < 4 else "end" if at > 96 else ""
-        text = f"{value:.0%}" if percent else label
-        found.append(Tick(round(100 - at if upward else at, 2), text, edge))
-    return found
-
-
-def _reach(steps: Floats, window: float) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """For each step the index of the first one in its window and that after the last one."""
-    reach = np.minimum(window / 2, np.minimum(steps - steps[0], steps[-1] - steps))
-    begin = np.searchsorted(steps, steps - reach, side="left")
-    end = np.searchsorted(steps, steps + reach, side="right")
-    # Rounding must not leave a step out of its own window.
-    own = np.arange(len(steps))
-    return np.minimum(begin, own), np.maximum(end, own + 1)
-
-
-def _pairs(x: Floats, y: Floats) -> list[str]:
-    across, down = np.round(x * SIZE, 1), np.round((1 - y) * SIZE, 1)
-    return [f"{a:g},{b:g}" for a, b in zip(across, down, strict=True)]
+def _share_label(term: str, at: Floats, below: Floats, above: Floats) -> list[Tick]:
+    """The term's name where its share is largest, away from the edges."""
+    inner = np.flatnonzero((at > 0.08) & (at < 0.92))
+    if not len(inner):
+        return []
+    best = int(inner[np.argmax((above - below)[inner])])
+    if above[best] - below[best] < LEAST_LABEL:
+        return []
+    middle = float(above[best] + below[best]) / 2
+    return [Tick(round(100 * float(at[best]), 2), term, across=round(100 - 100 * middle, 2))]

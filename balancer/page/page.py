@@ -6,34 +6,24 @@ import base64
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 import jinja2
 from markupsafe import Markup
 
-from balancer.page.knob_panels import constants, knob_charts, shown
-from balancer.page.panels import Panels
+from balancer.page.charts import Charts
+from balancer.page.knob_charts import knob_charts, shown
 from balancer.page.scales import number
-from balancer.page.share_panels import share_charts
-from balancer.page.view import Passage, RunView
+from balancer.page.view import RunView
 from balancer.record.config import flat
-from balancer.show.told import (
-    calibration_lines,
-    not_judged_lines,
-    onward_lines,
-    outcome,
-    since_conclusion,
-    since_lines,
-    source_lines,
-    tell,
-    tell_remedy,
-)
-from balancer.show.words import Words
+from balancer.show.rendered import calibration_passage, render_diagnosis, since_passage
+from balancer.show.words import Words, load
 
 if TYPE_CHECKING:
     from balancer.diagnosis.calibrate import Calibration
-    from balancer.diagnosis.judging import Diagnosis
+    from balancer.diagnosis.diagnose import Diagnosis
     from balancer.diagnosis.since import Since
 
 RESTARTS: Final = 5  # marked in the charts at most
@@ -50,48 +40,55 @@ HERE: Final = Path(__file__).parent
 
 
 def diagnosis_page(
-    diagnosis: Diagnosis, words: Words, since: Since | None = None, calibration: Calibration | None = None
+    diagnosis: Diagnosis, lang: str = "en", *, since: Since | None = None, calibration: Calibration | None = None
 ) -> str:
-    """The page about one log."""
-    return render([view_of(diagnosis, words, since, calibration)], words)
+    """The page about one log.
 
-
-def view_of(
-    diagnosis: Diagnosis, words: Words, since: Since | None = None, calibration: Calibration | None = None
-) -> RunView:
-    """A diagnosis in words of one language, as the page shows it."""
-    source = diagnosis.case.source
-    told = [tell(finding, diagnosis, words) for finding in diagnosis.findings]
-    verdict = tell(diagnosis.verdict, diagnosis, words)
-    marks = [(after, words("ui.restart", before=before, after=after)) for before, after in source.restarts[-RESTARTS:]]
-    passages = []
+    Raises:
+        ConfigError: there is no such language.
+    """
+    words = page_words(lang)
+    view = view_of(diagnosis, words)
+    marks, passages = [*view.marks], []
     if since is not None:
         marks.append((float(since.step), words("page.since_mark", step=since.step)))
-        passages.append(_since(since, diagnosis, words))
+        passages.append(since_passage(since, diagnosis, words, number))
     if calibration is not None:
-        passages.append(_calibration(calibration, words))
+        passages.append(calibration_passage(calibration, words, number))
+    return render_page([replace(view, marks=marks, passages=passages)], words)
+
+
+def page_words(lang: str) -> Words:
+    """The words of a diagnosis and those of its page.
+
+    Raises:
+        ConfigError: there is no such language.
+    """
+    return load(lang, [HERE])
+
+
+def view_of(diagnosis: Diagnosis, words: Words) -> RunView:
+    """A diagnosis in words of one language, as the page shows it."""
+    source = diagnosis.case.source
     return RunView(
         name=words("page.stdin") if source.path == "-" else Path(source.path).resolve().name,
         history=diagnosis.case.history,
         path=source.path,
-        source=source_lines(diagnosis, words),
-        verdict=verdict.title,
-        verdict_text=verdict.text,
+        diagnosis=render_diagnosis(diagnosis, words),
         tone=TONES.get(diagnosis.verdict.variant, "unknown"),
-        findings=[*told, *(tell(remark, diagnosis, words) for remark in diagnosis.remarks)],
-        onward=onward_lines(diagnosis, told, words),
-        passages=passages,
-        not_judged=not_judged_lines(diagnosis, words),
-        marks=marks,
+        marks=[
+            (after, words("ui.restart", before=before, after=after)) for before, after in source.restarts[-RESTARTS:]
+        ],
         steps_per_epoch=source.steps_per_epoch,
         config=source.config,
     )
 
 
-def render(views: Sequence[RunView], words: Words) -> str:
+def render_page(views: Sequence[RunView], words: Words) -> str:
     """The page about these runs or logs, over the same axes; the same views give the same bytes."""
-    views = _told_apart(views)
-    panels = Panels(views, words)
+    views = _with_own_names(views)
+    charts = Charts(views, words)
+    knobs, constants = knob_charts(charts)
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(HERE),
         autoescape=True,
@@ -102,27 +99,24 @@ def render(views: Sequence[RunView], words: Words) -> str:
     environment.filters |= {"number": number, "shown": shown}
     script = (HERE / "page.js").read_text(encoding="utf-8")
     digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
-    sections = {
-        "shares": share_charts(panels),
-        "smoothing": panels.smoothing(),
-        "signals": panels.signals(),
-        "knobs": knob_charts(panels),
-        "constants": constants(panels),
-    }
     return environment.get_template("page.html.j2").render(
         views=views,
         t=words,
         lang="zh-Hant-TW" if words.language == "zh-TW" else words.language,
         names=words("ui.list").join(view.name for view in views),
         summary=summary(views, words),
-        balance=panels.balance(),
+        balance=charts.balance(),
+        shares=charts.shares(),
+        signals=charts.signals(),
+        smoothing=charts.smoothing(),
+        knobs=knobs,
+        constants=constants,
         steps_per_epoch=_common_epoch(views),
         settings=settings_rows(views),
         style=Markup((HERE / "page.css").read_text(encoding="utf-8")),
         script=Markup(script),
         policy=f"default-src 'none'; img-src data:; style-src 'unsafe-inline'; script-src 'sha256-{digest}'; "
         "base-uri 'none'; form-action 'none'",
-        **sections,
     )
 
 
@@ -185,44 +179,7 @@ def _common_epoch(views: Sequence[RunView]) -> float | None:
     return found.pop() if len(found) == 1 else None
 
 
-def _told_apart(views: Sequence[RunView]) -> list[RunView]:
+def _with_own_names(views: Sequence[RunView]) -> list[RunView]:
     """Runs of one name go by their paths."""
-    from dataclasses import replace
-
     names = [view.name for view in views]
     return [replace(view, name=view.path) if names.count(view.name) > 1 and view.path else view for view in views]
-
-
-def _since(since: Since, diagnosis: Diagnosis, words: Words) -> Passage:
-    rows = []
-    for indicator in since.indicators:
-        figures = ["—" if value is None else number(value) for value in (indicator.before, indicator.after)]
-        rows.append([words(f"ui.indicator_{indicator.name}"), *figures, outcome(indicator, words)])
-    following = since.next_remedy
-    return Passage(
-        title=words("ui.since", step=since.step),
-        lines=since_lines(since, words),
-        head=[*(words(f"ui.{key}") for key in ("signal", "since_before", "since_after")), words("page.outcome")],
-        rows=rows,
-        conclusion=since_conclusion(since, words),
-        remedies=() if following is None else (tell_remedy(following, diagnosis, words),),
-    )
-
-
-def _calibration(calibration: Calibration, words: Words) -> Passage:
-    unknown = words("ui.unknown")
-    rows = [
-        [
-            row.term,
-            number(row.raw),
-            unknown if row.weight is None else number(row.weight),
-            unknown if row.share is None else f"{row.share:.1%}",
-            number(row.new_weight),
-            f"{row.new_share:.1%}",
-        ]
-        for row in calibration.weights
-    ]
-    head = [words(f"ui.calibration_{key}") for key in ("term", "raw", "weight", "share", "new", "target")]
-    lines = [words("ui.calibration_start"), *calibration_lines(calibration, words)]
-    code = " ".join(calibration.flags())
-    return Passage(words("ui.calibration"), lines, head, rows, words("ui.calibration_flags") if code else "", (), code)

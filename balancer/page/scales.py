@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     Floats = NDArray[np.float64]
 
 TICKS: Final = 5
-DECADES: Final = 8  # a logarithmic axis spans no more
+DECADES: Final = 8  # a logarithmic axis spans at most so many
 # A linear axis hides what lies below a twentieth of it: half of the values there ask for a logarithmic one.
 NEAR_ZERO: Final = 20.0
 OUTSIDE: Final = 0.1
@@ -23,7 +23,7 @@ _SUPERSCRIPTS: Final = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸
 
 
 @dataclass(frozen=True)
-class Axis:
+class Scale:
     """From `low` to `high`, low < high; with `log`, both are above 0."""
 
     low: float
@@ -48,7 +48,27 @@ class Axis:
         return list(zip(values, tick_labels(values), strict=True))
 
 
-def axis_for(lines: Iterable[Floats], around: Iterable[Floats] = (), show: Sequence[float] = ()) -> Axis:
+@dataclass(frozen=True)
+class Tick:
+    """A label beside an axis, or in a plot, in percent of it."""
+
+    at: float
+    label: str
+    # Labels at either end are drawn inwards, so that they do not stick out.
+    edge: str = ""
+    across: float = 0.0
+
+
+@dataclass(frozen=True)
+class Zone:
+    """A band across the plot, in percent from the top; without height, a level."""
+
+    top: float
+    height: float
+    label: str
+
+
+def scale_for(lines: Iterable[Floats], around: Iterable[Floats] = (), show: Sequence[float] = ()) -> Scale:
     """An axis on which these lines can be read, logarithmic where a linear one would hide one of them near 0.
 
     Args:
@@ -58,7 +78,7 @@ def axis_for(lines: Iterable[Floats], around: Iterable[Floats] = (), show: Seque
     """
     drawn = [line for line in lines if len(line)]
     if not drawn:
-        return Axis(0.0, 1.0)
+        return Scale(0.0, 1.0)
     extremes = [part for part in around if len(part)]
     every = np.concatenate([*drawn, np.asarray(show, dtype=float)])
     low = min(float(every.min()), *(float(np.quantile(part, OUTSIDE)) for part in extremes), math.inf)
@@ -70,7 +90,7 @@ def axis_for(lines: Iterable[Floats], around: Iterable[Floats] = (), show: Seque
         bottom = float(np.quantile(values[values > 0], 0.01))
         bottom = min([bottom, *(level for level in show if level > 0)])
         bottom = max(bottom / 1.5, high * 10.0**-DECADES)
-        return Axis(bottom, high * (high / bottom) ** 0.07, log=True)
+        return Scale(bottom, high * (high / bottom) ** 0.07, log=True)
     if 0 <= low < 0.5 * high:
         low = 0.0
     elif high <= 0 and high > 0.5 * low:
@@ -78,7 +98,27 @@ def axis_for(lines: Iterable[Floats], around: Iterable[Floats] = (), show: Seque
     room = (high - low) * 0.05
     if room <= max(abs(low), abs(high)) * 1e-9:
         room = abs(high) * 0.1 or 1.0
-    return Axis(low if low == 0 else low - room, high + room)
+    return Scale(low if low == 0 else low - room, high + room)
+
+
+def ticks(scale: Scale, *, upward: bool = False, percent: bool = False) -> list[Tick]:
+    """A scale's ticks in percent, from the left, or from the top where they go `upward`."""
+    found = []
+    for value, label in scale.ticks():
+        at = 100 * float(scale.place([value])[0])
+        edge = "start" if at < 4 else "end" if at > 96 else ""
+        text = f"{value:.0%}" if percent else label
+        found.append(Tick(round(100 - at if upward else at, 2), text, edge))
+    return found
+
+
+def zone(scale: Scale, low: float, high: float, label: str) -> Zone | None:
+    """A band from one value to another, or None where it lies outside the scale."""
+    bottom, top = (float(at) for at in scale.place([low, high]))
+    bottom, top = max(bottom, 0.0), min(top, 1.0)
+    if bottom > 1 or top < 0 or bottom > top:
+        return None
+    return Zone(100 - 100 * top, 100 * (top - bottom), label)
 
 
 def linear_ticks(low: float, high: float, count: int = TICKS) -> list[float]:
@@ -87,7 +127,7 @@ def linear_ticks(low: float, high: float, count: int = TICKS) -> list[float]:
     power = 10.0 ** math.floor(math.log10(least))
     step = next(factor * power for factor in (1, 2, 5, 10) if factor * power >= least * (1 - 1e-9))
     first, last = math.ceil(low / step - 1e-9), math.floor(high / step + 1e-9)
-    # By the tick's number, not by adding up, so that 0.3 is 0.3; and 0.0 is no -0.0.
+    # By the tick's number, not by adding up, so that 0.3 is 0.3; and 0.0 is not -0.0.
     return [float(f"{index * step:.12g}") + 0.0 for index in range(first, last + 1)]
 
 

@@ -1,4 +1,4 @@
-"""What the page shows of one run or log: words that were told, signals, and what a run directory adds to them."""
+"""What the page shows of one run or log: its diagnosis, signals, and what a run directory adds to them."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from balancer.reading.history import History
-from balancer.show.told import ToldFinding, ToldRemedy
+from balancer.show.rendered import Passage, RenderedDiagnosis
 
 if TYPE_CHECKING:
     import numpy as np
@@ -17,20 +17,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Passage:
-    """A further piece of the diagnosis: sentences, a table, a conclusion, remedies, and text to copy."""
-
-    title: str
-    lines: Sequence[str] = ()
-    head: Sequence[str] = ()
-    rows: Sequence[Sequence[str]] = ()
-    conclusion: str = ""
-    remedies: Sequence[ToldRemedy] = ()
-    code: str = ""
-
-
-@dataclass(frozen=True)
-class Contribution:
+class FoldedContribution:
     """What one plugin put into one knob with one operation, over time.
 
     `values` are (step, value) from which each holds, None where it was withdrawn; where a run made very many
@@ -54,7 +41,7 @@ class Decisions:
 
     count: int
     broken: int
-    contributions: Sequence[Contribution]
+    contributions: Sequence[FoldedContribution]
     marks: Mapping[str, NDArray[np.int64]]
     chosen: Sequence[Decision]
 
@@ -83,22 +70,16 @@ class Change:
 class RunView:
     """One run or log. Only its name and its history must be there; every text is in the page's language.
 
-    `source` are lines on what was read; `verdict` and `verdict_text` answer whether it is worth training on, and
-    `tone` says how well: "good", "fair", "bad" or "unknown". `onward` are lines before the findings. `marks` are
-    further steps to be marked in the charts, with a text each.
+    `tone` says how well the verdict speaks of it: "good", "fair", "bad" or "unknown". `marks` are further steps to be
+    marked in the charts, with a text each.
     """
 
     name: str
     history: History
     path: str = ""
-    source: Sequence[str] = ()
-    verdict: str = ""
-    verdict_text: str = ""
+    diagnosis: RenderedDiagnosis | None = None
     tone: str = "unknown"
-    findings: Sequence[ToldFinding] = ()
-    onward: Sequence[str] = ()
     passages: Sequence[Passage] = ()
-    not_judged: Sequence[str] = ()
     marks: Sequence[tuple[float, str]] = ()
     steps_per_epoch: float | None = None
     config: Mapping[str, Any] | None = None

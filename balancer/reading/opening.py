@@ -11,7 +11,7 @@ from balancer.errors import ConfigError
 from balancer.reading.history import History
 from balancer.reading.raw_bytes import RawBytes
 from balancer.reading.source import OnBytes, Reader, Source
-from balancer.record.signals import COLUMNS
+from balancer.record.folder import COLUMNS
 
 LISTED_FILES: Final = 6
 TABLES: Final = (".csv", ".tsv", ".jsonl")

@@ -75,7 +75,6 @@ class Source:
 Row = tuple[float, dict[str, float]]
 # Called with the number of bytes read since the last call.
 OnBytes = Callable[[int], None]
-Progress = OnBytes  # as read_run still calls it
 
 
 class Reader(Protocol):

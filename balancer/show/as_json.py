@@ -7,17 +7,23 @@ from collections.abc import Sequence
 from typing import Any
 
 from balancer.diagnosis.calibrate import Calibration
+from balancer.diagnosis.diagnose import Diagnosis
 from balancer.diagnosis.finding import Finding
-from balancer.diagnosis.judging import Diagnosis
 from balancer.diagnosis.since import Since
-from balancer.show.told import onward_lines, source_lines, tell
-from balancer.show.words import Words
+from balancer.show.rendered import RenderedFinding, render_diagnosis
+from balancer.show.words import load
 
 
-def as_data(diagnosis: Diagnosis, words: Words, since: Since | None, calibration: Calibration | None) -> dict[str, Any]:
-    """Everything of a diagnosis; names and figures in the field's terms, sentences in the language of `words`."""
+def as_data(
+    diagnosis: Diagnosis, lang: str = "en", *, since: Since | None = None, calibration: Calibration | None = None
+) -> dict[str, Any]:
+    """Everything of a diagnosis as plain data: names and figures in the field's terms, sentences in `lang`.
+
+    Raises:
+        ConfigError: there is no such language.
+    """
     case, source = diagnosis.case, diagnosis.case.source
-    told = [tell(finding, diagnosis, words) for finding in diagnosis.findings]
+    rendered = render_diagnosis(diagnosis, load(lang))
     made: dict[str, Any] = {
         "path": source.path,
         "kind": source.kind,
@@ -32,14 +38,14 @@ def as_data(diagnosis: Diagnosis, words: Words, since: Since | None, calibration
         "skipped": source.skipped,
         "unread": dataclasses.asdict(source.unread),
         "facts": [dataclasses.asdict(fact) for fact in source.facts],
-        "read": source_lines(diagnosis, words),
+        "read": rendered.source,
         "units": dataclasses.asdict(case.units),
         "structure": None if case.structure is None else dataclasses.asdict(case.structure),
         "signals": {name: _figures(diagnosis, name) for name in case.history if name in case.history},
-        "verdict": _finding(diagnosis.verdict, diagnosis, words),
-        "findings": [_finding(finding, diagnosis, words) for finding in diagnosis.findings],
-        "remarks": [_finding(finding, diagnosis, words) for finding in diagnosis.remarks],
-        "onward": onward_lines(diagnosis, told, words),
+        "verdict": _finding(diagnosis.verdict, rendered.verdict),
+        "findings": [_finding(*pair) for pair in zip(diagnosis.findings, rendered.findings, strict=True)],
+        "remarks": [_finding(*pair) for pair in zip(diagnosis.remarks, rendered.remarks, strict=True)],
+        "onward": rendered.next_steps,
         "not_judged": [dataclasses.asdict(left) for left in diagnosis.not_judged],
     }
     if since is not None:
@@ -56,17 +62,16 @@ def as_data(diagnosis: Diagnosis, words: Words, since: Since | None, calibration
     return made
 
 
-def _finding(finding: Finding, diagnosis: Diagnosis, words: Words) -> dict[str, Any]:
-    told = tell(finding, diagnosis, words)
+def _finding(finding: Finding, rendered: RenderedFinding) -> dict[str, Any]:
     return {
         "rule": finding.rule,
         "variant": finding.variant,
-        "title": told.title,
-        "text": told.text,
+        "title": rendered.title,
+        "text": rendered.text,
         "evidence": dict(finding.evidence),
         "steps": finding.steps,
         "confidence": finding.confidence,
-        "remedies": [dataclasses.asdict(remedy) for remedy in told.remedies],
+        "remedies": [dataclasses.asdict(remedy) for remedy in rendered.remedies],
     }
 
 

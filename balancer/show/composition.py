@@ -1,4 +1,4 @@
-"""A composition in words: order, who turns which knob and how that meets, warnings."""
+"""A composition in words: order, who turns which knob and how that meets, warnings, and what a run of it would be."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def describe_composition(made: RunConfig) -> dict[str, Any]:
             knobs[knob] = {
                 "base": composition.host.base.get(knob, spec.base),
                 "writers": [{"plugin": plugin, "how": op} for plugin, op in writers],
-                "takes effect": spec.takes_effect,
+                "read after": spec.read_after,
             }
     return {
         "model": made.model_name,
@@ -43,12 +43,34 @@ def print_composition(described: dict[str, Any]) -> None:
     for knob, row in described["knobs"].items():
         base = "scheduled" if knob.startswith("lr_") else shown(row["base"])
         how = ", ".join(f"{w['plugin']} ({meaning[w['how']]})" for w in row["writers"])
-        print(f"  {knob}: base {base}; {how}; {row['takes effect']}")
+        print(f"  {knob}: base {base}; {how}; read after {row['read after']}")
     for warning in described["warnings"]:
         print(f"warning: {warning}")
     print("these plugins can work together")
 
 
+def print_dry_run(made: RunConfig, estimate: dict[str, Any]) -> None:
+    """Print a composition and what `balancer.train.dry_run.dry_run` returned for it, for people."""
+    print_composition(describe_composition(made))
+    for name, count in estimate["parameters"].items():
+        print(f"{name}: {count:,} parameters")
+    for name, count in estimate["data"].items():
+        print(f"{name}: {count:,}")
+    for remark in estimate["remarks"]:
+        print(remark)
+    print(f"length: {estimate['steps']:,} steps, {estimate['steps per epoch']:,} an epoch")
+    memory = estimate["memory bytes"]
+    rows = ", ".join(f"{size / 2**20:,.0f} MiB {name}" for name, size in memory.items())
+    print(f"memory, estimated: {sum(memory.values()) / 2**20:,.0f} MiB ({rows}), besides data and libraries")
+    print(f"time, estimated: {estimate['seconds per step']:.3g} s a step, {_duration(estimate['seconds'])} in all")
+
+
 def shown(value: Any) -> str:
     """A setting's value as text."""
     return "not given" if value is None else json.dumps(value, ensure_ascii=False, default=str)
+
+
+def _duration(seconds: float) -> str:
+    if seconds < 100:
+        return f"{seconds:.3g} s"
+    return f"{seconds / 60:.0f} min" if seconds < 10_000 else f"{seconds / 3600:,.0f} h"

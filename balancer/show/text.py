@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import re
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Final
@@ -12,24 +13,19 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from balancer.diagnosis.judging import Diagnosis
+from balancer.diagnosis.diagnose import Diagnosis
 from balancer.diagnosis.trends import curve
 from balancer.diagnosis.units import g_terms
-from balancer.show.sparkline import sparkline
-from balancer.show.told import (
-    ToldFinding,
-    ToldRemedy,
-    calibration_lines,
-    not_judged_lines,
-    onward_lines,
-    outcome,
-    since_conclusion,
-    since_lines,
-    source_lines,
-    tell,
-    tell_remedy,
+from balancer.show.rendered import (
+    Passage,
+    RenderedFinding,
+    RenderedRemedy,
+    calibration_passage,
+    render_diagnosis,
+    since_passage,
 )
-from balancer.show.words import Words
+from balancer.show.sparkline import sparkline
+from balancer.show.words import Words, load
 
 if TYPE_CHECKING:
     from balancer.diagnosis.calibrate import Calibration
@@ -38,6 +34,7 @@ if TYPE_CHECKING:
 
 SPARK: Final = 32  # characters
 FIGURE: Final = 11  # what a figure takes at most, with its margin
+FIGURES: Final = "0123456789-—?"  # what a figure begins with
 STYLES: Final = {"healthy": "green", "rescue": "yellow", "rescue_held": "yellow", "watch": "yellow"}
 # A Chinese character may stand at the end of a line, with the punctuation that must not begin the next one.
 _PIECES: Final = re.compile(
@@ -45,7 +42,48 @@ _PIECES: Final = re.compile(
 )
 
 
-class TextReport:
+def as_text(
+    diagnosis: Diagnosis,
+    lang: str = "en",
+    *,
+    since: Since | None = None,
+    calibration: Calibration | None = None,
+    width: int = 80,
+) -> str:
+    """A diagnosis as text in lines of `width` cells, without colours; commands are not wrapped.
+
+    Raises:
+        ConfigError: there is no such language.
+    """
+    console = Console(file=io.StringIO(), width=width, color_system=None, highlight=False, markup=False, emoji=False)
+    with console.capture() as capture:
+        print_diagnosis(console, diagnosis, lang, since=since, calibration=calibration)
+    return capture.get()
+
+
+def print_diagnosis(
+    console: Console,
+    diagnosis: Diagnosis,
+    lang: str = "en",
+    *,
+    since: Since | None = None,
+    calibration: Calibration | None = None,
+) -> None:
+    """Print what was read, the signals, the verdict, findings, remarks, what was not judged, and what else was asked.
+
+    Raises:
+        ConfigError: there is no such language.
+    """
+    words = load(lang)
+    text = _Text(console, words)
+    text.diagnosis(diagnosis)
+    if since is not None:
+        text.passage(since_passage(since, diagnosis, words, number))
+    if calibration is not None:
+        text.passage(calibration_passage(calibration, words, number))
+
+
+class _Text:
     """Writes on one console in one language; text is wrapped, commands are not."""
 
     def __init__(self, console: Console, words: Words) -> None:
@@ -53,80 +91,55 @@ class TextReport:
         self.words: Final = words
 
     def diagnosis(self, diagnosis: Diagnosis) -> None:
-        """What was read, the signals, the verdict, findings, what was worked out and what was not judged."""
-        words = self.words
-        for line in source_lines(diagnosis, words):
+        rendered = render_diagnosis(diagnosis, self.words)
+        for line in rendered.source:
             self._say(line, style="dim")
         self._say()
-        self.console.print(signal_table(diagnosis.case.history, words, self.console.width))
+        self.console.print(signal_table(diagnosis.case.history, self.words, self.console.width))
         self._say()
-        told = [tell(finding, diagnosis, words) for finding in diagnosis.findings]
-        verdict = tell(diagnosis.verdict, diagnosis, words)
-        style = STYLES.get(diagnosis.verdict.variant, "red" if told else "dim")
-        self._say(words("ui.verdict_line", verdict=verdict.title), style=f"bold {style}")
-        self._say(verdict.text, indent=3)
+        style = STYLES.get(diagnosis.verdict.variant, "red" if rendered.findings else "dim")
+        self._say(self.words("ui.verdict_line", verdict=rendered.verdict.title), style=f"bold {style}")
+        self._say(rendered.verdict.text, indent=3)
         self._say()
-        if told:
+        if rendered.findings:
             self._heading("findings")
-            for line in onward_lines(diagnosis, told, words):
+            for line in rendered.next_steps:
                 self._say(line, indent=3, wrap=False)
                 self._say()
             shown: set[str] = set()
-            for count, finding in enumerate(told, 1):
+            for count, finding in enumerate(rendered.findings, 1):
                 self._finding(count, finding, shown)
-        if diagnosis.remarks:
+        if rendered.remarks:
             self._heading("remarks")
-            for remark in diagnosis.remarks:
-                one = tell(remark, diagnosis, words)
-                self._say(one.title, indent=3)
-                self._say(one.text, indent=5, style="dim")
+            for remark in rendered.remarks:
+                self._say(remark.title, indent=3)
+                self._say(remark.text, indent=5, style="dim")
             self._say()
-        left = not_judged_lines(diagnosis, words)
-        if left:
+        if rendered.not_judged:
             self._heading("not_judged")
-            for line in left:
+            for line in rendered.not_judged:
                 self._say(line, indent=3, style="dim")
 
-    def since(self, since: Since, diagnosis: Diagnosis) -> None:
-        """Whether a change helped: the three indicators, and what comes next where none improved."""
-        words = self.words
+    def passage(self, passage: Passage) -> None:
         self._say()
-        self._say(words("ui.since", step=since.step), style="bold")
-        for line in since_lines(since, words):
-            self._say(line, indent=3, style="dim")
+        self._say(passage.title, style="bold")
+        self._say(passage.lines[0], indent=3)
         table = _table()
-        for key in ("signal", "since_before", "since_after"):
-            table.add_column(words(f"ui.{key}"), justify="left" if key == "signal" else "right")
-        table.add_column("")
-        for indicator in since.indicators:
-            figures = ("" if value is None else number(value) for value in (indicator.before, indicator.after))
-            table.add_row(words(f"ui.indicator_{indicator.name}"), *figures, outcome(indicator, words))
+        for head, *cells in zip(passage.head, *passage.rows, strict=True):
+            table.add_column(head, justify="right" if all(cell[0] in FIGURES for cell in cells) else "left")
+        for row in passage.rows:
+            table.add_row(*row)
         self.console.print(table)
-        self._say(since_conclusion(since, words), indent=3)
-        if since.next_remedy is not None:
-            self._remedy(tell_remedy(since.next_remedy, diagnosis, words))
-
-    def calibration(self, calibration: Calibration) -> None:
-        """Proposed weights, how they follow, and the flags that set them."""
-        words = self.words
-        self._say()
-        self._heading("calibration")
-        self._say(words("ui.calibration_start"), indent=3)
-        table = _table()
-        for key in ("term", "raw", "weight", "share", "new", "target"):
-            table.add_column(words(f"ui.calibration_{key}"), justify="left" if key == "term" else "right")
-        for row in calibration.weights:
-            weight = words("ui.unknown") if row.weight is None else number(row.weight)
-            share = words("ui.unknown") if row.share is None else f"{row.share:.1%}"
-            table.add_row(row.term, number(row.raw), weight, share, number(row.new_weight), f"{row.new_share:.1%}")
-        self.console.print(table)
-        for line in calibration_lines(calibration, words):
+        for line in passage.lines[1:]:
             self._say(line, indent=3, style="dim")
-        if calibration.flags():
-            self._say(words("ui.calibration_flags"))
-            self._say(" ".join(calibration.flags()), indent=3, style="green", wrap=False)
+        if passage.conclusion:
+            self._say(passage.conclusion, indent=0 if passage.code else 3)
+        if passage.code:
+            self._say(passage.code, indent=3, style="green", wrap=False)
+        for remedy in passage.remedies:
+            self._remedy(remedy)
 
-    def _finding(self, count: int, finding: ToldFinding, shown: set[str]) -> None:
+    def _finding(self, count: int, finding: RenderedFinding, shown: set[str]) -> None:
         where = [finding.rule, finding.steps, self.words("ui.confidence_is", how=finding.confidence)]
         self._say(f"{count}. {finding.title}", style="bold")
         self._say(self.words("ui.list").join(part for part in where if part), indent=3, style="dim")
@@ -139,7 +152,7 @@ class TextReport:
             shown.add(remedy.name)
         self._say()
 
-    def _remedy(self, remedy: ToldRemedy) -> None:
+    def _remedy(self, remedy: RenderedRemedy) -> None:
         self._say(f"→ {remedy.title}", indent=3, style="cyan")
         self._say(self.words("ui.document", text=remedy.document), indent=5)
         self._say(self.words("ui.measured", text=remedy.measured), indent=5)

@@ -8,11 +8,11 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
+from balancer.diagnosis.extension import extensions
 from balancer.errors import ConfigError
 
 LANGUAGES: Final = ("en", "zh-TW")
-# The diagnosis's own words and those of its page.
-HERE: Final = (Path(__file__).parent, Path(__file__).parents[1] / "page")
+HERE: Final = Path(__file__).parent
 
 
 class Words:
@@ -43,16 +43,26 @@ class Words:
         return table if isinstance(table, str) else None
 
 
-def load(language: str, folders: Sequence[Path] = ()) -> Words:
-    """The words of the diagnosis itself and of `folders`, each of which holds `*.LANGUAGE.toml` files.
+def check_language(language: str) -> None:
+    """Refuse a language that has no words here.
 
     Raises:
         ConfigError: there is no such language.
     """
     if language not in LANGUAGES:
         raise ConfigError(f"--lang {language}: known are {', '.join(LANGUAGES)}")
+
+
+def load(language: str, folders: Sequence[Path] = ()) -> Words:
+    """The words of the diagnosis, of installed families and of `folders`, which hold `*.LANGUAGE.toml` files.
+
+    Raises:
+        ConfigError: there is no such language.
+    """
+    check_language(language)
     tables: dict[str, Any] = {}
-    for folder in (*HERE, *folders):
+    families = (family.words for family in extensions().values() if family.words is not None)
+    for folder in (HERE, *families, *folders):
         for path in sorted(folder.glob(f"*.{language}.toml")):
             _merge(tables, _read(path))
     return Words(language, tables)

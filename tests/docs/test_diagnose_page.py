@@ -89,4 +89,8 @@ def test_every_command_works(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, cl
         allowed = (0, 1) if "--fail-on" in words else (0,)
         assert made.status in allowed, f"{shlex.join(words)}: {made.err}"
     assert (tmp_path / "report.html").stat().st_size > 10_000
+    (tmp_path / "report.html").unlink()
+    (code,) = [body for language, body in FENCED.findall(ENGLISH) if language == "python"]
+    exec(code, {})
+    assert (tmp_path / "report.html").stat().st_size > 10_000
     assert len((tmp_path / "lambda.csv").read_text().splitlines()) == 61

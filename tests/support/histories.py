@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from balancer.diagnosis.judging import Diagnosis, diagnose
+from balancer.diagnosis.diagnose import Diagnosis, diagnose_history
 from balancer.reading.history import History
 from balancer.reading.source import Source
 
@@ -66,4 +66,4 @@ def judged(rows: Rows, **more: Any) -> Diagnosis:
     told = more.pop("told", None)
     items = more.pop("items", None)
     source = Source("train.log", "log", rows=len(rows), **more)
-    return diagnose(as_history(rows), source, told=told, items=items)
+    return diagnose_history(as_history(rows), source, told=told, items=items)

@@ -6,11 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
 
-from balancer.diagnosis.extension import Extension, LineParser
-from balancer.diagnosis.finding import Case, Structure
-from balancer.diagnosis.units import Units
-from balancer.reading.history import History
-from balancer.reading.source import Source
+from balancer.diagnosis import Case, Extension, History, LineParser, Source, Structure, Units
 from zi2zi_model.diagnosis import code_rules, loss_rules, model_rules, unit_rules
 from zi2zi_model.diagnosis.logs import ZiLogParser
 from zi2zi_model.diagnosis.sizes import port_structure, run_structure
@@ -32,7 +28,7 @@ class Zi2ziDiagnosis(Extension):
         """The units of a zi2zi text log; turns the history's terms into raw ones (`zi2zi_units`)."""
         return zi2zi_units(history, source, told)
 
-    def adopt(self, case: Case, into: str) -> str | None:
+    def import_command(self, case: Case, into: str) -> str | None:
         """The command that imports the checkpoint that the log speaks of: the last one saved, else the one resumed."""
         if case.source.format == "tf":
             return None  # its checkpoints are TensorFlow's

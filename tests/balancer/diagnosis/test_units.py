@@ -11,8 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from support.histories import Rows, document_signals, judged, run_of
 
+from balancer.diagnosis.infer_units import told_units
 from balancer.diagnosis.units import CHANCE, Units, implied_adv, least_adv
-from balancer.diagnosis.work_out import told_units
 from balancer.errors import ConfigError
 
 
@@ -72,7 +72,7 @@ def test_halves_are_averaged() -> None:
     assert judged(rows).case.history["d_adv"].values == pytest.approx(np.full(400, 0.3))
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(l1=st.floats(1, 200), rec=st.floats(0.1, 50), seed=st.integers(0, 1000))
 def test_weights_are_found_where_the_terms_move_apart(l1: float, rec: float, seed: int) -> None:
     random = np.random.default_rng(seed)
@@ -103,6 +103,14 @@ def test_a_loss_that_is_no_sum_of_its_columns_has_no_weights() -> None:
     made = judged(rows)
     assert made.case.units.weights_basis == "assumed"
     assert "adv_share" not in made.case.history
+
+
+def test_shares_of_g_loss_are_by_absolute_value() -> None:
+    """Hinge makes G's adversarial loss negative; its share is how much it weighs, not its sign."""
+    rows = run_of(lambda t, random: {"adv": -1.0, "l1": 0.03})
+    history = judged(rows, told=told_units("hinge", None, {"adv": 1.0, "l1": 100.0})).case.history
+    assert history["adv_share"].values == pytest.approx(np.full(400, 0.25))
+    assert history["l1_share"].values == pytest.approx(np.full(400, 0.75))
 
 
 def test_the_least_adversarial_loss_is_what_bce_allows() -> None:

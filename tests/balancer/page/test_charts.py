@@ -10,19 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from balancer.page.charts import (
-    SIZE,
-    Points,
-    area_path,
-    extremes,
-    line_path,
-    smoothed,
-    step_path,
-    thinned,
-    ticks,
-    zone,
-)
-from balancer.page.scales import Axis, axis_for, linear_ticks, log_ticks, number, tick_labels
+from balancer.page.paths import SIZE, Points, area_path, extremes, line_path, smoothed, step_path, thinned
+from balancer.page.scales import Scale, linear_ticks, log_ticks, number, scale_for, tick_labels, ticks, zone
 from balancer.reading.history import Series
 
 figures = st.floats(-1e6, 1e6, allow_nan=False).map(lambda value: round(value, 6))
@@ -64,7 +53,7 @@ def test_logarithmic_ticks_are_inside(low: float, decades: float) -> None:
 @given(st.lists(figures, min_size=2, max_size=50))
 def test_an_axis_holds_its_lines(values: list[float]) -> None:
     line = np.array(values)
-    axis = axis_for([line])
+    axis = scale_for([line])
     placed = axis.place(line)
     if axis.log:
         placed = placed[line >= axis.low]
@@ -75,28 +64,28 @@ def test_an_axis_holds_its_lines(values: list[float]) -> None:
 
 def test_a_saturated_run_gets_a_logarithmic_axis_and_a_healthy_one_does_not() -> None:
     levels = (0.1, 0.4, math.log(2))
-    saturated = axis_for([np.full(100, 0.001)], show=levels)
+    saturated = scale_for([np.full(100, 0.001)], show=levels)
     assert saturated.log
     # Well above the bottom, with the band in sight.
     assert 0.02 < saturated.place([0.001])[0] < 0.4 and saturated.place([math.log(2)])[0] < 1
-    assert not axis_for([np.full(100, 0.25)], show=levels).log
+    assert not scale_for([np.full(100, 0.25)], show=levels).log
     # One of several runs near 0 is enough; exact zeros now and then do not break it.
     mixed = np.where(np.arange(100) % 50 == 0, 0.0, 0.002)
-    assert axis_for([np.full(100, 0.3), mixed], show=levels).log
-    assert not axis_for([np.zeros(100)], show=levels).log
-    assert not axis_for([np.full(100, -0.001)]).log
+    assert scale_for([np.full(100, 0.3), mixed], show=levels).log
+    assert not scale_for([np.zeros(100)], show=levels).log
+    assert not scale_for([np.full(100, -0.001)]).log
 
 
 def test_a_few_spikes_do_not_flatten_the_lines() -> None:
     line = np.full(100, 0.3)
     spikes = line.copy()
     spikes[:5] = 50.0
-    assert axis_for([line], [line, spikes]).high < 1
+    assert scale_for([line], [line, spikes]).high < 1
 
 
 @pytest.mark.parametrize("values", [[], [0.0], [3.0], [3.0, 3.0], [-2.0, -2.0], [1e30, 1e30], [1e-30, 2e-30]])
 def test_odd_values_have_an_axis(values: list[float]) -> None:
-    axis = axis_for([np.array(values)])
+    axis = scale_for([np.array(values)])
     assert axis.low < axis.high and math.isfinite(axis.high - axis.low)
     assert all(math.isfinite(tick.at) for tick in ticks(axis))
 
@@ -147,11 +136,11 @@ def test_a_single_value_is_visible_and_an_area_is_closed() -> None:
 
 
 def test_a_band_is_cut_to_the_axis() -> None:
-    band = zone(Axis(0, 1), 0.1, 0.4, "healthy")
+    band = zone(Scale(0, 1), 0.1, 0.4, "healthy")
     assert band is not None and (round(band.top), round(band.height)) == (60, 30)
-    cut = zone(Axis(0.2, 0.3), 0.1, 0.4, "healthy")
+    cut = zone(Scale(0.2, 0.3), 0.1, 0.4, "healthy")
     assert cut is not None and (cut.top, cut.height) == (0, 100)
-    assert zone(Axis(0, 0.05), 0.1, 0.4, "healthy") is None
+    assert zone(Scale(0, 0.05), 0.1, 0.4, "healthy") is None
 
 
 def test_few_points_are_left_as_they_are() -> None:

@@ -13,18 +13,16 @@ from support.histories import document_signals, healthy_signals, judged, run_of
 from support.page_reader import check_self_contained
 
 from balancer.diagnosis.calibrate import calibrate
-from balancer.diagnosis.judging import Diagnosis
+from balancer.diagnosis.diagnose import Diagnosis
 from balancer.diagnosis.since import since
-from balancer.page.page import diagnosis_page, render, settings_rows
-from balancer.page.panels import Panels
-from balancer.page.share_panels import shares
+from balancer.page.charts import Charts, shares
+from balancer.page.page import diagnosis_page, page_words, render_page, settings_rows
 from balancer.page.view import RunView
 from balancer.reading.history import History, Series
 from balancer.show import words
-from balancer.show.told import ToldFinding, ToldRemedy
-from balancer.show.words import load
+from balancer.show.rendered import RenderedDiagnosis, RenderedFinding, RenderedRemedy
 
-ENGLISH = load("en")
+ENGLISH = page_words("en")
 NASTY = '<script>alert("&")</script>'
 
 
@@ -42,7 +40,7 @@ def history_of(count: int = 50, **signals: float) -> History:
 
 def test_a_log_has_its_findings_and_a_chart_for_each_signal(case: Diagnosis) -> None:
     calibration = replace(calibrate(case.case, {}), ours=True)
-    page = diagnosis_page(case, ENGLISH, since(case.case, 80_000), calibration)
+    page = diagnosis_page(case, since=since(case.case, 80_000), calibration=calibration)
     reader = check_self_contained(page)
     assert reader.ids == ["findings", "balance", "shares", "signals"]
     assert "D is saturated, and lastingly so" in reader.text
@@ -55,7 +53,7 @@ def test_a_log_has_its_findings_and_a_chart_for_each_signal(case: Diagnosis) -> 
 
 
 def test_a_saturated_log_is_drawn_where_it_can_be_seen(case: Diagnosis) -> None:
-    page = diagnosis_page(case, ENGLISH)
+    page = diagnosis_page(case)
     assert "Logarithmic axis, because" in page
     (balance,) = (plot for plot in re.findall(r'data-y="([^"]*)"', page)[:1])
     low, high, kind = balance.split(",")
@@ -64,7 +62,7 @@ def test_a_saturated_log_is_drawn_where_it_can_be_seen(case: Diagnosis) -> None:
 
 @pytest.mark.parametrize("language", words.LANGUAGES)
 def test_both_languages(case: Diagnosis, language: str) -> None:
-    reader = check_self_contained(diagnosis_page(case, load(language)))
+    reader = check_self_contained(diagnosis_page(case, language))
     (html,) = reader.find("html")
     assert html["lang"] == {"en": "en", "zh-TW": "zh-Hant-TW"}[language]
     assert ("D 與 G 的平衡" in reader.text) == (language == "zh-TW")
@@ -73,42 +71,41 @@ def test_both_languages(case: Diagnosis, language: str) -> None:
 
 
 def test_the_same_diagnosis_gives_the_same_bytes(case: Diagnosis) -> None:
-    assert diagnosis_page(case, ENGLISH) == diagnosis_page(case, ENGLISH)
+    assert diagnosis_page(case) == diagnosis_page(case)
 
 
 def test_a_healthy_log_says_so() -> None:
-    reader = check_self_contained(diagnosis_page(judged(run_of(healthy_signals)), ENGLISH))
+    reader = check_self_contained(diagnosis_page(judged(run_of(healthy_signals))))
     assert "Verdict: No problem found" in reader.text
     assert reader.find("div", "good")
 
 
 def test_a_remedy_is_explained_once(case: Diagnosis) -> None:
-    remedy = ToldRemedy("same", 7, "Do this", "the document's words", "what was measured", ("do it",))
-    findings = [ToldFinding("r", f"title {n}", "text", "", "high", (remedy,), False) for n in range(3)]
-    reader = check_self_contained(render([RunView("log", case.case.history, findings=findings)], ENGLISH))
+    remedy = RenderedRemedy("same", 7, "Do this", "the document's words", "what was measured", ("do it",))
+    findings = [RenderedFinding("r", f"title {n}", "text", "", "high", (remedy,)) for n in range(3)]
+    diagnosis = RenderedDiagnosis(RenderedFinding("verdict", "Yes", "text"), findings=findings)
+    reader = check_self_contained(render_page([RunView("log", case.case.history, diagnosis=diagnosis)], ENGLISH))
     assert reader.text.count("Do this") == 3 and reader.text.count("the document's words") == 1
 
 
 def test_everything_from_outside_is_escaped() -> None:
-    remedy = ToldRemedy(NASTY, None, NASTY, NASTY, NASTY, (NASTY,))
+    remedy = RenderedRemedy(NASTY, None, NASTY, NASTY, NASTY, (NASTY,))
+    finding = RenderedFinding(NASTY, NASTY, NASTY, NASTY, NASTY, (remedy,))
     view = RunView(
         NASTY,
         history_of(**{"d_adv": 0.2, NASTY: 1.0, f"{NASTY}_share": 0.5, "lambda_" + NASTY: 1.0}),
         path=NASTY,
-        source=[NASTY],
-        verdict=NASTY,
-        verdict_text=NASTY,
-        findings=[ToldFinding(NASTY, NASTY, NASTY, NASTY, NASTY, (remedy,), remark) for remark in (True, False)],
+        diagnosis=RenderedDiagnosis(finding, [NASTY], [finding], [finding], [NASTY], [NASTY]),
         marks=[(10.0, NASTY)],
         config={"run": {"model": NASTY, "plugins": [NASTY], "versions": {NASTY: NASTY}}, "model": {NASTY: NASTY}},
     )
-    page = render([view, view], ENGLISH)
+    page = render_page([view, view], ENGLISH)
     check_self_contained(page)
     assert NASTY not in page and "<script>alert" not in page
 
 
 def test_the_policy_lets_our_script_run_and_no_other(case: Diagnosis) -> None:
-    page = diagnosis_page(case, ENGLISH)
+    page = diagnosis_page(case)
     (script,) = re.findall(r"<script>(.*?)</script>", page, re.DOTALL)
     digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
     assert f"script-src &#39;sha256-{digest}&#39;" in page
@@ -116,13 +113,13 @@ def test_the_policy_lets_our_script_run_and_no_other(case: Diagnosis) -> None:
 
 def test_a_log_with_next_to_nothing_still_has_a_page() -> None:
     for history in (History(), history_of(1, d_loss=0.5), history_of(1, epoch=0.0), history_of(3, g_loss=float("nan"))):
-        check_self_contained(render([RunView("log", history)], ENGLISH))
+        check_self_contained(render_page([RunView("log", history)], ENGLISH))
 
 
 def test_values_that_are_not_finite_are_counted() -> None:
     history = history_of(50, g_loss=1.0)
     history.add(50, {"g_loss": float("nan")})
-    assert "NaN or infinite 1 times, first at step 50" in render([RunView("log", history)], ENGLISH)
+    assert "NaN or infinite 1 times, first at step 50" in render_page([RunView("log", history)], ENGLISH)
 
 
 def test_shares_add_up_however_long_the_log_is() -> None:
@@ -143,12 +140,12 @@ def test_several_logs_share_their_axes_and_are_told_apart() -> None:
         RunView("same", history_of(50, d_adv=0.3, adv=1.0, adv_share=0.2, l1=1.0, l1_share=0.8), path="one/same"),
         RunView("same", history_of(200, d_adv=0.001, adv=9.0, adv_share=0.7, l1=1.0, l1_share=0.3), path="two/same"),
     ]
-    page = render(views, ENGLISH)
+    page = render_page(views, ENGLISH)
     reader = check_self_contained(page)
     assert "one/same" in reader.text and "two/same" in reader.text
     assert len(set(re.findall(r'data-x="([^"]*)"', page))) == 1
     # Each d_adv line in a colour of its own, both in one plot; shares in two.
-    balance = Panels(views, ENGLISH).balance()
+    balance = Charts(views, ENGLISH).balance()
     assert balance is not None and [line.style for line in balance.lines] == [0, 1] and balance.y.log
     assert reader.text.count("Share of each term") == 2
 

@@ -11,10 +11,9 @@ import pytest
 from rich.cells import cell_len
 from support.histories import document_signals, healthy_signals, judged, run_of
 
-from balancer.diagnosis.calibrate import calibrate
 from balancer.diagnosis.remedies import REMEDIES
-from balancer.diagnosis.since import since
 from balancer.errors import ConfigError
+from balancer.page.page import HERE as PAGE
 from balancer.show import words
 from balancer.show.as_json import as_data
 from balancer.show.sparkline import sparkline
@@ -32,7 +31,7 @@ def flat(table: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, str]]:
 def tables(language: str) -> dict[str, str]:
     return {
         key: value
-        for folder in words.HERE
+        for folder in (words.HERE, PAGE)
         for path in sorted(folder.glob(f"*.{language}.toml"))
         for key, value in flat(tomllib.loads(path.read_text(encoding="utf-8")))
     }
@@ -55,7 +54,7 @@ def test_every_remedy_has_words() -> None:
 @pytest.mark.parametrize("language", words.LANGUAGES)
 def test_a_diagnosis_is_told_as_data_in_both_languages(language: str) -> None:
     made = judged(run_of(document_signals, first=64010), steps_per_epoch=416.0, items=6645)
-    data = as_data(made, words.load(language), since(made.case, 80_000), calibrate(made.case, {}))
+    data = as_data(made, language, since=made.since(80_000), calibration=made.calibrate())
     assert len(data["findings"]) == 6
     assert all(finding["title"] and finding["text"] for finding in data["findings"])
     assert ("D 已飽和" in data["findings"][0]["title"]) == (language == "zh-TW")
@@ -90,5 +89,5 @@ def test_a_sparkline_shows_the_shape() -> None:
 
 
 def test_a_healthy_run_says_so() -> None:
-    data = as_data(judged(run_of(healthy_signals)), words.load("en"), None, None)
+    data = as_data(judged(run_of(healthy_signals)))
     assert data["findings"] == [] and data["verdict"]["title"] == "No problem found"

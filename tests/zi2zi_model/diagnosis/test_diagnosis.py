@@ -16,9 +16,9 @@ import pytest
 from support.zi2zi_logs import Losses, healthy, lines, read, starved
 
 from balancer.diagnosis.derived import derive
+from balancer.diagnosis.diagnose import diagnose_history
 from balancer.diagnosis.extension import extensions
 from balancer.diagnosis.finding import Case, Finding, Structure, judge
-from balancer.diagnosis.judging import diagnose
 from balancer.diagnosis.units import Units
 from balancer.reading.history import History
 from balancer.reading.source import Fact, Source
@@ -80,7 +80,7 @@ def test_the_document_case() -> None:
 
 def test_the_document_case_as_a_whole() -> None:
     history, source, _ = read(lines(starved(), "fork", (90, 5), resumed=64010))
-    whole = diagnose(history, source, items=6645)
+    whole = diagnose_history(history, source, items=6645)
     assert {"saturated", "starved"} <= {finding.rule for finding in whole.findings}
     told = {finding.words: finding for finding in whole.remarks}
     assert told["data_size.told_d"].evidence["items"] == 6645

@@ -1,7 +1,9 @@
-"""Works out the units of a log whose family says nothing of its own, from what the user told and from the figures."""
+"""The units of a log whose family says nothing of its own, inferred from what the user told and from the figures."""
 
 from __future__ import annotations
 
+import math
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING, Final, Literal
 
@@ -9,7 +11,7 @@ import numpy as np
 
 from balancer.contract.adversarial import LOSSES, AdversarialName
 from balancer.diagnosis.trends import curve
-from balancer.diagnosis.units import CHANCE, Units, g_terms, least_adv
+from balancer.diagnosis.units import CHANCE, Units, below_least, g_terms
 from balancer.errors import ConfigError
 from balancer.reading.history import History
 from balancer.reading.source import Source
@@ -28,12 +30,12 @@ DISCRIMINATED: Final = ("d_loss", "d_loss_real", "d_loss_fake", "d_adv", "adv", 
 
 
 def told_units(
-    adversarial: str | None, d_loss: str | None, weights: dict[str, float], discriminators: int = 1
+    adversarial: str | None, d_loss: str | None, weights: Mapping[str, float], discriminators: int = 1
 ) -> Units:
     """What the user said of a log's units.
 
     Raises:
-        ConfigError: an unknown adversarial loss or kind of d_loss.
+        ConfigError: an unknown adversarial loss or kind of d_loss, or a weight that is not a number of at least 0.
     """
     made = Units(discriminators=discriminators)
     if adversarial is not None:
@@ -44,12 +46,15 @@ def told_units(
         if d_loss not in ("mean", "sum"):
             raise ConfigError(f"--d-loss {d_loss}: is mean or sum, of its real and its fake half")
         made = replace(_as(made, "sum" if d_loss == "sum" else "mean"), d_basis="told")
+    for term, weight in weights.items():
+        if not (math.isfinite(weight) and weight >= 0):
+            raise ConfigError(f"--weight {term}={weight:g}: expected a number of at least 0")
     if weights:
         made = replace(made, weights=dict(weights), weights_basis="told")
     return made
 
 
-def worked_out(history: History, source: Source, told: Units) -> Units:
+def infer_units(history: History, source: Source, told: Units) -> Units:
     """The units of a log; where D begins to train later than the log, the history loses what lies before."""
     if source.kind == "run":
         return _run_units(history, source, told)
@@ -127,7 +132,7 @@ def _d_units(history: History, units: Units, began: float | None) -> Units:
     early = curve(d_loss).values
     start = float(np.median(early[: max(3, len(early) // 50)])) / units.discriminators
     relative = (start - loss.floor) / (loss.chance - loss.floor)
-    # A new D is at chance; a log that begins later tells nothing by its first rows.
+    # A new D is at chance; a log that begins later says nothing by its first rows.
     if began is not None or history.first_step <= 0.02 * max(history.last_step, 1) + 1:
         for new, (low, high) in (("mean", NEW_MEAN), ("sum", NEW_SUM)):
             if low <= relative <= high:
@@ -154,17 +159,6 @@ def _by_probabilities(history: History, units: Units) -> Literal["mean", "sum"] 
     ratio = float(np.median(rows["d_loss"] / np.maximum(implied, 1e-6)))
     # The mean of logarithms is larger than the logarithm of the mean, so a sum lies at 1 or above, a mean at a half.
     return "sum" if ratio >= 0.85 else "mean" if 0.4 <= ratio <= 0.75 else None
-
-
-def below_least(d_adv: Floats, adv: Floats) -> tuple[NDArray[np.bool_], Floats]:
-    """In which rows G's adversarial loss is clearly lower than hard-label BCE allows at this `d_adv`; what it allows.
-
-    D is updated between the two figures, and both are rounded in print: only what lies far below counts.
-    """
-    shown = d_adv[d_adv > 0]
-    digit = float(shown.min()) / 2 if len(shown) else 1e-3
-    least = np.array([least_adv(value) for value in np.maximum(d_adv, digit)])
-    return adv < 0.8 * least - 0.1, least
 
 
 def _below_least(history: History, units: Units) -> bool:

@@ -1,0 +1,144 @@
+"""From a log, or from what was read of one, to a diagnosis: open, work out the units, judge, conclude."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from balancer.diagnosis.calibrate import Calibration, calibrate
+from balancer.diagnosis.derived import derive
+from balancer.diagnosis.extension import Extension, extensions
+from balancer.diagnosis.finding import Case, Finding, NamedRule, NotJudged, Structure, judge
+from balancer.diagnosis.infer_units import infer_units, told_units
+from balancer.diagnosis.remedies import IMPORTED
+from balancer.diagnosis.rules import RULES
+from balancer.diagnosis.since import Since, since
+from balancer.diagnosis.units import Units
+from balancer.diagnosis.verdict import verdict
+from balancer.errors import ConfigError
+from balancer.reading.history import History
+from balancer.reading.opening import NO_TAGS, open_source, read
+from balancer.reading.source import OnBytes, Source
+
+
+@dataclass(frozen=True)
+class Diagnosis:
+    """What was found in one log: problems first, then what was worked out, then the answer to the last question.
+
+    `case` holds what was judged: the signals (`case.history`), where they come from and their units. Findings are
+    data; `balancer.as_text` and `balancer.as_data` put them into words.
+    """
+
+    case: Case
+    findings: Sequence[Finding]
+    remarks: Sequence[Finding]
+    not_judged: Sequence[NotJudged]
+    verdict: Finding
+
+    @property
+    def keys(self) -> set[str]:
+        """The names of the problems found, as `saturated` and `saturated.lasting`; with any, also `any`."""
+        found = {key for finding in self.findings for key in (finding.rule, finding.words)}
+        return found | {"any"} if found else found
+
+    def since(self, step: int) -> Since:
+        """Whether a change made at `step` helped, by the source document's three indicators.
+
+        Raises:
+            ConfigError: the log does not reach so far, or begins there.
+        """
+        return since(self.case, step)
+
+    def calibrate(self, shares: Mapping[str, float] | None = None) -> Calibration:
+        """Weights with which G's terms reach these shares of its loss; without any, those of the source document.
+
+        Raises:
+            ConfigError: no raw terms to calibrate, an unknown term, or shares that are not shares.
+        """
+        return calibrate(self.case, shares or {})
+
+
+def diagnose(
+    path: str | Path,
+    *,
+    tags: Mapping[str, str] = NO_TAGS,
+    pattern: str | None = None,
+    adversarial: str | None = None,
+    d_loss: str | None = None,
+    discriminators: int = 1,
+    weights: Mapping[str, float] | None = None,
+    checkpoint: str | Path | None = None,
+    items: int | None = None,
+    progress: OnBytes | None = None,
+) -> Diagnosis:
+    """Read a run directory or anybody's log, and judge it.
+
+    Args:
+        path: a run directory, TensorBoard event files, CSV, JSON lines or a text log; "-" for standard input.
+        tags: names in the log by signal, such as {"adv": "loss/G_GAN"}, where they are not to be guessed.
+        pattern: a regular expression whose named groups are signals, for the lines of a text log.
+        adversarial: the log's adversarial loss: "bce", "lsgan" or "hinge".
+        d_loss: what d_loss is of its real and its fake half: "mean" or "sum".
+        discriminators: how many discriminators d_loss adds up.
+        weights: what terms of G's loss weigh, by term, such as {"l1": 100}.
+        checkpoint: a checkpoint of a port, whose networks are judged too.
+        items: number of training items (characters), where the log does not say.
+        progress: is called with numbers of bytes as they are read.
+
+    Raises:
+        ConfigError: no such path or checkpoint, or options that do not go with it.
+        DataError: it is not a log, or a damaged one.
+    """
+    told = told_units(adversarial, d_loss, weights or {}, discriminators)
+    reader = open_source(str(path), tags=tags, pattern=pattern, progress=progress)
+    history = read(reader)
+    checkpoint = None if checkpoint is None else Path(checkpoint)
+    return diagnose_history(history, reader.source, told=told, items=items, checkpoint=checkpoint)
+
+
+def diagnose_history(
+    history: History,
+    source: Source,
+    *,
+    told: Units | None = None,
+    items: int | None = None,
+    checkpoint: Path | None = None,
+) -> Diagnosis:
+    """Judge what was read of a run; the history gains `d_adv` and shares of G's loss where they follow.
+
+    `told` are units that the user states; what they leave open is worked out. See `diagnose` for the rest.
+
+    Raises:
+        ConfigError: no extension knows the checkpoint.
+    """
+    told = told or Units()
+    known = extensions()
+    extension = known.get(source.family)
+    units = extension.units(history, source, told) if extension is not None else None
+    if units is None:
+        units = infer_units(history, source, told)
+    derive(history, units)
+    structure = _structure(source, checkpoint, extension, known.values())
+    case = Case(history, source, units, structure, items)
+    if source.kind != "run" and extension is not None:
+        case = replace(case, import_command=extension.import_command(case, IMPORTED))
+    own: Iterable[NamedRule] = extension.rules if extension is not None else ()
+    found, left = judge([*RULES, *own], case)
+    problems = [finding for finding in found if not finding.remark]
+    remarks = [finding for finding in found if finding.remark]
+    return Diagnosis(case, problems, remarks, left, verdict(case, problems))
+
+
+def _structure(
+    source: Source, checkpoint: Path | None, own: Extension | None, known: Iterable[Extension]
+) -> Structure | None:
+    if checkpoint is not None:
+        for extension in known:
+            found = extension.checkpoint(checkpoint)
+            if found is not None:
+                return found
+        raise ConfigError(f"--checkpoint {checkpoint}: no installed model knows this kind of checkpoint")
+    if own is not None and source.folder is not None and source.config is not None:
+        return own.structure(source.folder, source.config)
+    return None

@@ -1,0 +1,62 @@
+"""One plugin in words: its card, its settings, what it reads and writes."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from pydantic import ValidationError
+
+from balancer.contract.registry import PLUGINS, card, find, load_plugin
+from balancer.show.composition import shown
+
+if TYPE_CHECKING:
+    from balancer.contract.plugin import Plugin
+
+
+def describe_plugin(name: str) -> dict[str, Any]:
+    """An installed plugin as plain data: where it comes from, what it reads and writes, its settings, its card.
+
+    Raises:
+        PluginError: no plugin has that name, or it cannot be loaded.
+    """
+    cls, entry = load_plugin(name)
+    try:
+        plugin: Plugin | type[Plugin] = cls(cls.Config())
+    except ValidationError:
+        plugin = cls  # a setting without a default: what the class declares is all there is to show
+    settings = [
+        {
+            "name": key,
+            "default": "required" if field.is_required() else field.default,
+            "type": _type_name(field.annotation),
+            "description": field.description,
+        }
+        for key, field in cls.Config.model_fields.items()
+    ]
+    return {
+        "name": name,
+        "distribution": entry.distribution,
+        "version": entry.version,
+        "reads": list(plugin.reads),
+        "writes": {knob: list(ops) for knob, ops in plugin.writes.items()},
+        "settings": settings,
+        "card": card(entry),
+    }
+
+
+def print_plugin(described: dict[str, Any]) -> None:
+    """Print what `describe_plugin` returned, for people."""
+    name = described["name"]
+    print(f"{name}, from {described['distribution']} {described['version']} ({find(PLUGINS, name, 'plugin').value})\n")
+    print(f"reads:  {', '.join(described['reads']) or 'no signal'}")
+    turned = [f"{knob} ({', '.join(ops)})" for knob, ops in described["writes"].items()]
+    print(f"writes: {', '.join(turned) or 'no knob'}\n")
+    print("settings:" if described["settings"] else "settings: none")
+    for row in described["settings"]:
+        print(f"  {name}.{row['name']} = {shown(row['default'])}  [{row['type']}]\n      {row['description'] or ''}")
+    print(f"\n{described['card'] or 'It ships no card.'}")
+
+
+def _type_name(annotation: Any) -> str:
+    text = getattr(annotation, "__name__", None) if isinstance(annotation, type) else None
+    return text or str(annotation).replace("typing.", "").replace("NoneType", "None")
