@@ -368,7 +368,7 @@ class TestOtherPlaces:
     def test_paths_where_no_log_is(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         import os
 
-        monkeypatch.setattr(raw_bytes, "WAIT", 0.0)
+        monkeypatch.setattr(raw_bytes, "PIPE_WAIT_SECONDS", 0.0)
         (tmp_path / "empty.log").touch()
         (tmp_path / "blank.log").write_text("\n \n\n")
         (tmp_path / "a.gz").write_bytes(b"\x1f\x8b\x08\0abc")
@@ -400,7 +400,7 @@ class TestOtherPlaces:
         import os
         import threading
 
-        monkeypatch.setattr(raw_bytes, "WAIT", None)  # until somebody writes
+        monkeypatch.setattr(raw_bytes, "PIPE_WAIT_SECONDS", None)  # until somebody writes
         os.mkfifo(tmp_path / "pipe")
 
         def write() -> None:
