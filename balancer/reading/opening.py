@@ -17,7 +17,7 @@ LISTED_FILES: Final = 6
 TABLES: Final = (".csv", ".tsv", ".jsonl")
 LOGS: Final = (*TABLES, ".json", ".log", ".txt", ".out")
 NO_TAGS: Final[Mapping[str, str]] = {}
-EVENTS: Final = "tfevents"  # part of every event file's name
+EVENT_FILE_MARK: Final = "tfevents"  # part of every event file's name
 DEEPEST_FOLDER: Final = 6  # folders within folders that are searched for event files
 SEARCHED_FOLDERS: Final = 10_000
 
@@ -78,7 +78,7 @@ def _open_file(path: str, tags: Mapping[str, str], pattern: str | None, progress
     data = RawBytes(path)
     try:
         kind = kind_of(path if path != "-" else "standard input", data) if pattern is None else "log"
-        if kind == "tensorboard" or (EVENTS in Path(path).name and path != "-" and pattern is None):
+        if kind == "tensorboard" or (EVENT_FILE_MARK in Path(path).name and path != "-" and pattern is None):
             data.close()
             return _open_events(Path(path), [Path(path)], tags, progress)
         source = Source(path, kind, folder=None if path == "-" else Path(path).parent)
@@ -147,7 +147,7 @@ def _event_files(folder: Path) -> dict[Path, list[Path]]:
         raise ConfigError(f"{folder} cannot be read: {error.strerror}") from None
     for count, (root, folders, files) in enumerate(os.walk(folder)):
         here = Path(root)
-        events = [here / name for name in sorted(files) if EVENTS in name and (here / name).is_file()]
+        events = [here / name for name in sorted(files) if EVENT_FILE_MARK in name and (here / name).is_file()]
         if events:
             found[here] = events
         deepest = 1 if folder in found else DEEPEST_FOLDER
