@@ -8,11 +8,11 @@ from typing import Final
 
 import numpy as np
 
+from balancer.contract.levels import CHANCE, HEALTHY_D_ADV, SATURATED_BELOW
 from balancer.diagnosis.finding import Case, Confidence, Figure, Finding, rule
 from balancer.diagnosis.saturation import ROWS, above_since, saturated, span
 from balancer.diagnosis.trends import crossings, curve, trend
-from balancer.diagnosis.units import CHANCE, PIXEL_TERMS
-from balancer.train.health import HEALTHY_D_ADV, SATURATED_BELOW
+from balancer.diagnosis.units import PIXEL_TERMS
 
 # Remedies in the document's order: weaken D first, with the pair that it tries first before all.
 WEAKEN_D: Final = ("combination", "d_lr_ratio", "d_skip", "label_smoothing", "freeze_head")

@@ -7,11 +7,11 @@ from typing import Final
 
 import numpy as np
 
+from balancer.contract.levels import CHANCE, STARVED_ABOVE
 from balancer.diagnosis.finding import Case, Confidence, Figure, Finding, rule
 from balancer.diagnosis.saturation import ROWS, saturated, span
 from balancer.diagnosis.trends import Curve, curve, trend
-from balancer.diagnosis.units import CHANCE, PIXEL_TERMS, g_terms
-from balancer.train.health import STARVED_ABOVE
+from balancer.diagnosis.units import PIXEL_TERMS, g_terms
 
 TRUST_LESS: Final = ("combination", "dynamic_lambda", "schedule")
 # Terms that tie G to its target; the others are free to rise.

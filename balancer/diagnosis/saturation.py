@@ -7,9 +7,9 @@ from typing import Final
 
 import numpy as np
 
+from balancer.contract.levels import HEALTHY_D_ADV, SATURATED_BELOW
 from balancer.diagnosis.finding import Case
 from balancer.diagnosis.trends import Curve, curve, stretches
-from balancer.train.health import HEALTHY_D_ADV, SATURATED_BELOW
 
 ROWS: Final = 20  # fewer rows do not make a trend
 LASTING: Final = 0.3  # a stretch of that share of the log is not a passing swing

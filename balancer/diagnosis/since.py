@@ -7,12 +7,12 @@ from typing import Final, Literal
 
 import numpy as np
 
+from balancer.contract.levels import HEALTHY_D_ADV
 from balancer.diagnosis.finding import Case
 from balancer.diagnosis.remedies import TRIAL_EPOCHS, Remedy, chosen
 from balancer.diagnosis.trends import Curve, Trend, curve, trend
 from balancer.errors import ConfigError
 from balancer.reading.history import Series
-from balancer.train.health import HEALTHY_D_ADV
 
 IndicatorOutcome = Literal["good", "improved", "unchanged", "worse", "unknown"]
 ROWS: Final = 5  # rows on each side of the change, at least

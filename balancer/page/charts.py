@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 
 from balancer.contract.knobs import STANDARD_KNOBS
-from balancer.diagnosis.units import CHANCE, g_terms
+from balancer.contract.levels import CHANCE, HEALTHY_D_ADV
+from balancer.diagnosis.units import g_terms
 from balancer.page.paths import POINTS, SIZE, Drawn, Line, extremes, smoothed, thinned
 from balancer.page.scales import Scale, Tick, Zone, number, scale_for, ticks, zone
 from balancer.page.view import RunView
 from balancer.show.words import Words
-from balancer.train.health import HEALTHY_D_ADV
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

@@ -102,7 +102,7 @@ def _drop(folds: Mapping[tuple[str, str, str], _Fold], segments: Sequence[Segmen
 
 
 def _read(path: Path) -> Iterator[Decision | None]:
-    """One decision after the other, None for a line that is not one; a last line that a kill tore off is left out."""
+    """One decision after the other, None for a line that holds none; a last line that a kill tore off is no line."""
     try:
         with path.open("rb") as file:
             for line in file:
