@@ -44,22 +44,14 @@ def _saturated(case: Case) -> Iterator[Finding]:
     few = case.history["d_adv"].count < ROWS
     # Halved or not, a loss so low is one of a D that has won.
     sure = case.units.d_basis != "assumed" or worst.median < SATURATED_BELOW / 2
+    steps = (worst.first, worst.last)
     if worst.lasting:
-        yield Finding(
-            "saturated",
-            evidence,
-            (worst.first, worst.last),
-            "low" if few else "high" if sure else "medium",
-            90,
-            "lasting",
-            WEAKEN_D,
-        )
+        how: Confidence = "low" if few else "high" if sure else "medium"
+        yield Finding("saturated", evidence, steps, how, 90, "lasting", WEAKEN_D)
     elif worst.at_end:
-        yield Finding(
-            "saturated", evidence, (worst.first, worst.last), "low" if few else "medium", 75, "open", WEAKEN_D
-        )
+        yield Finding("saturated", evidence, steps, "low" if few else "medium", 75, "open", WEAKEN_D)
     else:
-        yield Finding("saturated", evidence, (worst.first, worst.last), "medium", 30, "passed")
+        yield Finding("saturated", evidence, steps, "medium", 30, "passed")
 
 
 @rule("smoothing_floor", needs=["d_loss"], rows=ROWS)

@@ -115,13 +115,7 @@ def _compromise(case: Case) -> Iterator[Finding]:
         evidence["share"] = sum(trend(curve(case.history[name])).last for name in shares)
         variant = "share"
     yield Finding(
-        "compromise",
-        evidence,
-        span(curve(case.history[first])),
-        "medium",
-        55,
-        variant,
-        ("combination", "raise_lambda"),
+        "compromise", evidence, span(curve(case.history[first])), "medium", 55, variant, ("combination", "raise_lambda")
     )
 
 
