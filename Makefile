@@ -1,10 +1,14 @@
 # make demo: train on the embedded glyphs, with plugins and without, and compare.  make test: set up and test.
+# make check: what CI runs.  make site: the documentation as a site.  make docs-cli: write docs/cli.md from the commands.
 PYTHON ?= python3
 BIN := .venv/bin
 DEMO := runs/demo
 DEMO_STEPS := 1500
 
-.PHONY: demo test lint check clean
+# Laid out for the site as they lie here, so that links between them lead on.
+PAGES := *.md docs plugins/cards benchmarks/README.md zi2zi_model/fonts/LICENSES.md
+
+.PHONY: demo test lint check site docs-cli clean
 
 .venv/installed: pyproject.toml constraints.txt
 	$(PYTHON) -m venv .venv
@@ -28,8 +32,19 @@ lint: .venv/developing
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(MAKE) --no-print-directory site
 
 check: lint test
 
+site: .venv/developing
+	rm -rf build/pages build/site
+	mkdir -p build/pages
+	tar -cf - $(PAGES) | tar -xf - -C build/pages
+	$(BIN)/zensical build --clean --strict
+
+docs-cli: .venv/developing
+	$(BIN)/python docs/make_cli_page.py
+
 clean:
-	rm -rf .venv build *.egg-info
+	rm -rf .venv .cache build *.egg-info

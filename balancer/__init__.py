@@ -7,21 +7,28 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from balancer.contract.adversarial import AdversarialName
     from balancer.contract.host import CompositionView
     from balancer.contract.knobs import Decision, KnobSpec
     from balancer.contract.model import DOutput, GanModel, GOutput, HeadSpec, ModelFamily, ModelSpec
     from balancer.contract.moments import RunInfo, StepContext, hookimpl
-    from balancer.contract.plugin import Alternative, Plugin, PluginConfig
+    from balancer.contract.plugin import Plugin, PluginConfig
     from balancer.contract.settings import Settings
     from balancer.contract.signals import MovingAverage, SignalSpec
     from balancer.diagnosis.diagnose import Diagnosis, diagnose
     from balancer.engine.balancer import Balancer
+    from balancer.hindsight.explain import explain
+    from balancer.hindsight.replay_any import replay
     from balancer.page.report import Report, report
+    from balancer.record.files import write_atomically
+    from balancer.record.saved_run import SavedRun, load_run
+    from balancer.record.signals import read_signals
     from balancer.show.as_json import as_data
     from balancer.show.text import as_text
+    from balancer.train.new_run import NewRun
 
 __all__ = [
-    "Alternative",
+    "AdversarialName",
     "Balancer",
     "CompositionView",
     "DOutput",
@@ -34,22 +41,29 @@ __all__ = [
     "ModelFamily",
     "ModelSpec",
     "MovingAverage",
+    "NewRun",
     "Plugin",
     "PluginConfig",
     "Report",
     "RunInfo",
+    "SavedRun",
     "Settings",
     "SignalSpec",
     "StepContext",
     "as_data",
     "as_text",
     "diagnose",
+    "explain",
     "hookimpl",
+    "load_run",
+    "read_signals",
+    "replay",
     "report",
+    "write_atomically",
 ]
 
 _HOME = {
-    "Alternative": "contract.plugin",
+    "AdversarialName": "contract.adversarial",
     "Balancer": "engine.balancer",
     "CompositionView": "contract.host",
     "DOutput": "contract.model",
@@ -62,18 +76,25 @@ _HOME = {
     "ModelFamily": "contract.model",
     "ModelSpec": "contract.model",
     "MovingAverage": "contract.signals",
+    "NewRun": "train.new_run",
     "Plugin": "contract.plugin",
     "PluginConfig": "contract.plugin",
     "Report": "page.report",
     "RunInfo": "contract.moments",
+    "SavedRun": "record.saved_run",
     "Settings": "contract.settings",
     "SignalSpec": "contract.signals",
     "StepContext": "contract.moments",
     "as_data": "show.as_json",
     "as_text": "show.text",
     "diagnose": "diagnosis.diagnose",
+    "explain": "hindsight.explain",
     "hookimpl": "contract.moments",
+    "load_run": "record.saved_run",
+    "read_signals": "record.signals",
+    "replay": "hindsight.replay_any",
     "report": "page.report",
+    "write_atomically": "record.files",
 }
 
 

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 from balancer.contract.compose import compose
 from balancer.contract.host import model_host
 from balancer.contract.plugin import Plugin
-from balancer.hindsight.replay import PluginList, Replay, recorded, replay
+from balancer.hindsight.replay import PluginList, recorded, replay
+from balancer.hindsight.trajectory import Replay
 from balancer.train.points import PointsFamily, PointsSettings
 
 if TYPE_CHECKING:
@@ -26,17 +27,16 @@ def toy_trainer(
     **train: Any,
 ) -> Trainer:
     """A trainer of the points model on the CPU, with these plugins; `train` are settings of `train.*`."""
-    import torch
-
     from balancer.record.config import TrainSettings
     from balancer.train.loop import Trainer, make_accelerator
+    from balancer.train.random_state import seed_all
 
     values = settings or {}
     model = PointsSettings(**values.get("model", {}))
     options = TrainSettings(**{"device": "cpu", "batch_size": 32, "lr": 2e-3, **train})
     host = model_host("points", PointsFamily().spec(model), options.lambda_adv)
     composition = compose(plugins, values, host=host)
-    torch.manual_seed(options.seed)
+    seed_all(options.seed)
     return Trainer(PointsFamily().build(model), composition, options, make_accelerator(options, composition), folder)
 
 

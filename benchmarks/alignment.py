@@ -22,8 +22,9 @@ import torch
 from balancer.record.config import make_config
 from balancer.train.run import train
 from zi2zi_model.data.font_data import EMBEDDED_SOURCE, EMBEDDED_TARGETS, open_typeface
-from zi2zi_model.data.glyphs import EM_BOX, Pixels, draw_glyph, reframe
-from zi2zi_model.drawing.inference import load_run
+from zi2zi_model.data.glyphs import Pixels, draw_glyph, reframe
+from zi2zi_model.data.placement import EM_BOX
+from zi2zi_model.drawing.inference import trained_run
 from zi2zi_model.judging.evaluation import MEANING, judge
 
 ENLARGED = 2
@@ -36,7 +37,7 @@ SETTINGS: dict[str, dict[str, Any]] = {
 
 def figures(folder: Path, targets: list[Path]) -> list[dict[str, float]]:
     """Of every style: held-out outputs beside their targets, both in the em box."""
-    run = load_run(folder)
+    run = trained_run(folder)
     rows = []
     for index, path in enumerate(targets):
         typeface = open_typeface(path)

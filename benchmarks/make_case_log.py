@@ -1,4 +1,4 @@
-"""Rebuild a training log from the figures of the source document's case: docs/case.log. It is no recording of a run.
+"""Rebuild a training log from the figures of the source document's case: docs/case.log. It is not a recording of a run.
 
 python benchmarks/make_case_log.py
 """

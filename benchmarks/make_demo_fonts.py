@@ -25,7 +25,7 @@ COPYRIGHT, FAMILY, STYLE, UNIQUE_ID, FULL_NAME, VERSION, POSTSCRIPT, DESCRIPTION
 
 @dataclass(frozen=True)
 class DemoFont:
-    """One embedded font: its file name, where it comes from, and what its licence wants said."""
+    """One embedded font: its file name, where it comes from, and what its licence requires to be said."""
 
     name: str
     origin: str

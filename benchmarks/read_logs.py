@@ -25,7 +25,7 @@ BATCHES = 416
 
 
 def write_log(path: Path, size: int) -> None:
-    """A text log of that many bytes; its figures come again every thousand rows."""
+    """A text log of that many bytes; its figures repeat every thousand rows."""
     draw = random.Random(0)
     tails = [
         f"time: {draw.uniform(1, 9999):8.2f}, d_loss: {draw.uniform(0, 2):.5f}, g_loss: {draw.uniform(20, 60):.5f}, "

@@ -29,7 +29,9 @@ from torch.nn import functional as F
 
 from balancer.record.files import write_atomically
 from zi2zi_model.data.charsets import choose, load_charset
-from zi2zi_model.data.glyphs import Font, Pixels, centre_in_frame, draw_glyph
+from zi2zi_model.data.font import Font
+from zi2zi_model.data.glyphs import Pixels, draw_glyph
+from zi2zi_model.data.placement import centre_in_frame
 from zi2zi_model.judging.judges import NETWORKS, RECORD, SIZE, WEIGHTS, to_judge
 
 FONTS = Path("/usr/share/fonts")
@@ -87,7 +89,7 @@ class Glyphs(NamedTuple):
     character: np.ndarray[Any, np.dtype[np.int64]]
 
     def where(self, keep: Any) -> Glyphs:
-        """Those that `keep` says."""
+        """Those that `keep` selects."""
         return Glyphs(*(part[keep] for part in self))
 
 
@@ -234,7 +236,7 @@ def main() -> None:
     judge, out = arguments.judge, arguments.out
     torch.set_num_threads(THREADS)
     torch.manual_seed(SEED)
-    pool = choose(dict.fromkeys([*load_charset("big5-1"), *load_charset("gb2312-1")]), CHARACTERS, SEED)
+    pool = choose(dict.fromkeys([*load_charset("big5-1"), *load_charset("gb2312-1")]), CHARACTERS)
     order = np.random.default_rng(SEED).permutation(len(pool))
     characters = [pool[i] for i in order]
     known = len(characters) - UNSEEN_CHARACTERS

@@ -27,4 +27,4 @@ class DLrRatio(Plugin):
         if skip is not None:
             work = self.config.ratio / getattr(skip, "period", 1)
             if work < 0.1:
-                yield f"together with d_skip D gets {work:.3g} of its usual training, below 0.1: it may stop to judge"
+                yield f"together with d_skip D gets {work:.3g} of its usual training, below 0.1: it may stop judging"

@@ -1,10 +1,8 @@
 """d_skip: D is updated every k-th step only, or not while it is too accurate."""
 
-from collections.abc import Iterable
-
 from pydantic import Field
 
-from balancer import Alternative, Decision, Plugin, PluginConfig, RunInfo, StepContext, hookimpl
+from balancer import Plugin, PluginConfig, RunInfo, StepContext, hookimpl
 
 
 class DSkip(Plugin):
@@ -56,10 +54,3 @@ class DSkip(Plugin):
         # A host that measures nothing on skipped steps gets its gate opened again: nobody knows better.
         is_open = reading is None or not reading.fresh or reading.value <= self.config.accuracy_above
         self.knobs["d_update"].gate(is_open)
-
-    def alternatives(self, decision: Decision) -> Iterable[Alternative]:
-        # The period is the same on every step; what differs is whether a step is a multiple of it.
-        limit = self.config.accuracy_above
-        if decision.op == "gate" and limit is not None:
-            yield Alternative(f"d_acc <= {limit:g}, or not measured, in the step before", True, decision.new is True)
-            yield Alternative(f"d_acc > {limit:g} in the step before", False, decision.new is False)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import bisect
-import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal, Self
@@ -11,9 +10,7 @@ from typing import Any, Literal, Self
 from pydantic import Field, field_validator, model_validator
 
 from balancer import (
-    Alternative,
     CompositionView,
-    Decision,
     MovingAverage,
     Plugin,
     PluginConfig,
@@ -51,18 +48,6 @@ class BandLaw:
         while self.band > plain and loss < self.thresholds[self.band - 1] * (1 - self.hysteresis):
             self.band -= 1
         return self.values[self.band]
-
-    def edges(self, band: int | None) -> tuple[float, ...]:
-        """The loss at which each threshold is crossed by a law in that band; None: in none yet."""
-        if band is None:
-            return self.thresholds
-        up, down = 1 + self.hysteresis, 1 - self.hysteresis
-        return tuple(edge * (up if index >= band else down) for index, edge in enumerate(self.thresholds))
-
-    def band_of(self, value: float, loss: float | None) -> int | None:
-        """The band that gave this value; of several the one next to where the loss lies; None: it was none of them."""
-        plain = 0 if loss is None else bisect.bisect_right(self.thresholds, loss)
-        return min((i for i, v in enumerate(self.values) if v == value), key=lambda i: abs(i - plain), default=None)
 
 
 class DynamicLambda(Plugin):
@@ -125,10 +110,9 @@ class DynamicLambda(Plugin):
         rows, above = PRESETS[config.preset]
         if config.bands is not None:
             rows, above = config.bands, config.ceiling if config.above is None else config.above
-        self.uncut = (*(value for _, value in rows), above)
         self.law = BandLaw(
             tuple(below for below, _ in rows),
-            tuple(min(value, config.ceiling) for value in self.uncut),
+            tuple(min(value, config.ceiling) for value in (*(value for _, value in rows), above)),
             config.hysteresis,
         )
         self.average = MovingAverage(config.half_life)
@@ -162,26 +146,6 @@ class DynamicLambda(Plugin):
                 "smoothed labels lift the raw d_loss above every band (a floor of 0.325 at 0.9/0.1), "
                 'so it answers with the top band for ever: use signal = "d_adv"'
             )
-
-    def alternatives(self, decision: Decision) -> Iterable[Alternative]:
-        signal, warming = self.config.signal, decision.moment == "on_run_start"
-        if warming:
-            first = f"its first {self.warmup_left} measurements are" if self.warmup_left else "its first measurement is"
-            yield Alternative(f"until {first} in", min(self.config.initial, self.config.ceiling), here=True)
-        band = None
-        if not warming and isinstance(decision.new, float):
-            band = self.law.band_of(decision.new, decision.signals.get(signal))
-        averaged = f"average {signal}" if self.config.half_life > 0 else signal
-        margin = f" (hysteresis {self.config.hysteresis:.3g})" if self.config.hysteresis else ""
-        edges = (0.0, *self.law.edges(band), math.inf)
-        for index, value in enumerate(self.law.values):
-            low, high = edges[index], edges[index + 1]
-            text = averaged if index == 0 else f"{low:.4g} <= {averaged}"
-            text += f" < {high:.4g}" if high < math.inf else ""
-            text += ", cut to the ceiling" if self.uncut[index] > value else ""
-            # The end of a warm-up that the bands answer with the same value is no decision.
-            here = value == decision.new if warming else index == band
-            yield Alternative(text + (margin if index == band else ""), value, here)
 
     def state_dict(self) -> dict[str, Any]:
         return {

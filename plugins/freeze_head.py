@@ -5,12 +5,12 @@ from typing import Literal
 
 from pydantic import Field
 
-from balancer import Alternative, CompositionView, Decision, Plugin, PluginConfig, RunInfo, StepContext, hookimpl
+from balancer import CompositionView, Plugin, PluginConfig, RunInfo, StepContext, hookimpl
 from balancer.errors import CompositionError
 
 
 class FreezeHead(Plugin):
-    """Freezes a named head until a clock has counted so far; its terms weigh 0 for D and for G meanwhile."""
+    """Freezes a named head until a clock reaches `until`; its terms weigh 0 for D and for G meanwhile."""
 
     name = "freeze_head"
     writes = {"d_frozen": ("add",)}
@@ -56,10 +56,3 @@ class FreezeHead(Plugin):
             jumps = [epoch for epoch, _ in getattr(schedule, "steps", ()) if epoch == self.config.until]
             if jumps:
                 yield f"the head thaws in epoch {self.config.until}, where lambda_schedule jumps too: move one of them"
-
-    def alternatives(self, decision: Decision) -> Iterable[Alternative]:
-        count, until = self.config.clock.replace("d_update", "updates of D"), self.config.until
-        rest = (self.config.head,)
-        if until > 0:
-            yield Alternative(f"{count} < {until}", rest, decision.new == rest)
-        yield Alternative(f"{count} >= {until}", None, decision.new is None)

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 
 from pydantic import Field, field_validator
 
-from balancer import Alternative, CompositionView, Decision, Plugin, PluginConfig, RunInfo, hookimpl
+from balancer import CompositionView, Plugin, PluginConfig, RunInfo, hookimpl
 
 
 class LambdaSchedule(Plugin):
@@ -46,17 +46,6 @@ class LambdaSchedule(Plugin):
         if "dynamic_lambda" in composition.configs:
             bounds = ", ".join(f"{value:g} from epoch {epoch}" for epoch, value in self.config.steps)
             yield f"it bounds what dynamic_lambda sets ({bounds}): bands above the bound act as one"
-
-    def alternatives(self, decision: Decision) -> Iterable[Alternative]:
-        steps = self.config.steps
-        here = self._row(decision.epoch)
-        for row, (first, value) in enumerate(steps):
-            if row + 1 == len(steps):
-                when = f"from epoch {first} on"
-            else:
-                last = steps[row + 1][0] - 1
-                when = f"epoch {first}" if first == last else f"epochs {first} to {last}"
-            yield Alternative(when, value, here=row == here and value == decision.new)
 
     def _apply(self, epoch: int) -> None:
         self.knobs["lambda_adv"].set_or_max(self.config.steps[self._row(epoch)][1])

@@ -1,4 +1,4 @@
-"""What every test shares: one thread, so that bits can be compared, and the command line run in this process."""
+"""What every test shares: one thread, so that bits can be compared, one profile of Hypothesis, the command line."""
 
 from __future__ import annotations
 
@@ -8,10 +8,16 @@ from typing import NamedTuple
 
 import pytest
 import torch
+from hypothesis import HealthCheck, settings
 
 from balancer.cli.main import main
 
 torch.set_num_threads(1)
+
+# No test measures time. So an example takes as long as it takes (deadline, too_slow), and a commit is tried on the same
+# examples wherever it is tested (derandomize). What hangs is ended by faulthandler_timeout in pyproject.toml.
+settings.register_profile("balancer", deadline=None, suppress_health_check=[HealthCheck.too_slow], derandomize=True)
+settings.load_profile("balancer")
 
 
 class Result(NamedTuple):

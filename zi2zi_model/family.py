@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from balancer.contract.model import HeadSpec, ModelFamily, ModelSpec
+from balancer import HeadSpec, ModelFamily, ModelSpec
 from zi2zi_model.settings import Zi2ziSettings
 
 if TYPE_CHECKING:

@@ -147,7 +147,7 @@ def diagnosed(
             numbers[term] = float(text)
         except ValueError:
             raise ConfigError(f"--weight {term}={text}: expected a number of at least 0") from None
-    with _progress(path) as progress:
+    with progress_of(path) as progress:
         return diagnose(path, tags=pairs(tags or [], "--tag"), weights=numbers, progress=progress, **options)
 
 
@@ -169,7 +169,7 @@ def refuse_folder(path: Path) -> None:
 
 
 @contextmanager
-def _progress(path: str) -> Iterator[Callable[[int], Any] | None]:
+def progress_of(path: str) -> Iterator[Callable[[int], Any] | None]:
     """A bar on a terminal for what takes long; nothing otherwise."""
     size = _size(Path(path)) if path != "-" else 0
     if size < SHOW_PROGRESS_FROM or not sys.stderr.isatty():

@@ -18,7 +18,9 @@ PluginsOption = Annotated[
 ConfigOption = Annotated[
     str | None, typer.Option("--config", help="A TOML file, or the name of a recipe (see `balancer plugins list`).")
 ]
-ModelOption = Annotated[str | None, typer.Option("--model", help="The model to train (zi2zi if not given).")]
+ModelOption = Annotated[
+    str | None, typer.Option("--model", help="The model to train (if not given, the only one besides `points`).")
+]
 SetOption = Annotated[
     list[str] | None, typer.Option("--set", help="A setting, as train.KEY=VALUE, model.KEY=VALUE or PLUGIN.KEY=VALUE.")
 ]

@@ -15,7 +15,7 @@ from balancer.contract.knobs import STANDARD_KNOBS, KnobSpec, Op
 from balancer.contract.moments import hook_options
 from balancer.contract.plugin import Plugin, PluginConfig, check_plugin_class
 from balancer.contract.registry import load_plugin
-from balancer.contract.signals import STANDARD_SIGNALS, SignalSpec
+from balancer.contract.signals import STANDARD_SIGNALS, SignalSpec, taken
 from balancer.errors import BalancerError, CompositionError, ConfigError, PluginError, suggestion
 
 
@@ -127,10 +127,19 @@ def _with_brought(made: Mapping[str, Plugin], host: Host) -> tuple[dict[str, Kno
             if knob.name in knobs or knob.name in STANDARD_KNOBS:
                 raise CompositionError(f"plugin {plugin.name} brings the knob {knob.name}, which exists already")
             knobs[knob.name] = knob
+    for plugin in made.values():
         for signal in plugin.brings_signals:
+            who = f"plugin {plugin.name} brings the signal {signal.name}"
             if signal.name in signals or signal.name in STANDARD_SIGNALS:
-                raise CompositionError(f"plugin {plugin.name} brings the signal {signal.name}, which exists already")
+                raise CompositionError(f"{who}, which exists already")
+            why = "a knob has that name" if signal.name in knobs else taken(signal.name)
+            if why is not None:
+                raise CompositionError(f"{who}, but {why}: rename it")
             signals[signal.name] = signal
+        for knob in plugin.brings_knobs:
+            why = "a signal has that name" if knob.name in signals else None if knob.is_weight else taken(knob.name)
+            if why is not None:
+                raise CompositionError(f"plugin {plugin.name} brings the knob {knob.name}, but {why}: rename it")
     return knobs, signals
 
 

@@ -3,9 +3,30 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Protocol
 
-from balancer.contract.knobs import KnobBoard, Op, Value
+from balancer.contract.knobs import Op, Value
 from balancer.errors import KnobError, PluginError
+
+
+class Contributions(Protocol):
+    """Where plugins' contributions stand; the engine's board of knobs."""
+
+    def write(self, plugin: str, knob: str, op: Op, value: Value | None) -> None:
+        """Make, rewrite or (with None) withdraw the contribution of one plugin with one operation."""
+        ...
+
+    def own(self, plugin: str, knob: str, op: Op) -> Value | None:
+        """The contribution of one plugin, or None."""
+        ...
+
+    def value(self, knob: str) -> Value:
+        """The effective value now."""
+        ...
+
+    def held(self, knob: str) -> Value:
+        """The value that holds in this step."""
+        ...
 
 
 class KnobHandle:
@@ -16,7 +37,7 @@ class KnobHandle:
 
     __slots__ = ("_board", "_knob", "_ops", "_plugin")
 
-    def __init__(self, board: KnobBoard, plugin: str, knob: str, ops: Mapping[Op, Op]) -> None:
+    def __init__(self, board: Contributions, plugin: str, knob: str, ops: Mapping[Op, Op]) -> None:
         self._board = board
         self._plugin = plugin
         self._knob = knob
@@ -27,6 +48,11 @@ class KnobHandle:
     def value(self) -> Value:
         """The knob's effective value now."""
         return self._board.value(self._knob)
+
+    @property
+    def held(self) -> Value:
+        """The value that holds in this step: the one after the knob's `read_after`; before it, the value now."""
+        return self._board.held(self._knob)
 
     def own(self, op: Op) -> Value | None:
         """This plugin's contribution with that operation, or None: nothing written yet, or withdrawn."""

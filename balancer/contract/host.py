@@ -10,8 +10,8 @@ from balancer.contract.adversarial import LOSSES, AdversarialName
 from balancer.contract.knobs import STANDARD_KNOBS, KnobSpec, Value, weight_knob
 from balancer.contract.model import HeadSpec, ModelSpec
 from balancer.contract.settings import Settings
-from balancer.contract.signals import STANDARD_SIGNALS, SignalSpec, share_signal, term_signal
-from balancer.errors import ConfigError, suggestion
+from balancer.contract.signals import STANDARD_SIGNALS, SignalSpec, share_signal, taken, term_signal
+from balancer.errors import ConfigError, PluginError, suggestion
 
 # Hooks that only a host which calls them can offer, and what it would have to do.
 OPTIONAL_HOOKS: Final = {
@@ -59,6 +59,9 @@ def model_host(model: str, spec: ModelSpec, lambda_adv: float) -> Host:
         meaningless["d_frozen"] = f"D of model {model} has no head that may be frozen"
     knobs["d_frozen"] = replace(knobs["d_frozen"], choices=tuple(spec.heads))
     signals = dict(STANDARD_SIGNALS)
+    for term, is_g in [*((term, True) for term in spec.weights), *((f"d_{term}", False) for term in spec.d_terms)]:
+        if (why := taken(term, g_term=is_g)) is not None:
+            raise PluginError(f"model {model}: a term of its loss makes the signal {term}, but {why}: rename it")
     for term in spec.d_terms:
         signals[f"d_{term}"] = term_signal(term, "d")
     for term in spec.weights:
@@ -113,6 +116,9 @@ def foreign_host(
             told.check("(base of this script)", "set", base[name])
         if name not in knobs and not name.startswith("lambda_"):
             raise ConfigError(f"base {name!r} is not among the knobs obeyed ({', '.join(sorted(knobs)) or 'none'})")
+    for name in supplies:
+        if (why := taken(name)) is not None:
+            raise ConfigError(f"supplies {name!r}, but {why}: rename it")
     # Any further name is a term of G's loss, known to the script alone.
     signals = {name: STANDARD_SIGNALS.get(name, term_signal(name, "g")) for name in supplies}
     return Host(

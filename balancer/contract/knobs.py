@@ -1,12 +1,14 @@
-"""What plugins may turn: knob specifications, the board that merges contributions, and the plugins' handles."""
+"""What plugins may turn: knob specifications, how contributions to a knob merge, and decisions."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Mapping, Sequence
+import warnings
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final, Literal
 
+from balancer.contract.moments import HOOK_NAMES
 from balancer.errors import KnobError
 
 Op = Literal["set", "set_or_max", "mul", "max", "min", "ratio", "gate", "period", "add"]
@@ -17,21 +19,39 @@ VALUE_OPS: Final[tuple[Op, ...]] = ("set", "set_or_max", "mul", "max", "min")
 
 @dataclass(frozen=True)
 class KnobSpec:
-    """A knob: its name, the operations it takes, the range of its value, and when it takes effect.
+    """A knob: its name, the operations it takes, the range of its value, and the moment after which it is read.
 
-    `ask` completes the sentence "the host would have to …" for hosts that do not obey it.
+    What was decided up to `read_after` acts in the same step, and what the knob holds then it holds for the step: a
+    later decision acts from the next step on. `ask` completes the sentence "the host would have to …" for hosts that
+    do not obey it.
     """
 
     name: str
     summary: str
     ops: tuple[Op, ...]
-    takes_effect: str
+    read_after: str = ""
     minimum: float = 0.0
     maximum: float = 1e6
     base: Value = 1.0
     # The names that `add` takes; None where any will do.
     choices: tuple[str, ...] | None = None
     ask: str = ""
+
+    def __post_init__(self) -> None:
+        if self.read_after not in HOOK_NAMES:
+            if self.read_after:
+                text = f"knob {self.name}: read_after = {self.read_after!r} is not a moment: name one, as from 0.2 on"
+                warnings.warn(f"{text} this is an error", DeprecationWarning, stacklevel=3)
+            object.__setattr__(self, "read_after", "before_g_backward" if self.is_weight else "on_step_end")
+
+    @property
+    def is_weight(self) -> bool:
+        """Whether it weighs a term of G's loss."""
+        return self.name.startswith("lambda_")
+
+    def acts_in_step(self, moment: str) -> bool:
+        """Whether what is decided at this moment acts in the same step; else it acts from the next one on."""
+        return HOOK_NAMES.index(moment) <= HOOK_NAMES.index(self.read_after)
 
     def check(self, plugin: str, op: Op, value: Any) -> Value:
         """The value in its proper type.
@@ -71,7 +91,7 @@ def weight_knob(term: str, base: float) -> KnobSpec:
         name=f"lambda_{term}",
         summary=f"weight of the {'adversarial' if term == 'adv' else term} term in G's loss",
         ops=VALUE_OPS,
-        takes_effect="right after before_g_backward",
+        read_after="before_g_backward",
         base=base,
         ask=f"multiply the {term} term by balance.lambda_{term} and list 'lambda_{term}' in obeys",
     )
@@ -85,21 +105,21 @@ STANDARD_KNOBS: Final[dict[str, KnobSpec]] = {
             "lr_d",
             "learning rate of D: scheduled base × factors, or a ratio to that of G",
             ("mul", "ratio"),
-            "at D's optimizer step, and only for it",
+            "before_d_backward",
             ask="pass optimizers={'d': …} (and 'g' for a ratio) and list 'lr_d' in obeys",
         ),
         KnobSpec(
             "lr_g",
             "learning rate of G: scheduled base × factors",
             ("mul",),
-            "at G's optimizer step, and only for it",
+            "before_g_backward",
             ask="pass optimizers={'g': …} and list 'lr_g' in obeys",
         ),
         KnobSpec(
             "d_update",
             "whether D is updated in this step; every gate and every period must agree",
             ("gate", "period"),
-            "after on_step_start",
+            "on_step_start",
             base=True,
             ask="update D only if balance.d_update and list 'd_update' in obeys",
         ),
@@ -107,7 +127,7 @@ STANDARD_KNOBS: Final[dict[str, KnobSpec]] = {
             "real_label",
             "target of D's binary loss for real images",
             ("set",),
-            "after on_step_start",
+            "on_step_start",
             maximum=1.0,
             base=1.0,
             ask="use balance.real_label in D's binary loss and list 'real_label' in obeys",
@@ -116,7 +136,7 @@ STANDARD_KNOBS: Final[dict[str, KnobSpec]] = {
             "fake_label",
             "target of D's binary loss for generated images",
             ("set",),
-            "after on_step_start",
+            "on_step_start",
             maximum=1.0,
             base=0.0,
             ask="use balance.fake_label in D's binary loss and list 'fake_label' in obeys",
@@ -125,7 +145,7 @@ STANDARD_KNOBS: Final[dict[str, KnobSpec]] = {
             "d_frozen",
             "names of D's heads that are not trained and whose terms weigh nothing; the union of all wishes",
             ("add",),
-            "after on_step_start",
+            "on_step_start",
             base=(),
             ask="freeze the heads named in balance.d_frozen and list 'd_frozen' in obeys",
         ),
@@ -145,7 +165,8 @@ class Decision:
     op: Op
     old: Value | None
     new: Value | None
-    effective: Value
+    # None where the knob is gone with the plugin that brought it.
+    effective: Value | None
     signals: Mapping[str, float] = field(default_factory=dict)
     note: str = ""
 
@@ -172,80 +193,3 @@ def merge(spec: KnobSpec, base: Value, contributions: Iterable[tuple[Op, Value]]
     if "max" in by_op:
         value = min(value, *by_op["max"])
     return min(max(value, spec.minimum), spec.maximum)
-
-
-class KnobBoard:
-    """Base values and contributions of one run; every effective value is computed from them when asked for."""
-
-    def __init__(
-        self,
-        specs: Mapping[str, KnobSpec],
-        base: Mapping[str, Value],
-        order: Sequence[str],
-        on_change: Callable[[str, str, Op, Value | None, Value | None, Value, str], None],
-    ) -> None:
-        self.specs: Final = dict(specs)
-        self.base: Final[dict[str, Value]] = {name: base.get(name, spec.base) for name, spec in specs.items()}
-        self.step = 0
-        # G's learning rate in force, of which `ratio` is a multiple.
-        self.lr_g = 1.0
-        self._order: Final = {name: index for index, name in enumerate(order)}
-        self._on_change: Final = on_change
-        self._contributions: Final[dict[str, dict[tuple[str, Op], Value]]] = {name: {} for name in specs}
-
-    def write(self, plugin: str, knob: str, op: Op, value: Value | None) -> None:
-        """Make, rewrite or (with None) withdraw the contribution of one plugin with one operation."""
-        spec, mine = self.specs[knob], self._contributions[knob]
-        checked = None if value is None else spec.check(plugin, op, value)
-        old = mine.get((plugin, op))
-        if checked == old:
-            return
-        crossed = self._bounds_cross(knob)
-        if checked is None:
-            del mine[plugin, op]
-        else:
-            mine[plugin, op] = checked
-        note = ""
-        if self._bounds_cross(knob) and not crossed:
-            note = "the lower bound exceeds the upper one: the upper one holds"
-        self._on_change(plugin, knob, op, old, checked, self.value(knob), note)
-
-    def value(self, knob: str) -> Value:
-        """The effective value now."""
-        contributions = ((op, value) for _, op, value in self.contributions(knob))
-        return merge(self.specs[knob], self.base[knob], contributions, self.step, self.lr_g)
-
-    def number(self, knob: str) -> float:
-        """The effective value of a knob that holds a number."""
-        value = self.value(knob)
-        assert not isinstance(value, tuple)
-        return float(value)
-
-    def contributions(self, knob: str) -> list[tuple[str, Op, Value]]:
-        """Who contributes what, in composition order."""
-        mine = self._contributions[knob]
-        return [(p, op, mine[p, op]) for p, op in sorted(mine, key=lambda key: (self._order[key[0]], key[1]))]
-
-    def own(self, plugin: str, knob: str, op: Op) -> Value | None:
-        """The contribution of one plugin, or None."""
-        return self._contributions[knob].get((plugin, op))
-
-    def state_dict(self) -> dict[str, Any]:
-        """Contributions as primitives; base values belong to the run's settings."""
-        return {knob: [[p, op, v] for p, op, v in self.contributions(knob)] for knob in self.specs}
-
-    def load_state_dict(self, state: Mapping[str, Any], allowed: Callable[[str, str, Op], bool]) -> None:
-        """Restore contributions; those of plugins no longer composed are dropped, which gives the base value back."""
-        for mine in self._contributions.values():
-            mine.clear()
-        for knob, rows in state.items():
-            for plugin, op, value in rows:
-                if knob in self.specs and allowed(plugin, knob, op):
-                    checked = tuple(value) if isinstance(value, list) else value
-                    self._contributions[knob][plugin, op] = self.specs[knob].check(plugin, op, checked)
-
-    def _bounds_cross(self, knob: str) -> bool:
-        ops = [(op, value) for _, op, value in self.contributions(knob)]
-        lows = [v for op, v in ops if op == "min" and isinstance(v, float)]
-        highs = [v for op, v in ops if op == "max" and isinstance(v, float)]
-        return bool(lows and highs) and max(lows) > min(highs)

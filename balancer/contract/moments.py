@@ -32,11 +32,14 @@ class RunInfo:
 
 @dataclass(frozen=True, slots=True)
 class StepContext:
-    """One step as a plugin may see it; counters are those of updates already done.
+    """One step as a plugin may see it.
 
-    Tensors are there at the moments that say so, else None: `real`, `fake`, `condition` are D's inputs
-    before `transform_d_input`, the logits those of D's own loss, all still in the graph;
-    `discriminate(images, condition)` runs D once more and returns its adversarial logits.
+    Tensors are there at the moments that say so, else None, on the run's device and still in the graph: `real` (B, …),
+    `fake` (B · fakes per real, …) and `condition` (B, …) or None are D's inputs before `transform_d_input`, in the
+    model's own range of values; `real_logits` and `fake_logits` are those of D's own loss, items first.
+    `discriminate(images, condition)` runs D once more and returns its logits.
+
+    `step` and `epoch` count from 0; `epoch` is -1 where nobody counts them. Updates are those done already.
     """
 
     step: int

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Collection, Iterable, Mapping
-from dataclasses import dataclass
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from balancer.contract.handles import KnobHandle
-from balancer.contract.knobs import Decision, KnobSpec, Op, Value
+from balancer.contract.knobs import KnobSpec, Op
 from balancer.contract.moments import HOOK_NAMES, Moments, hook_options
 from balancer.contract.settings import Settings
 from balancer.contract.signals import SignalReader, SignalSpec
@@ -23,18 +22,6 @@ if TYPE_CHECKING:
 
 class PluginConfig(Settings):
     """Base of every plugin's config; give each field a description, a range and the source of its default."""
-
-
-@dataclass(frozen=True)
-class Alternative:
-    """What a law would have contributed, and when; `value` None stands for no contribution.
-
-    `here` marks what stands; several may be marked, where they contribute the same.
-    """
-
-    when: str
-    value: Value | None
-    here: bool = False
 
 
 class Plugin:
@@ -101,13 +88,6 @@ class Plugin:
 
     def check(self, composition: CompositionView) -> Iterable[str]:
         """Warnings about this composition, one sentence each; raise CompositionError to refuse it."""
-        return ()
-
-    def alternatives(self, decision: Decision) -> Iterable[Alternative]:
-        """What this law could have contributed in place of one of its own decisions, in order, and when.
-
-        For `balancer explain`, which asks a plugin that belongs to no run: config and decision are all there is.
-        """
         return ()
 
     def state_dict(self) -> dict[str, Any]:

@@ -1,18 +1,22 @@
-"""What plugins may read: signals, the board that holds the newest values, and one transfer off the device per phase."""
+"""What plugins may read: signals, how a step's values are named, and which names are taken."""
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final, Literal
+from typing import Final, Literal, Protocol
 
-if TYPE_CHECKING:
-    from torch import Tensor
-
-    Reduce = Callable[[Tensor], Tensor]
+from balancer.contract.knobs import STANDARD_KNOBS
+from balancer.errors import PluginError
 
 Phase = Literal["d", "g", "plugin"]
+
+# What a value of a step is: its number and epoch ("clock"), a signal by its phase, what a knob held, the rate that a
+# schedule gave before knobs turned it ("base"), or a product ("derived").
+Kind = Literal["clock", "d", "g", "plugin", "knob", "base", "derived"]
+Key = tuple[Kind, str]
+# Everything that one step measured and did.
+Row = Mapping[Key, float]
 
 
 @dataclass(frozen=True)
@@ -82,6 +86,21 @@ def share_signal(term: str) -> SignalSpec:
     return SignalSpec(f"{term}_share", "g", f"share of the {term} term in G's loss; from after_g_step on", G_TERMS_ASK)
 
 
+def taken(name: str, *, g_term: bool = False) -> str | None:
+    """Why no plugin, model or script may give this name to a signal or a term of a loss; None where it may."""
+    if name in STANDARD_SIGNALS:
+        return None
+    if name in ("step", "epoch", "adv_effective"):
+        return "a run's record has a column of that name"
+    if name in STANDARD_KNOBS or name.startswith(("lambda_", "lr_")):
+        return "a knob has that name" if name in STANDARD_KNOBS else "names of knobs begin like that"
+    if name.startswith("loss_"):
+        return "columns of G's terms begin like that"
+    if name.endswith("_share"):
+        return "shares of G's loss end like that"
+    return "names of D's signals begin with d_" if g_term and name.startswith("d_") else None
+
+
 @dataclass(frozen=True, slots=True)
 class Reading:
     """A signal's newest value, the step it was measured on, and whether that is the present one."""
@@ -91,93 +110,12 @@ class Reading:
     fresh: bool
 
 
-class Transfer:
-    """Scalars of one phase on their way off the device: packed, averaged over ranks and copied once.
-
-    On an accelerator the copy is queued behind the kernels that made the values; `values` waits for
-    it, and by then the host has queued the backward pass, so the device does not idle.
-    """
-
-    __slots__ = ("_event", "_names", "_vector")
-
-    def __init__(self, scalars: Mapping[str, Tensor], reduce: Reduce | None) -> None:
-        import torch
-
-        self._names = tuple(scalars)
-        with torch.no_grad():
-            vector = torch.stack([value.squeeze() for value in scalars.values()]).float()
-        if reduce is not None:
-            vector = reduce(vector)
-        self._event: Any = None
-        if vector.is_cuda:
-            self._vector = torch.empty(vector.shape, dtype=vector.dtype, pin_memory=True)
-            self._vector.copy_(vector, non_blocking=True)
-            self._event = torch.cuda.Event()  # type: ignore[no-untyped-call]
-            self._event.record()
-        else:
-            self._vector = vector
-
-    def values(self) -> dict[str, float]:
-        """The scalars by name."""
-        if self._event is not None:
-            self._event.synchronize()
-        return dict(zip(self._names, self._vector.tolist(), strict=True))
-
-
-class SignalBoard:
-    """The newest value of every signal, and the step it was measured on."""
-
-    def __init__(self) -> None:
-        self.step = 0
-        self._values: dict[str, float] = {}
-        self._steps: dict[str, int] = {}
-        self._pending: Transfer | None = None
-
-    def begin(self, transfer: Transfer) -> None:
-        """Take the scalars of a phase; nothing waits for them until somebody reads."""
-        self.settle()
-        self._pending = transfer
-
-    def settle(self) -> dict[str, float]:
-        """Wait for the scalars on their way, if any, and return them."""
-        if self._pending is None:
-            return {}
-        values = self._pending.values()
-        self._pending = None
-        self.put(values)
-        return values
-
-    def put(self, values: Mapping[str, float]) -> None:
-        """Note values measured in the present step."""
-        for name, value in values.items():
-            self._values[name] = value
-            self._steps[name] = self.step
+class Readings(Protocol):
+    """Where the newest values are; the engine's board of signals."""
 
     def read(self, name: str) -> Reading | None:
         """The newest value, or None where the signal has never been measured, or is not a number this time."""
-        self.settle()
-        if name not in self._values:
-            return None
-        if not math.isfinite(self._values[name]):
-            return None
-        step = self._steps[name]
-        return Reading(self._values[name], step, step == self.step)
-
-    def fresh(self) -> dict[str, float]:
-        """All values measured in the present step."""
-        self.settle()
-        return {name: value for name, value in self._values.items() if self._steps[name] == self.step}
-
-    def state_dict(self) -> dict[str, Any]:
-        """Newest values and their steps, as primitives."""
-        self.settle()
-        return {"values": dict(self._values), "steps": dict(self._steps)}
-
-    def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Restore what `state_dict` returned."""
-        self._pending = None
-        self._values = {name: float(value) for name, value in state["values"].items()}
-        self._steps = {name: int(step) for name, step in state["steps"].items()}
+        ...
 
 
 class SignalReader:
@@ -185,7 +123,7 @@ class SignalReader:
 
     __slots__ = ("_board", "_names", "_plugin")
 
-    def __init__(self, board: SignalBoard, plugin: str, names: frozenset[str]) -> None:
+    def __init__(self, board: Readings, plugin: str, names: frozenset[str]) -> None:
         self._board = board
         self._plugin = plugin
         self._names = names
@@ -193,8 +131,6 @@ class SignalReader:
     def __getitem__(self, name: str) -> Reading | None:
         """The newest reading, or None where the signal has not been measured yet."""
         if name not in self._names:
-            from balancer.errors import PluginError
-
             raise PluginError(f"plugin {self._plugin} read {name} without declaring it: add it to reads")
         return self._board.read(name)
 

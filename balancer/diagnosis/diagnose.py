@@ -19,7 +19,7 @@ from balancer.diagnosis.verdict import verdict
 from balancer.errors import ConfigError
 from balancer.reading.history import History
 from balancer.reading.opening import NO_TAGS, open_source, read
-from balancer.reading.source import Progress, Source
+from balancer.reading.source import OnBytes, Source
 
 
 @dataclass(frozen=True)
@@ -70,7 +70,7 @@ def diagnose(
     weights: Mapping[str, float] | None = None,
     checkpoint: str | Path | None = None,
     items: int | None = None,
-    progress: Progress | None = None,
+    progress: OnBytes | None = None,
 ) -> Diagnosis:
     """Read a run directory or anybody's log, and judge it.
 

@@ -21,11 +21,16 @@ PART: Final = 5  # a trend compares the first fifth with the last
 
 @dataclass(frozen=True)
 class Curve:
-    """A series as rules look at it: at most 200 points, each the mean of a stretch of steps."""
+    """A series as rules look at it: at most 200 points, each the mean of a stretch of steps.
+
+    Attributes:
+        steps: the first step of each point's stretch, float64 of shape (points,), rising.
+        values: the means, float64 of shape (points,), in the units of the series.
+        end: the last step of the last stretch; -1 for a curve of an empty series.
+    """
 
     steps: Floats
     values: Floats
-    # The last step of the last point.
     end: float
 
     def __len__(self) -> int:

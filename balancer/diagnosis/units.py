@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Final, Literal
 import numpy as np
 
 from balancer.contract.adversarial import LOSSES, AdversarialName
-from balancer.contract.levels import CHANCE as CHANCE
+from balancer.contract.levels import CHANCE
 from balancer.reading.history import History
 
 if TYPE_CHECKING:

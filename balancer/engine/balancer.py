@@ -11,16 +11,20 @@ from typing import TYPE_CHECKING, Any, Final
 from balancer.contract.adversarial import LOSSES, AdversarialName
 from balancer.contract.compose import Composition, compose
 from balancer.contract.host import foreign_host
-from balancer.contract.knobs import Decision, KnobBoard, Op, Value
+from balancer.contract.knobs import Decision
 from balancer.contract.model import HeadSpec
 from balancer.contract.moments import RunInfo, StepContext
 from balancer.contract.plugin import Plugin
-from balancer.contract.signals import STANDARD_SIGNALS, SignalBoard, Transfer
+from balancer.contract.signals import STANDARD_SIGNALS, Phase, Row, taken
+from balancer.engine.boards import Change, KnobBoard, SignalBoard, Transfer
 from balancer.engine.calls import PluginCalls
+from balancer.engine.clock import Clock
 from balancer.engine.ranks import as_tensors, distributed_mean, is_first_rank
 from balancer.engine.rates import Rates
 from balancer.errors import CheckpointError, ConfigError, PluginError, TrainingError, suggestion
-from balancer.record.recorder import Telemetry, tag
+from balancer.record.compositions import Composed
+from balancer.record.recorder import Recorder
+from balancer.record.tensorboard import tagged
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -86,18 +90,14 @@ class Balancer:
                     raise ConfigError(f"settings for {name!r}, which is not composed: {suggestion(name, names)}")
         self.composition: Final = plugins
         self.loss: Final = LOSSES[plugins.host.adversarial]
-        self.board: Final = KnobBoard(
-            plugins.knobs, plugins.host.base, [plugin.name for plugin in plugins.plugins], self._decide
-        )
-        self.signals: Final = SignalBoard()
-        self.step = 0
-        self.epoch = -1
-        self.d_updates = 0
-        self.g_updates = 0
+        self.clock: Final = Clock()
+        order = [plugin.name for plugin in plugins.plugins]
+        self.board: Final = KnobBoard(plugins.knobs, plugins.host.base, order, self.clock, self._changed)
+        self.signals: Final = SignalBoard(self.clock)
         self._seed: Final = seed
         self._steps_per_epoch: Final = steps_per_epoch
         self._on_decision: Final = on_decision
-        self._telemetry: Telemetry | None = None
+        self._recorder: Recorder | None = None
         self._resumed = False
         self._started = False
         self._ended = False
@@ -105,19 +105,44 @@ class Balancer:
         self._stage = ""
         self._epoch_open = False
         self._g_terms: tuple[str, ...] = ()
-        # G's weights as they stood for its last backward pass; a plugin may have turned them since.
-        self._weights: dict[str, float] = {}
-        # What the last finished step measured and did, by TensorBoard tag.
-        self.last_row: dict[str, float] = {}
+        # Names that were measured before, and are free to be.
+        self._names: Final[set[str]] = set()
+        # What the last finished step measured and did.
+        self.row: Row = {}
         self.d_update = True
         self.real_label, self.fake_label = 1.0, 0.0
         self.d_frozen: tuple[str, ...] = ()
-        self._calls: Final = PluginCalls(plugins, self.board, self.signals, seed)
+        self._calls: Final = PluginCalls(plugins, self.board, self.signals, self.clock, seed)
         if optimizers and "g" not in optimizers and any(op == "ratio" for _, op in plugins.writers("lr_d")):
             raise ConfigError("lr_d as a ratio to lr_g needs both: pass optimizers={'d': …, 'g': …}")
         self._rates: Final = Rates(self.board, optimizers or {})
         if log_dir is not None and is_first_rank():
-            self._telemetry = Telemetry(Path(log_dir), log_every)
+            self._recorder = Recorder(Path(log_dir), log_every)
+
+    @property
+    def step(self) -> int:
+        """The step under way, or the next one between two steps, from 0."""
+        return self.clock.step
+
+    @property
+    def epoch(self) -> int:
+        """The epoch of the newest step, from 0; -1 where nobody counts them."""
+        return self.clock.epoch
+
+    @property
+    def d_updates(self) -> int:
+        """Updates of D done so far."""
+        return self.clock.d_updates
+
+    @property
+    def g_updates(self) -> int:
+        """Updates of G done so far."""
+        return self.clock.g_updates
+
+    @property
+    def last_row(self) -> dict[str, float]:
+        """What the last finished step measured and did, by TensorBoard tag."""
+        return tagged(self.row)
 
     # A step, in order.
 
@@ -127,23 +152,26 @@ class Balancer:
         self.start_run()
         if epoch is not None and epoch != self.epoch:
             self.end_epoch()
-            self.epoch = epoch
+            self.clock.epoch = epoch
             self._calls("on_epoch", run=self._run_info(), epoch=epoch)
         elif self.epoch < 0 and (acting := self._calls.implemented("on_epoch")):
             raise ConfigError(f"plugin {acting[0]} acts on epochs: pass epoch= to balance.start_step")
         self._epoch_open = True
         self._stage = "d"
+        self._rates.begin_step()
         self._g_terms = ()
         self.d_update = True  # until the knob is read, right after the hook
-        self._calls("on_step_start", ctx=self.context())
-        if "d_update" in self.board.specs:
-            self.d_update = bool(self.board.value("d_update"))
-        if "real_label" in self.board.specs:
-            self.real_label = self.board.number("real_label")
-        if "fake_label" in self.board.specs:
-            self.fake_label = self.board.number("fake_label")
-        if "d_frozen" in self.board.specs:
-            frozen = self.board.value("d_frozen")
+        self.board.release()
+        self._moment("on_step_start")
+        held, knobs = self.board.held, self.board.specs
+        if "d_update" in knobs:
+            self.d_update = bool(held("d_update"))
+        if "real_label" in knobs:
+            self.real_label = self.board.held_number("real_label")
+        if "fake_label" in knobs:
+            self.fake_label = self.board.held_number("fake_label")
+        if "d_frozen" in knobs:
+            frozen = held("d_frozen")
             assert isinstance(frozen, tuple)
             self.d_frozen = frozen
 
@@ -153,7 +181,7 @@ class Balancer:
 
     def d_loss_terms(self, **tensors: Any) -> dict[str, Tensor]:
         """Further terms that plugins add to D's loss; `tensors` fill the step context's fields."""
-        return self._terms("d_loss_terms", "d_", tensors)
+        return self._terms("d_loss_terms", "d", tensors)
 
     def measure_d(
         self,
@@ -168,11 +196,11 @@ class Balancer:
         """
         if real_logits is not None and fake_logits is not None:
             scalars = {**self.loss.signals(real_logits, fake_logits), **scalars}
-        self._measure(scalars)
+        self._measure(scalars, "d")
 
     def before_d_backward(self) -> None:
         """Fire `before_d_backward`; optional, and never on a skipped D step."""
-        self._calls("before_d_backward", ctx=self.context())
+        self._moment("before_d_backward")
 
     def require_finite(self) -> None:
         """Stop before an optimizer step if a value measured in this step is NaN or infinite.
@@ -206,17 +234,17 @@ class Balancer:
             self.measure_d(real_logits=real_logits, fake_logits=fake_logits, **scalars)
         if self.d_update:
             self._require_supplied()
-            self.d_updates += 1
+            self.clock.d_updates += 1
         self._stage = "g"
-        self._calls("after_d_step", ctx=self.context())
+        self._moment("after_d_step")
 
     def g_loss_terms(self, **tensors: Any) -> dict[str, Tensor]:
         """Further terms that plugins add to G's loss; `tensors` fill the step context's fields."""
-        return self._terms("g_loss_terms", "", tensors)
+        return self._terms("g_loss_terms", "g", tensors)
 
     def measure_g(self, **terms: Tensor | float) -> None:
         """Take G's unweighted terms where `before_g_backward` came too early for them, before G's optimizer steps."""
-        self._measure(terms)
+        self._measure(terms, "g")
         self._g_terms = tuple(term for term in terms if term != "g_loss")
 
     @property
@@ -235,8 +263,7 @@ class Balancer:
             raise ConfigError(f"step {self.step}: before_g_backward comes before the first look at a weight, and once")
         self.measure_g(**terms)
         self._stage = "weights"
-        self._calls("before_g_backward", ctx=self.context())
-        self._weights = {knob: self.board.number(knob) for knob in self.board.specs if knob.startswith("lambda_")}
+        self._moment("before_g_backward")
 
     def weight(self, term: str) -> float:
         """The weight of a term of G's loss: its knob `lambda_<term>`, or 0 while its head of D is frozen.
@@ -253,7 +280,7 @@ class Balancer:
             return 0.0
         knob = f"lambda_{term}"
         if knob in self.board.specs:
-            return self._weights[knob] if knob in self._weights else self.board.number(knob)
+            return self.board.held_number(knob)
         fixed = self.composition.host.base.get(knob, 1.0)
         assert isinstance(fixed, int | float)
         return float(fixed)
@@ -270,10 +297,10 @@ class Balancer:
 
     def after_g_step(self) -> None:
         """G was updated; fires `after_g_step`. A host that does not call it gets it at the end of the step."""
-        self.g_updates += 1
+        self.clock.g_updates += 1
         self._weigh()
         self._stage = "end"
-        self._calls("after_g_step", ctx=self.context())
+        self._moment("after_g_step")
 
     def end_step(self, **terms: Tensor | float) -> None:
         """Close the step: take G's terms not yet passed, fire `on_step_end`, log. `start_step` does it otherwise."""
@@ -289,13 +316,12 @@ class Balancer:
             self.after_g_step()
         elif terms:
             self._weigh()
-        self._calls("on_step_end", ctx=self.context())
-        self.last_row = self._row()
-        if self._telemetry is not None:
-            self._telemetry.step(self.step, self.epoch, self.last_row)
+        self._moment("on_step_end")
+        self.row = self._step_row()
+        if self._recorder is not None:
+            self._recorder.step(self.step, self.epoch, self.row)
         self._stage = ""
-        self.step += 1
-        self.board.step = self.signals.step = self.step
+        self.clock.step += 1
 
     # A run.
 
@@ -303,15 +329,17 @@ class Balancer:
         """Fire `on_run_start`, once; `start_step` does it otherwise."""
         if not self._started:
             self._started = True
-            if self._telemetry is not None and not self._resumed:
-                self._telemetry.refuse_used()
+            if self._recorder is not None:
+                if not self._resumed:
+                    self._recorder.refuse_used()
+                composed = Composed.of(self.composition, self.step, self._seed, self._steps_per_epoch)
+                self._recorder.composition(composed)
             self._rates.note_schedules()
             self._calls("on_run_start", run=self._run_info())
 
     def begin_at(self, step: int) -> None:
         """Count from `step` on, before the first step: for networks that were trained so far elsewhere."""
-        self.step = self.d_updates = self.g_updates = step
-        self.board.step = self.signals.step = step
+        self.clock.step = self.clock.d_updates = self.clock.g_updates = step
 
     def end_epoch(self) -> None:
         """Fire `on_epoch_end`, once per epoch; a step of another epoch does it otherwise."""
@@ -340,8 +368,8 @@ class Balancer:
                 self._calls("on_run_end", run=self._run_info(), error=error)
         finally:
             self._rates.release()
-            if self._telemetry is not None:
-                self._telemetry.close()
+            if self._recorder is not None:
+                self._recorder.close()
 
     def __enter__(self) -> Balancer:
         return self
@@ -350,9 +378,14 @@ class Balancer:
         self.end_run(error)
 
     @property
-    def telemetry(self) -> Telemetry | None:
+    def recorder(self) -> Recorder | None:
         """The logs of this run on the first rank, else None."""
-        return self._telemetry
+        return self._recorder
+
+    @property
+    def telemetry(self) -> Recorder | None:
+        """The former name of `recorder`; it goes with 0.2."""
+        return self._recorder
 
     def state_dict(self) -> dict[str, Any]:
         """Counters, contributions, newest signals and every plugin's state, between two steps.
@@ -360,8 +393,8 @@ class Balancer:
         The logs up to here are on the disk when it returns: a checkpoint must not be ahead of them.
         """
         self.end_step()
-        if self._telemetry is not None:
-            self._telemetry.flush()
+        if self._recorder is not None:
+            self._recorder.flush()
         plugins = {}
         for plugin in self.composition.plugins:
             state = {"version": plugin.state_version, "state": plugin.state_dict(), "rng": plugin.rng_state()}
@@ -390,13 +423,12 @@ class Balancer:
             raise CheckpointError(f"balancer state has version {state['version']}; this release reads {STATE_VERSION}")
         self._resumed = True
         self._stage = ""
-        self.step, self.epoch = state["step"], state["epoch"]
+        self.clock.step, self.clock.epoch = state["step"], state["epoch"]
         self._epoch_open = state["epoch_open"]
-        self.d_updates, self.g_updates = state["d_updates"], state["g_updates"]
-        self.board.step = self.signals.step = self.step
+        self.clock.d_updates, self.clock.g_updates = state["d_updates"], state["g_updates"]
         self.signals.load_state_dict(state["signals"])
         operations = self.composition.operations
-        self.board.load_state_dict(
+        withdrawn = self.board.load_state_dict(
             state["knobs"],
             lambda plugin, knob, op: op in operations.get(plugin, {}).get(knob, {}).values(),
         )
@@ -407,29 +439,21 @@ class Balancer:
             plugin.load_state_dict(saved["state"], saved["version"])
             if saved["rng"] is not None:
                 plugin.rng.set_state(saved["rng"])
-        if self._telemetry is not None:
-            self._telemetry.cut(self.step)
+        if self._recorder is not None:
+            self._recorder.cut(self.step)
+        for change in withdrawn:
+            self._decide(change, self.step, "on_run_start", {})
 
-    def _row(self) -> dict[str, float]:
-        """Everything known of the present step, by TensorBoard tag: losses, signals, knobs, shares, rates."""
-        fresh = self.signals.fresh()
-        brought = {spec.name for plugin in self.composition.plugins for spec in plugin.brings_signals}
-        row: dict[str, float] = {}
-        for name, value in fresh.items():
-            row[tag(name, self._g_terms, brought)] = value
-        if "adv" in self._g_terms and "adv" in fresh:
-            row["signal/adv_effective"] = self.weight("adv") * fresh["adv"]
-        for knob, spec in self.board.specs.items():
-            if "add" in spec.ops:
-                row[f"knob/{knob}"] = float(len(self.d_frozen))
-            elif knob == "d_update":
-                row["knob/d_update"] = float(self.d_update)
-            elif knob in ("real_label", "fake_label"):
-                row[f"knob/{knob}"] = getattr(self, knob)  # as D saw it, though a plugin may have turned it since
-            elif not knob.startswith("lr_"):
-                row[f"knob/{knob}"] = self._weights[knob] if knob in self._weights else self.board.number(knob)
-        row |= {f"lr/{role}": rate for role, rate in self._rates.used().items()}
-        return row
+    def _step_row(self) -> Row:
+        """Everything that the step now ending measured and did."""
+        row = self.signals.row()
+        if "adv" in self._g_terms and ("g", "adv") in row:
+            row["derived", "adv_effective"] = self.weight("adv") * row["g", "adv"]
+        for knob in self.board.specs:
+            if knob not in ("lr_d", "lr_g"):
+                value = self.board.held(knob)
+                row["knob", knob] = float(len(value) if isinstance(value, tuple) else value)
+        return row | self._rates.row()
 
     def _weigh(self) -> None:
         """Put G's loss and each term's share of it on the signal board."""
@@ -440,7 +464,7 @@ class Balancer:
         if weighted and told:
             total = math.fsum(abs(value) for value in weighted.values())
             shares = {f"{term}_share": abs(value) / total if total else 0.0 for term, value in weighted.items()}
-            self.signals.put({"g_loss": math.fsum(weighted.values()), **shares})
+            self.signals.put({"g_loss": math.fsum(weighted.values()), **shares}, "g")
 
     def context(self, **tensors: Any) -> StepContext:
         """The step as plugins see it now."""
@@ -459,43 +483,50 @@ class Balancer:
             self._steps_per_epoch,
         )
 
-    def _terms(self, hook: str, prefix: str, tensors: Mapping[str, Any]) -> dict[str, Tensor]:
+    def _moment(self, hook: str) -> None:
+        """Fire a moment of a step; then what is read after it holds."""
+        self._calls(hook, ctx=self.context())
+        self.board.hold(hook)
+
+    def _terms(self, hook: str, phase: Phase, tensors: Mapping[str, Any]) -> dict[str, Tensor]:
         merged: dict[str, Tensor] = {}
-        for terms in self._calls(hook, ctx=self.context(**tensors)):
+        for plugin, terms in self._calls.terms(hook, self.context(**tensors)):
             for name in terms:
-                signal = prefix + name
+                where = f"step {self.step}: {hook} of plugin {plugin}"
+                signal = f"d_{name}" if phase == "d" else name
                 if name in merged or signal in self.composition.signals or signal in STANDARD_SIGNALS:
-                    raise ConfigError(f"step {self.step}: {hook}: there is a {signal} already: rename the new one")
+                    raise ConfigError(f"{where}: there is a {signal} already: rename the new one")
+                if (why := self._taken(signal, phase)) is not None:
+                    raise ConfigError(f"{where}: a term cannot be called {name}, since {why}: rename it")
             merged.update(terms)
         return merged
 
-    def _decide(
-        self, plugin: str, knob: str, op: Op, old: Value | None, new: Value | None, effective: Value, note: str
-    ) -> None:
+    def _taken(self, name: str, phase: Phase) -> str | None:
+        """Why a signal of this run may not have this name; None where it may."""
+        return "a knob has that name" if name in self.board.specs else taken(name, g_term=phase == "g")
+
+    def _changed(self, change: Change) -> None:
         if self._calls.acting is None:
-            raise PluginError(f"plugin {plugin} wrote to {knob} outside a hook: write in hooks only")
+            raise PluginError(f"plugin {change.plugin} wrote to {change.knob} outside a hook: write in hooks only")
         acting, moment = self._calls.acting
         # An epoch ends with its last step, which is counted by then.
         step = self.step - 1 if moment == "on_epoch_end" else self.step
-        decision = Decision(
-            step,
-            max(self.epoch, 0),
-            moment,
-            plugin,
-            knob,
-            op,
-            old,
-            new,
-            effective,
-            acting.signals.snapshot(),
-            note,
-        )
+        self._decide(change, step, moment, acting.signals.snapshot())
+
+    def _decide(self, change: Change, step: int, moment: str, signals: Mapping[str, float]) -> None:
+        plugin, knob, op, old, new, effective, note = change
+        epoch = max(self.epoch, 0)
+        decision = Decision(step, epoch, moment, plugin, knob, op, old, new, effective, signals, note)
         if self._on_decision is not None:
             self._on_decision(decision)
-        if self._telemetry is not None:
-            self._telemetry.decision(decision)
+        if self._recorder is not None:
+            self._recorder.decision(decision)
 
-    def _measure(self, scalars: Mapping[str, Tensor | float]) -> None:
+    def _measure(self, scalars: Mapping[str, Tensor | float], phase: Phase) -> None:
+        for name in scalars.keys() - self._names:
+            if (why := self._taken(name, phase)) is not None:
+                raise ConfigError(f"step {self.step}: {name} cannot be passed as a signal, since {why}: rename it")
+            self._names.add(name)
         numbers = {name: float(value) for name, value in scalars.items() if isinstance(value, Real)}
         tensors: dict[str, Any] = {name: value for name, value in scalars.items() if not isinstance(value, Real)}
         mean = distributed_mean()
@@ -503,8 +534,8 @@ class Balancer:
             tensors |= as_tensors(numbers)
             numbers = {}
         if tensors:
-            self.signals.begin(Transfer(tensors, mean))
-        self.signals.put(numbers)
+            self.signals.begin(Transfer(tensors, mean), phase)
+        self.signals.put(numbers, phase)
 
     def _require_supplied(self) -> None:
         for plugin in self.composition.plugins:

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Final
 
-from balancer.contract.knobs import KnobBoard
+from balancer.contract.signals import Key
+from balancer.engine.boards import KnobBoard
 
 if TYPE_CHECKING:
     from torch.optim import Optimizer
@@ -22,25 +23,26 @@ class Rates:
         self._board: Final = board
         self._optimizers: Final = dict(optimizers)
         self._hooks: Final[list[RemovableHandle]] = []
-        # The rates of the optimizer steps taken since they were last asked for.
+        # By role: the rates of the optimizer steps taken since the last row, and what the schedules gave then.
         self._used: Final[dict[str, float]] = {}
+        self._bases: Final[dict[str, float]] = {}
         for role, optimizer in self._optimizers.items():
             self._hook(role, optimizer)
 
-    def effective(self) -> dict[str, float]:
-        """The rate in force for each optimizer, by role."""
-        self.note_schedules()
-        rates = {}
+    def begin_step(self) -> None:
+        """A step begins: an optimizer that takes no step in it has the rate that its schedule gives now."""
         for role in self._optimizers:
-            acting = f"lr_{role}" in self._board.specs and self._board.contributions(f"lr_{role}")
-            rates[role] = self._board.number(f"lr_{role}") if acting else self._scheduled(role)
-        return rates
+            self._bases.setdefault(role, self._scheduled(role))
 
-    def used(self) -> dict[str, float]:
-        """By role, the rate that each optimizer stepped with since the last call; the one in force where it did not."""
-        rates = {**self.effective(), **self._used}
+    def row(self) -> dict[Key, float]:
+        """The rate that each optimizer had in the step now ending, and what its schedule gave."""
+        self._put_bases(self._bases)
+        rates = {role: self._used.get(role, self._turned(role, base)) for role, base in self._bases.items()}
+        row: dict[Key, float] = {("knob", f"lr_{role}"): rate for role, rate in rates.items()}
+        row |= {("base", f"lr_{role}"): base for role, base in self._bases.items()}
         self._used.clear()
-        return rates
+        self._bases.clear()
+        return row
 
     def release(self) -> None:
         """Leave the optimizers as they were found."""
@@ -50,12 +52,18 @@ class Rates:
 
     def note_schedules(self) -> None:
         """Tell the board what the schedules say now, since they are what its knobs multiply."""
-        for role in self._optimizers:
+        self._put_bases({role: self._scheduled(role) for role in self._optimizers})
+
+    def _put_bases(self, bases: Mapping[str, float]) -> None:
+        for role, base in bases.items():
             if f"lr_{role}" in self._board.specs:
-                self._board.base[f"lr_{role}"] = self._scheduled(role)
-        if "g" in self._optimizers:
-            known = "lr_g" in self._board.specs
-            self._board.lr_g = self._board.number("lr_g") if known else self._scheduled("g")
+                self._board.base[f"lr_{role}"] = base
+        self._board.lr_g = bases.get("g", self._board.lr_g)
+
+    def _turned(self, role: str, base: float) -> float:
+        """What plugins make of a rate; exactly the base where none acts on it."""
+        acting = f"lr_{role}" in self._board.specs and self._board.contributions(f"lr_{role}")
+        return self._board.number(f"lr_{role}") if acting else base
 
     def _scheduled(self, role: str) -> float:
         return float(self._optimizers[role].param_groups[0]["lr"])
@@ -69,8 +77,10 @@ class Rates:
             if scheduled:
                 return
             scheduled[:] = [group["lr"] for group in optimizer.param_groups]
-            first, effective = float(scheduled[0]), self.effective()[role]
-            self._used[role] = effective
+            self.note_schedules()
+            first = float(scheduled[0])
+            effective = self._turned(role, first)
+            self._used[role], self._bases[role] = effective, first
             if effective == first:
                 return
             for group in optimizer.param_groups:

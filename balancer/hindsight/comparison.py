@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final, Protocol
 
 import numpy as np
 
-from balancer.hindsight.trajectories import Replay
+from balancer.hindsight.trajectory import Replay
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -17,7 +17,7 @@ MOST_VALUES: Final = 6
 
 
 class Columns(Protocol):
-    """What was recorded of knobs: `balancer.hindsight.recorded.Recorded`, or what a log says."""
+    """What was recorded of knobs: `balancer.record.signals.SignalRows`, or what a log says."""
 
     def column(self, name: str) -> NDArray[np.float64] | None:
         """All values of one knob, of shape (steps,), or None where there are none."""

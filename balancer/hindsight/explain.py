@@ -1,22 +1,20 @@
-"""Why every knob stood where it stood at a step of a run, from its decisions and configs; without torch."""
+"""Why every knob stood where it stood at a step of a run: the step's recorded row, its decisions, its composition."""
 
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
 from balancer.contract.knobs import Decision
-from balancer.errors import ConfigError
+from balancer.errors import ConfigError, DataError
+from balancer.hindsight.active import Active
 from balancer.hindsight.explain_step import StepState, explain_step
-from balancer.hindsight.moments import acts_from
-from balancer.hindsight.standing import Standing
+from balancer.record.compositions import Composed, run_compositions
 from balancer.record.decisions import read_decisions
-from balancer.record.recorder import DECISIONS
-from balancer.record.segments import Segment, run_segments
-from balancer.train.run import CONFIG
+from balancer.record.signals import SignalRows
 
 # Further decisions of a range are counted only.
 MOST_DECISIONS: Final = 10_000
@@ -40,49 +38,57 @@ class Explanation:
     decisions: tuple[Taken, ...]
     # Decisions in the range that are not listed, since they are too many.
     left_out: int = 0
-    remarks: tuple[str, ...] = ()
 
     def as_dict(self) -> dict[str, Any]:
         """All of it as plain data, for JSON."""
         return {**dataclasses.asdict(self), "folder": str(self.folder)}
 
 
-def explain(folder: str | Path, first: int, last: int | None = None) -> Explanation:
-    """Explain the knobs of a run at a step, or over the steps from `first` to `last`, both included.
+def explain(run: str | Path, first: int, last: int | None = None, *, neighbours: bool = True) -> Explanation:
+    """Explain the knobs of a run at a step, or over the steps from `first` to `last`, both included; without torch.
 
-    It reads decisions.jsonl and the configs and nothing else. Without a config, as in the logs of somebody
-    else's script, base values are unknown, and an effective value is the one that the last decision logged.
+    Args:
+        run: a run directory, or the `log_dir` of a script's `Balancer`.
+        first: a step, from 0.
+        last: the last step of a range.
+        neighbours: ask each law what else it would have answered, by a replay of neighbouring values.
 
     Raises:
         ConfigError: not a run directory, or steps that the run does not have.
-        CheckpointError: a line of decisions.jsonl is damaged.
-        PluginError, CompositionError: a plugin of the run is not installed, or they no longer go together.
+        DataError, CheckpointError: its signals, decisions or compositions are missing or damaged.
     """
-    folder = Path(folder)
+    folder = Path(run)
     last = first if last is None else last
-    segments = run_segments(folder)
-    if not segments and not (folder / DECISIONS).is_file():
-        raise ConfigError(f"{folder} is no run directory: it holds neither {CONFIG} nor {DECISIONS}")
-    _check_steps(folder, segments, first, last)
-    ends = [Standing(segments, step) for step in dict.fromkeys((first, last))]
+    if first < 0:
+        raise ConfigError(f"step {first}: steps count from 0")
+    if last < first:
+        raise ConfigError(f"steps {first} to {last}: the first step of a range comes first")
+    compositions = run_compositions(folder)
+    rows = SignalRows(folder)
+    ends = {step: Active(step) for step in (first, last)}
+    recorded = {step: rows.at(step) for step in ends}
+    for step, row in recorded.items():
+        if row is None:
+            raise ConfigError(f"step {step}: the run in {folder} has recorded {_steps(rows)}")
     taken: list[Taken] = []
     left_out = 0
-    logged: list[Decision] = []  # the first and the last one read
     for decision in read_decisions(folder):
-        logged[1:] = [decision]
-        for end in ends:
+        for end in ends.values():
             end.add(decision)
         if first <= decision.step <= last:
             if len(taken) < MOST_DECISIONS:
-                taken.append(Taken(decision, acts_from(decision)))
+                taken.append(Taken(decision, _acts_from(decision, compositions)))
             else:
                 left_out += 1
         # In a script's log the end of an epoch may come after a resume at the next step.
         if decision.step > last + 1:
             break
-    states = [explain_step(end) for end in ends]
-    remarks = tuple(_remarks(folder, segments, ends[-1], first, last, logged))
-    return Explanation(folder, states[0], states[-1], tuple(taken), left_out, remarks)
+    states = {
+        step: explain_step(end, row, _at(compositions, step, folder), neighbours)
+        for (step, end), row in zip(ends.items(), recorded.values(), strict=True)
+        if row is not None
+    }
+    return Explanation(folder, states[first], states[last], tuple(taken), left_out)
 
 
 def parse_steps(text: str) -> tuple[int, int]:
@@ -101,49 +107,24 @@ def parse_steps(text: str) -> tuple[int, int]:
     return first, last
 
 
-def _check_steps(folder: Path, segments: Sequence[Segment], first: int, last: int) -> None:
-    if first < 0:
-        raise ConfigError(f"step {first}: steps count from 0")
-    if last < first:
-        raise ConfigError(f"steps {first} to {last}: the first step of a range comes first")
-    steps = _train(segments).get("steps")
-    if isinstance(steps, int) and last >= steps:
-        raise ConfigError(f"step {last}: the run in {folder} ends with step {steps - 1} (train.steps = {steps})")
+def _at(compositions: Sequence[Composed], step: int, folder: Path) -> Composed:
+    for composed in reversed(compositions):
+        if composed.first <= step:
+            return composed
+    first = compositions[0].first
+    raise ConfigError(f"step {step}: what the run in {folder} was composed of before step {first} is not recorded")
 
 
-def _train(segments: Sequence[Segment]) -> Mapping[str, Any]:
-    table: Mapping[str, Any] = segments[-1].tables.get("train", {}) if segments else {}
-    return table
+def _acts_from(decision: Decision, compositions: Sequence[Composed]) -> int:
+    """The first step in which a decision acts, where G is updated once in each step."""
+    for composed in reversed(compositions):
+        if composed.first <= decision.step and decision.knob in composed.knobs:
+            return decision.step + (not composed.knobs[decision.knob].acts_in_step(decision.moment))
+    return decision.step
 
 
-def _remarks(
-    folder: Path, segments: Sequence[Segment], end: Standing, first: int, last: int, logged: Sequence[Decision]
-) -> Iterator[str]:
-    """What a reader must know about where all this comes from, one sentence each."""
-    names = dict.fromkeys(name for segment in segments for name in segment.plugins)
-    if not segments:
-        yield (
-            f"{folder} has no {CONFIG}: which plugins were composed and with which settings, base values, other "
-            "bands and the end of a contribution by a resume without its plugin cannot be known"
-        )
-    elif not names:
-        yield "the run has no plugins: every knob is at its base value"
-    elif not logged:
-        yield f"no decision is logged: its plugins ({', '.join(names)}) wrote nothing, or {DECISIONS} is lost"
-    if logged and logged[0].step > first and logged[0].moment == "on_run_start":
-        begin = logged[0].step
-        if all(segment.first != begin for segment in segments):
-            yield f"the decisions begin with step {begin}: a run taken over from elsewhere has no earlier steps"
-    if not logged or logged[-1].step < last:
-        length = {key: value for key, value in _train(segments).items() if key in ("steps", "epochs")}
-        asked = " and ".join(f"{value} {key}" for key, value in list(length.items())[:1])
-        newest = f"the last decision is of step {logged[-1].step}" if logged else "there is no decision"
-        yield (
-            f"{newest}: whether the run got as far as step {last} the decisions do not say"
-            + (f"; its config asks for {asked}" if asked else "")
-        )
-    for plugin, step in end.strangers.items():
-        yield (
-            f"{plugin} wrote at step {step}, though the config kept for that step does not compose it: configs of "
-            "this run were replaced more than once, so what is said of those steps may be wrong"
-        )
+def _steps(rows: SignalRows) -> str:
+    steps = rows.column("step")
+    if steps is None or not len(steps):
+        raise DataError(f"{rows.path} holds no step: has the run begun?")
+    return f"steps {steps[0]:.0f} to {steps[-1]:.0f}"

@@ -1,4 +1,4 @@
-"""Plays rows of signals to a composition, at the moments of our own loop, and notes what the knobs do."""
+"""Plays rows of signals to a composition, at the moments of our own loop, and keeps what the knobs hold."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from balancer.contract.knobs import Decision
 from balancer.contract.moments import hook_options
 from balancer.engine.balancer import Balancer
 from balancer.errors import CompositionError, ConfigError
-from balancer.hindsight.moments import last_moment
-from balancer.hindsight.trajectories import Replay
+from balancer.hindsight.trajectory import Replay
 
 # What a learning rate is in an epoch before any plugin turns it, by knob.
 Rates = Callable[[int], Mapping[str, float]]
+RATES: Final = ("lr_d", "lr_g")
 
 
 class Player:
@@ -71,62 +71,47 @@ class Player:
         self._wanted = self._d_phase & own
         acting = [plugin.name for plugin in composition.plugins if hook_options(getattr(plugin, "on_epoch", None))]
         self._acts_on_epochs = acting[0] if acting else None
-        turned = {knob for knob in composition.knobs if composition.writers(knob)}
-        if rates is not None or turned & {"lr_d", "lr_g"}:
-            turned |= {"lr_d", "lr_g"}
-        self._result.begin(composition.knobs)
-        self._at: dict[str, list[str]] = {}
-        for knob in composition.knobs:
-            if knob in turned:
-                self._at.setdefault(last_moment(knob), []).append(knob)
-            else:
-                self._result.note(knob, balance.board.value(knob))
+
+    @property
+    def balance(self) -> Balancer:
+        """The engine of the composition under way."""
+        assert self._balance is not None, "begin comes first"
+        return self._balance
 
     def play(self, row: Mapping[str, float]) -> None:
-        """One step on these signals, which may hold its `step` and its `epoch`.
+        """One step on these signals, which may hold its `step` and `epoch`, and what schedules gave `lr_d` and `lr_g`.
 
         Raises:
             ConfigError: a step that comes too late, or epochs are not counted where a plugin acts on them.
         """
-        balance = self._balance
-        assert balance is not None
+        balance = self.balance
         if "step" in row:
             self._go_to(balance, int(row["step"]))
         epoch = self._epoch(balance, row)
-        if self._rates is not None:
-            balance.board.base.update(self._rates(epoch))
+        rates = {knob: row[knob] for knob in RATES if knob in row} if self._rates is None else self._rates(epoch)
+        balance.board.base.update({knob: rate for knob, rate in rates.items() if knob in balance.board.specs})
+        balance.board.lr_g = rates.get("lr_g", 1.0)
         balance.start_step(epoch=None if epoch < 0 else epoch)
-        self._note(balance, "on_step_start")
-        balance.signals.put({name: row[name] for name in self._d_phase if name in row})
+        balance.signals.put({name: row[name] for name in self._d_phase if name in row}, "d")
         if balance.d_update:
             # A row without them is one of a D that was skipped, or of a value that was no number.
-            balance.signals.put({name: math.nan for name in self._wanted if name not in row})
+            balance.signals.put({name: math.nan for name in self._wanted if name not in row}, "d")
             balance.before_d_backward()
-        self._note(balance, "before_d_backward")
         balance.after_d_step()
         for _ in range(self._g_updates):
-            balance.signals.put({name: row[name] for name in self._terms if name in row})
+            balance.signals.put({name: row[name] for name in self._terms if name in row}, "g")
             balance.before_g_backward()
-            self._note(balance, "before_g_backward")
-            balance.signals.put({name: row[name] for name in self._sums if name in row})
+            balance.signals.put({name: row[name] for name in self._sums if name in row}, "g")
             balance.after_g_step()
         step = balance.step
         balance.end_step()
-        self._note(balance, "on_step_end")
-        self._result.end_step(step, epoch)
+        self._result.add_step(step, epoch, {knob: balance.board.held(knob) for knob in balance.board.specs})
         self._played = True
 
     def end(self) -> None:
         """The run is over."""
         if self._balance is not None:
             self._balance.end_run()
-
-    def _note(self, balance: Balancer, moment: str) -> None:
-        """Note the knobs that are read after this moment."""
-        for knob in self._at.get(moment, ()):
-            if knob == "lr_d":
-                balance.board.lr_g = balance.board.number("lr_g")
-            self._result.note(knob, balance.board.value(knob))
 
     def _epoch(self, balance: Balancer, row: Mapping[str, float]) -> int:
         if "epoch" in row:
@@ -150,7 +135,6 @@ class Player:
         while balance.step < step:
             # Nobody saw these steps: D was updated in those that the knobs of now would have allowed.
             allowed = "d_update" not in balance.board.specs or balance.board.value("d_update")
-            balance.d_updates += bool(allowed)
-            balance.g_updates += self._g_updates
-            balance.step += 1
-            balance.board.step = balance.signals.step = balance.step
+            balance.clock.d_updates += bool(allowed)
+            balance.clock.g_updates += self._g_updates
+            balance.clock.step += 1

@@ -12,36 +12,44 @@ import numpy as np
 
 from balancer.contract.knobs import Decision
 from balancer.contract.model import HeadSpec, ModelSpec
+from balancer.diagnosis.diagnose import Diagnosis, diagnose
 from balancer.errors import ConfigError
 from balancer.hindsight.comparison import compare
 from balancer.hindsight.replay import PluginList, replay
 from balancer.hindsight.replay_run import RunReplay
+from balancer.reading.opening import NO_TAGS, open_source
+from balancer.reading.superseded import without_superseded
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from balancer.diagnosis.diagnose import Diagnosis
     from balancer.reading.source import Row
 
 
 def replay_log(
-    diagnosis: Diagnosis,
-    rows: Iterable[Row],
+    path: str,
     plugins: PluginList,
     settings: Mapping[str, Mapping[str, Any]] | None = None,
+    *,
+    tags: Mapping[str, str] = NO_TAGS,
+    pattern: str | None = None,
+    **units: Any,
 ) -> RunReplay:
     """Replay the rows of a log, read a second time, in the units that its diagnosis worked out.
 
     Args:
-        diagnosis: of the same log.
-        rows: its rows, once more.
+        path: the log, as `balancer.diagnose` takes it.
         plugins: names of installed plugins, or classes.
         settings: tables of plugins, and of `train` the `lambda_adv` that is the base.
+        tags, pattern, units: how to read it, as for `balancer.diagnose`.
 
     Raises:
-        ConfigError: settings of what is not part of the replay.
+        ConfigError, DataError: it cannot be read, or settings of what is not part of the replay.
         PluginError, CompositionError: see `compose`; also, a plugin reads a signal that the log does not hold.
     """
+    diagnosis = diagnose(path, tags=tags, pattern=pattern, **units)
+    again = open_source(path, tags=tags, pattern=pattern)
+    rows = without_superseded(again.rows(), diagnosis.case.source.restarts)
     tables = {name: dict(table) for name, table in (settings or {}).items()}
     train = tables.pop("train", {})
     base = train.pop("lambda_adv", diagnosis.case.units.weights.get("adv") or 1.0)

@@ -5,23 +5,22 @@ from __future__ import annotations
 import dataclasses
 import functools
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final
 
 from balancer.contract.compose import Composition, compose
-from balancer.contract.host import Host, model_host
+from balancer.contract.host import Host
 from balancer.contract.knobs import Decision
-from balancer.contract.model import ModelSpec
 from balancer.errors import ConfigError, suggestion
 from balancer.hindsight.comparison import Comparison, compare
-from balancer.hindsight.player import Player, Rates
-from balancer.hindsight.recorded import Recorded
+from balancer.hindsight.player import RATES, Player, Rates
 from balancer.hindsight.replay import PluginList, brought, refuse_missing, with_signals
-from balancer.hindsight.trajectories import Replay
+from balancer.hindsight.trajectory import Replay
+from balancer.record.compositions import Composed, run_compositions
 from balancer.record.config import RESERVED, TrainSettings
 from balancer.record.segments import Segment, run_segments
-from balancer.train.run import CONFIG
+from balancer.record.signals import SignalRows
 
 # What `train.*` says about a knob; the rest of it went into the signals.
 BASES: Final = ("lambda_adv", "lr", "lr_d", "lr_decay", "lr_floor")
@@ -57,43 +56,27 @@ def replay_run(
     plugins: PluginList | None = None,
     settings: Mapping[str, Mapping[str, Any]] | None = None,
     *,
-    spec: ModelSpec | None = None,
-    lambda_adv: float | None = None,
     on_decision: Callable[[Decision], None] | None = None,
 ) -> RunReplay:
-    """Replay the recorded signals of a run directory.
+    """Replay the recorded signals of a run directory, or of the `log_dir` of a script.
 
     Args:
-        folder: the run directory, or the log directory of a script.
+        folder: where they are.
         plugins: other plugins; if not given the run's own, each for the steps in which it was composed. A plugin
             of the run that is named keeps the settings that it had last.
-        settings: tables over the run's own: of plugins, and of `train` what says a knob's base (`lambda_adv`, `lr`, …).
-        spec: a script's model, where the folder keeps no config: terms and heads; none if not given.
-        lambda_adv: a script's base value; 1 if not given.
+        settings: tables over the run's own: of plugins, and of `train` what says a knob's base (`lambda_adv`; `lr`, …
+            in a run of our own loop).
         on_decision: is told each decision.
 
     Raises:
-        ConfigError: no signals are kept, or settings of what is not part of the replay.
+        ConfigError: what it was composed of is not kept, or settings of what is not part of the replay.
+        DataError: no signals are kept, or they are damaged.
         PluginError, CompositionError: see `compose`; also, a plugin reads a signal that was not recorded.
     """
     folder, settings = Path(folder), settings or {}
-    segments, recorded = run_segments(folder), Recorded(folder)
-    if segments:
-        if spec is not None or lambda_adv is not None:
-            raise ConfigError(f"{folder} has a {CONFIG}, which says what its model is: give no spec and no lambda_adv")
-        parts = _parts_of_run(segments, recorded, plugins, settings)
-        remarks = []
-    else:
-        if plugins is None:
-            raise ConfigError(f"{folder} has no {CONFIG}, so it does not say which plugins ran: name some")
-        base = 1.0 if lambda_adv is None else lambda_adv
-        _refuse_strangers(settings, _names(plugins), ())
-        host = model_host("script", spec or ModelSpec(), base)
-        parts = [_Part(_composed(plugins, settings, host, recorded), None)]
-        remarks = [
-            f"{folder} has no {CONFIG}: the base of lambda_adv is taken as {base:g}, and learning rates are "
-            "multiples of a base of 1"
-        ]
+    compositions, recorded = run_compositions(folder), SignalRows(folder)
+    configs = {segment.first: segment for segment in run_segments(folder)}
+    parts = _parts(compositions, configs, recorded, plugins, settings)
     result, count = Replay(), 0
 
     def decided(decision: Decision) -> None:
@@ -104,20 +87,20 @@ def replay_run(
 
     reads = {name for part in parts for plugin in part.composition.plugins for name in plugin.reads}
     reads &= recorded.phases.keys()
-    _play(Player(result, decided, reads), recorded.rows(reads), parts)
+    _play(Player(result, decided, reads), recorded.rows([*reads, *RATES]), parts)
+    remarks = []
     if any(part.g_updates > 1 for part in parts):
         remarks.append(
             "G was updated several times in each step, of which the log keeps the last: a law on G's signals sees that"
         )
     names = (plugin.name for part in parts for plugin in part.composition.plugins)
     warnings = (warning for part in parts for warning in part.composition.warnings)
-    skipped = () if segments else ("lr_d", "lr_g")
     return RunReplay(
         folder,
         tuple(dict.fromkeys(names)),
         result,
         count,
-        tuple(compare(result, recorded, knob) for knob in result if knob not in skipped),
+        tuple(compare(result, recorded, knob) for knob in result),
         tuple(dict.fromkeys(warnings)),
         tuple(remarks),
     )
@@ -135,38 +118,48 @@ class _Part:
     rates: Rates | None = None
 
 
-def _parts_of_run(
-    segments: Sequence[Segment],
-    recorded: Recorded,
+def _parts(
+    compositions: Sequence[Composed],
+    configs: Mapping[int, Segment],
+    recorded: SignalRows,
     plugins: PluginList | None,
     settings: Mapping[str, Mapping[str, Any]],
 ) -> list[_Part]:
-    own = dict.fromkeys(name for segment in segments for name in segment.plugins)
-    _refuse_strangers(settings, [*own] if plugins is None else _names(plugins), BASES)
+    own = dict.fromkeys(name for composed in compositions for name in composed.plugins)
+    over = settings.get("train", {})
+    _refuse_strangers(settings, [*own] if plugins is None else _names(plugins), BASES if configs else BASES[:1])
     # What is known of each plugin, the newest last.
-    tables = {name: table for segment in segments for name, table in segment.tables.items() if name not in RESERVED}
+    tables = {name: table for composed in compositions for name, table in composed.settings.items()}
     parts = []
-    for segment in segments:
-        # Only what a run is besides its plugins, which may be other ones, and classes too.
-        bare = segment.config({"train": settings.get("train", {})}, plugins=[])
-        chosen: PluginList = segment.plugins if plugins is None else plugins
-        kept = segment.tables if plugins is None else tables
+    for composed in compositions:
+        chosen: PluginList = list(composed.plugins) if plugins is None else plugins
+        kept = composed.settings if plugins is None else tables
         given = {name: {**kept.get(name, {}), **settings.get(name, {})} for name in _names(chosen)}
+        host = composed.host
+        if "lambda_adv" in over:
+            host = replace(host, base={**host.base, "lambda_adv": TrainSettings(**over).lambda_adv})
+        train = _train(configs, composed.first, over)
         parts.append(
             _Part(
-                _composed(chosen, given, bare.composition.host, recorded),
-                segment.until,
-                bare.train.seed,
-                recorded.steps_per_epoch(segment.first, segment.until),
-                bare.train.g_updates,
-                functools.partial(_rates, bare.train),
+                _composed(chosen, given, host, recorded),
+                composed.until,
+                composed.seed,
+                composed.steps_per_epoch,
+                1 if train is None else train.g_updates,
+                functools.partial(_rates, train) if train is not None and over.keys() & set(BASES[1:]) else None,
             )
         )
     return parts
 
 
+def _train(configs: Mapping[int, Segment], step: int, over: Mapping[str, Any]) -> TrainSettings | None:
+    """The settings of our own loop at a step, with some put over them; None for a script."""
+    held = [first for first in configs if first <= step]
+    return TrainSettings(**{**configs[max(held)].tables.get("train", {}), **over}) if held else None
+
+
 def _composed(
-    plugins: PluginList, settings: Mapping[str, Mapping[str, Any]], host: Host, recorded: Recorded
+    plugins: PluginList, settings: Mapping[str, Mapping[str, Any]], host: Host, recorded: SignalRows
 ) -> Composition:
     # What the plugins bring they publish themselves.
     offered = {*recorded.phases} - set(brought(plugins, settings))

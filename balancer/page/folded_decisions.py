@@ -2,34 +2,27 @@
 
 from __future__ import annotations
 
-import bisect
 import heapq
-from collections.abc import Iterator, Mapping, Sequence
-from itertools import pairwise
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 import numpy as np
 
 from balancer.contract.knobs import Decision
-from balancer.errors import ConfigError
 from balancer.page.view import Decisions, FoldedContribution
 from balancer.reading.history import History
-from balancer.record.decisions import parse_decision
-
-if TYPE_CHECKING:
-    from balancer.record.segments import Segment
+from balancer.record.decisions import decision_lines
 
 SHOWN: Final = 20  # decisions in the table, of one run
 STRETCHES: Final = 300
 CORNERS: Final = 4096  # changes of one contribution that are kept
 
 
-def folded_decisions(path: Path, history: History, segments: Sequence[Segment]) -> Decisions | None:
+def folded_decisions(path: Path, history: History) -> Decisions | None:
     """The decisions of a run; None where it has no such file.
 
     Raises:
-        ConfigError: the file cannot be read.
+        CheckpointError: the file cannot be read.
     """
     if not path.is_file():
         return None
@@ -40,7 +33,7 @@ def folded_decisions(path: Path, history: History, segments: Sequence[Segment]) 
     # Most important first: (first of its contribution, size of the change, earliest); the heap's root goes first.
     best: list[tuple[bool, float, int, Decision]] = []
     count = broken = 0
-    for decision in _read(path):
+    for decision in decision_lines(path.parent):
         if decision is None:
             broken += 1
             continue
@@ -56,7 +49,6 @@ def folded_decisions(path: Path, history: History, segments: Sequence[Segment]) 
         marks.setdefault(decision.knob, np.zeros(STRETCHES, dtype=np.int64))[stretch] += 1
         effective[decision.knob] = decision.effective
         count += 1
-    _drop(folds, segments)
     made = [FoldedContribution(*key, fold.values(), fold.count) for key, fold in folds.items()]
     chosen = [decision for *_, decision in sorted(best, key=lambda row: -row[2])]
     return Decisions(count, broken, made, marks, chosen)
@@ -80,37 +72,9 @@ class _Fold:
             self._values = self._values[::2]
             self._every *= 2
 
-    def withdraw(self, step: float) -> None:
-        """It ended there, unless it was made anew in that very step."""
-        values = self.values()
-        at = bisect.bisect_left(values, step, key=lambda pair: pair[0])
-        if at == len(values) or values[at][0] != step:
-            values.insert(at, (step, None))
-            self._values, self._last = values, values[-1]
-
     def values(self) -> list[tuple[float, Any]]:
         assert self._last is not None
         return self._values if self._values[-1] == self._last else [*self._values, self._last]
-
-
-def _drop(folds: Mapping[tuple[str, str, str], _Fold], segments: Sequence[Segment]) -> None:
-    """End the contributions of plugins that a resume left out: it drops them without a decision."""
-    for before, after in pairwise(segments):
-        for (plugin, _, _), fold in folds.items():
-            if plugin in before.plugins and plugin not in after.plugins:
-                fold.withdraw(after.first)
-
-
-def _read(path: Path) -> Iterator[Decision | None]:
-    """One decision after the other, None for a line that holds none; a last line that a kill tore off is no line."""
-    try:
-        with path.open("rb") as file:
-            for line in file:
-                if not line.endswith(b"\n"):
-                    return
-                yield parse_decision(line)
-    except OSError as error:
-        raise ConfigError(f"{path} cannot be read: {error.strerror}") from None
 
 
 def _size(before: Any, after: Any) -> float:

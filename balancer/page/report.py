@@ -15,7 +15,7 @@ from balancer.page.sheets import page_sheets
 from balancer.page.view import Change, RunView
 from balancer.record.config import differences
 from balancer.record.files import write_atomically
-from balancer.record.recorder import DECISIONS, SHEETS
+from balancer.record.folder import DECISIONS, SHEETS
 from balancer.record.segments import run_segments
 from balancer.show.words import Words, check_language
 
@@ -85,7 +85,7 @@ def with_run(view: RunView, folder: Path) -> RunView:
     return replace(
         view,
         changes=[Change(step, fields) for step, fields in changed if fields],
-        decisions=folded_decisions(folder / DECISIONS, view.history, segments),
+        decisions=folded_decisions(folder / DECISIONS, view.history),
         sheets=sheets,
         sheets_found=found,
         sheets_unreadable=unreadable,

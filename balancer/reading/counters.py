@@ -1,4 +1,4 @@
-"""Where on a line of a text log its step and epoch stand, and how progress bars go on from epoch to epoch."""
+"""Where the step and epoch stand on a line of a text log, and how progress bars go on from epoch to epoch."""
 
 from __future__ import annotations
 
@@ -6,12 +6,12 @@ import re
 from collections.abc import Mapping
 from typing import Final
 
-# Every repetition is bounded and takes nothing back, so that no line takes long. Some write 1,000 for a thousand.
+# Every repetition is bounded and possessive, so that no line takes long. Some write 1,000 for a thousand.
 _THOUSANDS: Final = r"(?<!\d\d\d\d)(?:,\d{3}){1,4}+(?!\d|[,.]\d)"
 _WHOLE: Final = rf"(\d{{1,12}}+(?:{_THOUSANDS})?+)"
 _COUNT: Final = rf"(\d{{1,12}}+(?:{_THOUSANDS}|\.\d{{1,12}}+)?+)"
 _COUNTER: Final = re.compile(
-    # The first letters go before the names: nearly every place of a line is dismissed by them.
+    # The lookahead for a first letter dismisses nearly every place of a line.
     r"(?<![A-Za-z0-9_])(?=[egisb])(epochs?|ep|global[_ ]?steps?|steps?|iter(?:ation)?s?|itr|it|batch)(?!\w)"
     r"['\"]?[ \t:=#\[(]{0,8}+"
     rf"{_COUNT}(?!\w)(?:[ \t]{{0,4}}+/[ \t]{{0,4}}+{_COUNT})?+",
@@ -25,8 +25,8 @@ _HEADING: Final = re.compile(
     r"[^A-Za-z0-9]{0,80}\Z",
     re.IGNORECASE,
 )
-_LONGEST: Final = 200  # characters of a heading
-_ENDED: Final = 0.9  # a bar that starts anew from here on was through
+_LONGEST_HEADING: Final = 200  # characters of a heading
+_ENDED_SHARE: Final = 0.9  # a bar that starts anew beyond this share of its length had ended
 
 
 class Counters:
@@ -43,17 +43,17 @@ class Counters:
         self.repeated = 0
         self.counts_epochs = False
         self._heading: float | None = None
-        # A line that tells the step and epoch of losses on the next line, such as "Epoch: [3], [100/416]".
+        # A line that holds the step and epoch of losses on the next line, such as "Epoch: [3], [100/416]".
         self._ahead = ""
-        # Bars that were through, where the present one stands and how far it goes, and its row.
+        # Bars that have ended; where the present one stands, how far it goes, and its row.
         self._bars = 0
         self._bar = 0.0
         self._total = 0.0
         self._row: Mapping[str, float] = {}
 
-    def hear(self, line: str) -> None:
-        """Take a line that is no row: it may be the heading of an epoch, or of a row whose losses come below."""
-        if len(line) > _LONGEST or ("poch" not in line and "POCH" not in line):
+    def put_text(self, line: str) -> None:
+        """Take a line that is not a row: it may be the heading of an epoch, or of a row whose losses come below."""
+        if len(line) > _LONGEST_HEADING or ("poch" not in line and "POCH" not in line):
             return
         found = _HEADING.search(line)
         if found is not None:
@@ -125,7 +125,7 @@ class Counters:
             through = step == total and not is_bar and not same
             self.repeated += not (through or is_bar)
         else:
-            through = step < bar and bar >= _ENDED * total
+            through = step < bar and bar >= _ENDED_SHARE * total
         if through and epoch is None:
             self._bars += 1
             self.steps_per_epoch = total

@@ -13,7 +13,7 @@ FORMATS: Final = {1: struct.Struct("<f"), 2: struct.Struct("<d"), 3: struct.Stru
 
 
 def event_of(payload: bytes) -> Any:
-    """The event in a record's payload; None where it is none."""
+    """The event in a record's payload; None where it is not one."""
     try:
         return Event.FromString(payload)
     except DecodeError:

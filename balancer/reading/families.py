@@ -53,7 +53,7 @@ def families() -> dict[str, LogFamily]:
         try:
             loaded = entry.load("diagnosis")
             if not isinstance(loaded, LogFamily):
-                raise PluginError(f"diagnosis {entry.name}: {entry.value} is no LogFamily")
+                raise PluginError(f"diagnosis {entry.name}: {entry.value} is not a LogFamily")
             found[entry.name] = loaded
         except PluginError as error:
             warnings.warn(f"{error}; its logs are read without it", stacklevel=2)

@@ -17,11 +17,15 @@ if TYPE_CHECKING:
 
 __all__ = ["History", "Series"]
 
-HELD: Final = 1 << 14  # values that wait to be sorted into series
+PENDING_VALUES: Final = 1 << 14  # values that wait to be sorted into series
 
 
 class History:
-    """What was read of a run: a series for each signal, over one axis of steps."""
+    """What was read of a run: a series for each signal, over one axis of steps.
+
+    Attributes:
+        last_step: the last step of any row; -1 before the first.
+    """
 
     def __init__(self) -> None:
         self.last_step: float = -1.0
@@ -45,11 +49,11 @@ class History:
         self._values += len(row)
         if step > self.last_step:
             self.last_step = step
-        if self._values >= HELD or len(self._held) >= HELD:
+        if self._values >= PENDING_VALUES or len(self._held) >= PENDING_VALUES:
             self._settle()
 
     def extend(self, steps: Floats, columns: Mapping[str, Floats]) -> None:
-        """Take many rows at once: the values of each signal at `steps`, NaN where it was not measured."""
+        """Take many rows at once: `steps` and each signal's values of shape (n,), NaN where it was not measured."""
         if not len(steps):
             return
         series = self.series
@@ -107,9 +111,10 @@ class History:
         return min((float(s.steps[0]) for s in self.series.values() if s.count), default=0.0)
 
     def aligned(self, names: Iterable[str]) -> tuple[Floats, dict[str, Floats]]:
-        """Several series on the steps of the one with the fewest spans: (steps, values by name).
+        """Several series on the n steps of the one with the fewest spans: steps of shape (n,), values (n,) by name.
 
         Each value is the series' mean over the stretch up to the next step; where it has none, interpolated.
+        Without names, n is 0.
         """
         chosen = {name: self.series[name] for name in names}
         if not chosen:

@@ -1,4 +1,4 @@
-"""The objects of JSON: one on each line, or an array of them, or spread over lines; and the figures in one."""
+"""JSON objects: one on each line, or an array of them, or spread over lines; and the figures in one."""
 
 from __future__ import annotations
 
@@ -9,20 +9,20 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, Final
 
 from balancer.errors import DataError
-from balancer.reading.lines import LONGEST, decoded, lines
+from balancer.reading.lines import LONGEST_LINE, decoded, lines
 from balancer.reading.names import one_line
 from balancer.reading.raw_bytes import RawBytes
-from balancer.reading.source import Source, Unread
+from balancer.reading.source import Source
 
-DEEPEST: Final = 20  # objects within objects
-LARGEST: Final = 1 << 23  # characters of one object
+DEEPEST_OBJECT: Final = 20  # objects within objects
+LARGEST_OBJECT: Final = 1 << 23  # characters of one object
 STOPPED: Final = "nothing after it was read"
 _ARRAY: Final = re.compile(r'\s{0,1000}\[\s{0,1000}\{\s{0,1000}"')
 _SPREAD: Final = re.compile(r'\s{0,1000}\{\s{0,1000}"')
 _BETWEEN: Final = re.compile(r"[\s,\[\]]*+")
 
-# The number of a line or object, and the object.
-Numbered = tuple[int, dict[str, Any]]
+# A line's or object's number, and the object.
+NumberedObject = tuple[int, dict[str, Any]]
 
 
 def is_spread(data: RawBytes) -> bool:
@@ -36,8 +36,8 @@ def is_spread(data: RawBytes) -> bool:
     try:
         found, end = json.JSONDecoder().raw_decode(text, start)
     except json.JSONDecodeError as error:
-        # One that goes on beyond the beginning of the file; what is wrong before is text.
-        return not data.whole and error.pos >= len(text) - LONGEST
+        # An object may go on beyond the beginning of the file; an error before its end means text.
+        return not data.whole and error.pos >= len(text) - LONGEST_LINE
     except RecursionError:
         return False
     rest = text[end:].lstrip(" \t\r\n,")
@@ -47,15 +47,15 @@ def is_spread(data: RawBytes) -> bool:
     return (not rest and data.whole) or rest.startswith("{")
 
 
-def spread(blocks: Iterable[bytes], source: Source | None = None) -> Iterator[Numbered]:
-    """The objects of an array, or such as follow each other, in bounded memory.
+def spread_objects(blocks: Iterable[bytes], source: Source) -> Iterator[NumberedObject]:
+    """The objects of an array, or of a sequence, in bounded memory.
 
     An object that holds a list of objects, or lists of figures, stands for the rows in them.
 
     Raises:
         DataError: one object is larger than 8 MiB.
     """
-    scan, unread = json.JSONDecoder().raw_decode, source.unread if source is not None else Unread()
+    scan, unread = json.JSONDecoder().raw_decode, source.unread
     text, number, why = "", 0, ""
     for part in decoded(blocks):
         text += part
@@ -67,14 +67,12 @@ def spread(blocks: Iterable[bytes], source: Source | None = None) -> Iterator[Nu
                 break
             try:
                 found, end = scan(text, at)
-            except json.JSONDecodeError as error:
-                if error.pos >= len(text) - LONGEST:
+            except (json.JSONDecodeError, RecursionError) as error:
+                why = "objects nested too deep" if isinstance(error, RecursionError) else "an object that is not JSON"
+                if isinstance(error, json.JSONDecodeError) and error.pos >= len(text) - LONGEST_LINE:
                     why = "an object cut short"
                     break
-                unread.note(number + 1, one_line(text[at : at + LONGEST]), f"an object that is no JSON; {STOPPED}")
-                return
-            except RecursionError:
-                unread.note(number + 1, one_line(text[at : at + LONGEST]), f"objects too deep; {STOPPED}")
+                unread.note(number + 1, one_line(text[at : at + LONGEST_LINE]), f"{why}; {STOPPED}")
                 return
             at, why = end, ""
             if isinstance(found, dict):
@@ -82,14 +80,13 @@ def spread(blocks: Iterable[bytes], source: Source | None = None) -> Iterator[Nu
                     number += 1
                     yield number, row
         text = text[at:]
-        if len(text) > LARGEST:
-            where = source.path if source is not None else "the log"
-            raise DataError(f"{where}: JSON with an object of more than 8 MiB: write JSON lines, an object on each")
+        if len(text) > LARGEST_OBJECT:
+            raise DataError(f"{source.path}: JSON with an object of more than 8 MiB: write one object on each line")
     if why:
         unread.note(number + 1, one_line(text), f"{why}; {STOPPED}")
 
 
-def by_line(blocks: Iterable[bytes], source: Source) -> Iterator[Numbered]:
+def line_objects(blocks: Iterable[bytes], source: Source) -> Iterator[NumberedObject]:
     """The objects that are lines; other lines are passed over."""
     for first, block in lines(blocks, source.unread):
         for line, text in enumerate(block, first):
@@ -99,7 +96,7 @@ def by_line(blocks: Iterable[bytes], source: Source) -> Iterator[Numbered]:
                 found = json.loads(text)
             except (ValueError, RecursionError) as error:
                 if text.lstrip().startswith("{"):
-                    why = "objects too deep" if isinstance(error, RecursionError) else "a line that is no JSON"
+                    why = "objects nested too deep" if isinstance(error, RecursionError) else "a line that is not JSON"
                     source.unread.note(line, one_line(text), why)
                 else:
                     source.skipped += 1
@@ -110,8 +107,19 @@ def by_line(blocks: Iterable[bytes], source: Source) -> Iterator[Numbered]:
                 source.skipped += 1
 
 
-def flat(found: Mapping[str, Any], before: str = "", depth: int = 0) -> dict[str, float]:
-    """The figures of an object by name, those of objects in it as "outer.inner"; what is no figure is left out."""
+def object_on(line: str) -> dict[str, Any] | None:
+    """The JSON object that is a line, or None."""
+    if not line.lstrip().startswith("{"):
+        return None
+    try:
+        found = json.loads(line)
+    except (ValueError, RecursionError):
+        return None
+    return found if isinstance(found, dict) else None
+
+
+def figures_of(found: Mapping[str, Any], before: str = "", depth: int = 0) -> dict[str, float]:
+    """The figures of an object by name, those of objects in it as "outer.inner"; what is not a figure is left out."""
     made: dict[str, float] = {}
     for key, value in found.items():
         name = before + key
@@ -130,8 +138,8 @@ def flat(found: Mapping[str, Any], before: str = "", depth: int = 0) -> dict[str
                     made[name] = float(value)
                 except ValueError:
                     continue
-        elif isinstance(value, dict) and depth < DEEPEST and len(name) < LONGEST:
-            made |= flat(value, f"{name}.", depth + 1)
+        elif isinstance(value, dict) and depth < DEEPEST_OBJECT and len(name) < LONGEST_LINE:
+            made |= figures_of(value, f"{name}.", depth + 1)
     return made
 
 

@@ -9,17 +9,17 @@ from typing import Final
 
 from balancer.reading.source import Unread
 
-LONGEST: Final = 1 << 16  # characters; a longer line is skipped
+LONGEST_LINE: Final = 1 << 16  # characters; a longer line is skipped
 _MARKS: Final = ((codecs.BOM_UTF8, "utf-8-sig"), (codecs.BOM_UTF16_LE, "utf-16"), (codecs.BOM_UTF16_BE, "utf-16"))
 # Colours and movements of the cursor, of terminals.
 _ESCAPES: Final = re.compile(r"\x1b(?:\[[0-?]{0,32}+[ -/]{0,8}+[@-~]|[@-Z\\-_])")
 _ENDS: Final = re.compile(r"[\n\r]")
 
 # The number of the first line, and the lines.
-Numbered = tuple[int, list[str]]
+NumberedLines = tuple[int, list[str]]
 
 
-def lines(blocks: Iterable[bytes], unread: Unread) -> Iterator[Numbered]:
+def lines(blocks: Iterable[bytes], unread: Unread) -> Iterator[NumberedLines]:
     """The lines of a log, without their ends, in lists; the last one may have been cut short.
 
     UTF-8 and, where it says so at its beginning, UTF-16; bytes that are neither become replacement characters.
@@ -41,7 +41,7 @@ def lines(blocks: Iterable[bytes], unread: Unread) -> Iterator[Numbered]:
             made = _split(whole, number, unread)
             yield number, made
             number += len(made)
-        if len(carry) > LONGEST:
+        if len(carry) > LONGEST_LINE:
             _note(unread, number, carry)
             carry, skipping = "", True
             number += 1
@@ -69,9 +69,9 @@ def _split(text: str, number: int, unread: Unread) -> list[str]:
     if "\x1b" in text:
         text = _ESCAPES.sub("", text)
     made = text.removesuffix("\n").split("\n")
-    if max(map(len, made)) > LONGEST:
+    if max(map(len, made)) > LONGEST_LINE:
         for index, line in enumerate(made):
-            if len(line) > LONGEST:
+            if len(line) > LONGEST_LINE:
                 _note(unread, number + index, line)
                 made[index] = ""
     return made

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Final
 
 # Words of one meaning; those that mean nothing here are left out of a name.
-MEANINGS: Final[Mapping[str, str]] = {
+WORD_MEANINGS: Final[Mapping[str, str]] = {
     word: meaning
     for meaning, words in {
         "g": "g gen generator netg",
@@ -32,7 +32,7 @@ MEANINGS: Final[Mapping[str, str]] = {
     for word in words.split()
 }
 
-# Names that are never guessed: of validation, and figures about losses that are no losses.
+# Names that are never guessed: of validation, and figures about losses that are not losses.
 NEVER: Final = frozenset(
     {
         "val",
@@ -153,7 +153,7 @@ DIALECTS: Final[tuple[tuple[tuple[frozenset[str], ...], Mapping[str, str | None]
 )
 
 # Steps and epochs, best first.
-STEPS: Final = (
+STEP_NAMES: Final = (
     "global_step",
     "step",
     "steps",
@@ -166,4 +166,4 @@ STEPS: Final = (
     "batch",
     "kimg",
 )
-EPOCHS: Final = ("epoch", "epochs", "current_epoch", "ep")
+EPOCH_NAMES: Final = ("epoch", "epochs", "current_epoch", "ep")

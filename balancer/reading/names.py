@@ -1,4 +1,4 @@
-"""Which signal each name of one log became: what the user told, else the best guess; settled while the log is read."""
+"""Which signal each name of one log became: what the user gave, else the best guess; settled while the log is read."""
 
 from __future__ import annotations
 
@@ -7,13 +7,13 @@ from difflib import get_close_matches
 from typing import Final
 
 from balancer.errors import ConfigError
-from balancer.reading.loss_names import EPOCHS
+from balancer.reading.loss_names import EPOCH_NAMES
 from balancer.reading.source import Source
 from balancer.reading.tags import counter, dialect, guess, plain
 
-KEPT: Final = 10_000  # names that are remembered
-LISTED: Final = 1000  # names that are listed as no signals
-SHOWN: Final = 8  # names in an error
+REMEMBERED_NAMES: Final = 10_000  # names that are remembered
+LISTED_NAMES: Final = 1000  # names listed that became no signal
+SHOWN_NAMES: Final = 8  # names in an error
 
 
 class Names:
@@ -23,12 +23,12 @@ class Names:
     is taken where its signal has none yet.
 
     Args:
-        told: names by signal, as the user told them.
+        given: names by signal, as the user gave them.
         source: its `tags` and `other_tags` are filled in.
     """
 
-    def __init__(self, told: Mapping[str, str], source: Source) -> None:
-        self.told: Final = dict(told)
+    def __init__(self, given: Mapping[str, str], source: Source) -> None:
+        self.given: Final = dict(given)
         self._source: Final = source
         self._dialect: dict[str, str | None] = {}
         # Every name met, and its signal; for names that are looked up again and again.
@@ -42,7 +42,7 @@ class Names:
         # The best fit first; among equals the one of each step (as Lightning has it) before the mean of an epoch, then
         # the one with most values, then the one that comes first.
         order = sorted(counts, key=lambda name: (ranks[name], name.endswith("_epoch"), -counts[name]))
-        exact = set(self.told.values())
+        exact = set(self.given.values())
         for name in sorted(order, key=lambda name: name not in exact):
             self.signal(name)
         # Listed in the order of the log.
@@ -59,42 +59,42 @@ class Names:
         signal = self._of(name)
         if signal is not None and self._source.tags.setdefault(signal, name) != name:
             signal = None
-        if signal is None and len(self._source.other_tags) < LISTED:
+        if signal is None and len(self._source.other_tags) < LISTED_NAMES:
             self._source.other_tags.append(name)
-        if signal is not None or len(self.known) < KEPT:
+        if signal is not None or len(self.known) < REMEMBERED_NAMES:
             self.known[name] = signal
         return signal
 
     def check(self) -> None:
-        """See that the log held what the user told.
+        """See that the log held what the user gave.
 
         Raises:
             ConfigError: a name that it does not hold.
         """
-        for signal, told in self.told.items():
+        for signal, given in self.given.items():
             if signal not in self._source.tags:
-                near = get_close_matches(told, self.known, n=3, cutoff=0.4)
+                near = get_close_matches(given, self.known, n=3, cutoff=0.4)
                 listed = f"nearest are {', '.join(near)}" if near else f"it holds {self.shown()}"
-                raise ConfigError(f"{self._source.path}: --tag {signal}={told}: there is no such name in it; {listed}")
+                raise ConfigError(f"{self._source.path}: --tag {signal}={given}: there is no such name in it; {listed}")
 
     def shown(self) -> str:
         """The first names that were met, for an error."""
-        first = [one_line(name) for name in list(self.known)[:SHOWN]]
-        return (", ".join(first) + (", …" if len(self.known) > SHOWN else "")) if first else "no names"
+        first = [one_line(name) for name in list(self.known)[:SHOWN_NAMES]]
+        return (", ".join(first) + (", …" if len(self.known) > SHOWN_NAMES else "")) if first else "no names"
 
     def _of(self, name: str) -> str | None:
-        for signal, told in self.told.items():
-            if name == told or (signal not in self._source.tags and plain(name) == plain(told) != ""):
+        for signal, given in self.given.items():
+            if name == given or (signal not in self._source.tags and plain(name) == plain(given) != ""):
                 return signal
         if name in self._dialect:
             return self._dialect[name]
         found = guess(name)
-        meant = found.signal if found is not None else "epoch" if counter(name, EPOCHS) is not None else None
-        return None if meant in self.told else meant
+        meant = found.signal if found is not None else "epoch" if counter(name, EPOCH_NAMES) is not None else None
+        return None if meant in self.given else meant
 
 
 def one_line(text: str, length: int = 60) -> str:
-    """A text of the log that is fit to stand in a message."""
+    """Text of a log, fit for a message."""
     clean = "".join(letter if letter.isprintable() else " " for letter in text[: 4 * length])
     clean = " ".join(clean.split())
     return clean if len(clean) <= length else clean[: length - 1] + "…"

@@ -9,17 +9,17 @@ from typing import Final
 
 from balancer.reading.source import Fact
 
-FIRST: Final = 5  # rows that tell how a run begins
-LAST: Final = 10  # rows that tell how it stood when it ended
-HEARD: Final = 1000  # lines of other text that are kept, and
-LONGEST: Final = 200  # characters of each
-# Somebody loads what a run left behind,
+FIRST_ROWS: Final = 5  # rows that tell how a run begins
+LAST_ROWS: Final = 10  # rows that tell how it stood when it ended
+KEPT_TEXTS: Final = 1000  # lines of other text that are kept, and
+LONGEST_TEXT: Final = 200  # characters of each
+# The text says that something of a run was loaded,
 _LOADS: Final = re.compile(
     r"\b(?:resum|restor|reload|continuing)\w{0,12}\b"
     r"|\bload(?:ed|ing|s)?\b.{0,80}?(?:\b(?:model|checkpoint|ckpt|weights|state|snapshot|network|net)s?\b|\.(?:pth?|ckpt)\b)",
     re.IGNORECASE,
 )
-# or does not; or it is an option that is off, or a network of others.
+# unless it denies that, is an option that is off, or names somebody else's network.
 _DENIES: Final = re.compile(
     r"\b(?:false|none|null|no|not|fail\w{0,8}|cannot|sav\w{0,8}|vgg\w{0,8}|lpips|inception|pretrained)\b|[:=]\s{0,8}0?\s{0,8}\Z",
     re.IGNORECASE,
@@ -35,26 +35,26 @@ class NewStart:
 
     def __init__(self) -> None:
         self._first: Final[list[Mapping[str, float]]] = []
-        self._last: Final[deque[Mapping[str, float]]] = deque(maxlen=LAST)
-        self.put_later: Final = self._last.append
-        self._heard: Final[deque[tuple[int, str]]] = deque(maxlen=HEARD)
+        self._last: Final[deque[Mapping[str, float]]] = deque(maxlen=LAST_ROWS)
+        self._texts: Final[deque[tuple[int, str]]] = deque(maxlen=KEPT_TEXTS)
 
     def put(self, row: Mapping[str, float]) -> None:
-        """Take one of the first rows that are read; `put_later` takes the others."""
-        self._first.append(row)
+        """Take the next row."""
+        if len(self._first) < FIRST_ROWS:
+            self._first.append(row)
         self._last.append(row)
 
-    def hear(self, rows: int, text: str) -> None:
+    def put_text(self, rows: int, text: str) -> None:
         """Take a line of other text that comes after so many rows."""
-        self._heard.append((rows, text[:LONGEST]))
+        self._texts.append((rows, text[:LONGEST_TEXT]))
 
-    def facts(self, rows: int, facts: Iterable[Fact]) -> None:
+    def put_facts(self, rows: int, facts: Iterable[Fact]) -> None:
         """Take what a line says that comes after so many rows."""
-        self._heard.extend((rows, "resumed") for fact in facts if fact.kind == "resumed")
+        self._texts.extend((rows, "resumed") for fact in facts if fact.kind == "resumed")
 
     def goes_on(self, rows: int, row: Mapping[str, float]) -> bool:
         """Whether a row, after so many others, goes on with their run."""
-        said = (text for after, text in self._heard if after == rows)
+        said = (text for after, text in self._texts if after == rows)
         return any(_LOADS.search(text) and not _DENIES.search(text) for text in said) or self._as_it_stood(row)
 
     def _as_it_stood(self, row: Mapping[str, float]) -> bool:

@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
 from balancer.errors import ConfigError
-from balancer.reading.event_folders import EVENTS, event_files
 from balancer.reading.history import History
-from balancer.reading.raw_bytes import RawBytes, exists
-from balancer.reading.source import Progress, Reader, Source
-from balancer.record.signals import COLUMNS
+from balancer.reading.raw_bytes import RawBytes
+from balancer.reading.source import OnBytes, Reader, Source
+from balancer.record.folder import COLUMNS
 
-LISTED: Final = 6
+LISTED_FILES: Final = 6
 TABLES: Final = (".csv", ".tsv", ".jsonl")
+LOGS: Final = (*TABLES, ".json", ".log", ".txt", ".out")
 NO_TAGS: Final[Mapping[str, str]] = {}
+EVENTS: Final = "tfevents"  # part of every event file's name
+DEEPEST_FOLDER: Final = 6  # folders within folders that are searched for event files
+SEARCHED_FOLDERS: Final = 10_000
 
 
 def open_source(
@@ -23,7 +27,7 @@ def open_source(
     *,
     tags: Mapping[str, str] = NO_TAGS,
     pattern: str | None = None,
-    progress: Progress | None = None,
+    progress: OnBytes | None = None,
 ) -> Reader:
     """Find out what kind of log is there, and open it.
 
@@ -34,10 +38,10 @@ def open_source(
         progress: is called with numbers of bytes as they are read.
 
     Raises:
-        ConfigError: no such path, or tags or a pattern that do not go with it.
-        DataError: it is no log, or a damaged one.
+        ConfigError: no such path, or tags or a pattern that do not fit it.
+        DataError: it is not a log, or a damaged one.
     """
-    if path != "-" and exists(path).is_dir():
+    if path != "-" and _existing(path).is_dir():
         if pattern is not None:
             raise ConfigError(f"--pattern reads the lines of a text log, and {path} is a folder: name the log in it")
         return _open_folder(Path(path), tags, progress)
@@ -57,7 +61,7 @@ def read(reader: Reader) -> History:
         for steps, columns in reader.blocks():
             history.extend(steps, columns)
         return history
-    # Tags of TensorBoard go back one by one, which their series see to.
+    # In TensorBoard each tag goes back on its own, which its series handles.
     together = reader.source.kind != "tensorboard"
     add, last = history.add, history.last_step
     for step, row in reader.rows():
@@ -68,7 +72,7 @@ def read(reader: Reader) -> History:
     return history
 
 
-def _open_file(path: str, tags: Mapping[str, str], pattern: str | None, progress: Progress | None) -> Reader:
+def _open_file(path: str, tags: Mapping[str, str], pattern: str | None, progress: OnBytes | None) -> Reader:
     from balancer.reading.sniff import kind_of
 
     data = RawBytes(path)
@@ -96,7 +100,7 @@ def _open_events(
     path: Path,
     files: list[Path],
     tags: Mapping[str, str],
-    progress: Progress | None,
+    progress: OnBytes | None,
     beside: Sequence[Path] = (),
 ) -> Reader:
     from balancer.reading.read_events import EventReader
@@ -104,31 +108,68 @@ def _open_events(
     return EventReader(Source(str(path), "tensorboard", folder=files[0].parent), files, tags, progress, beside)
 
 
-def _open_folder(folder: Path, tags: Mapping[str, str], progress: Progress | None) -> Reader:
+def _open_folder(folder: Path, tags: Mapping[str, str], progress: OnBytes | None) -> Reader:
     if (folder / COLUMNS).is_file():
         from balancer.reading.read_run import RunReader
 
         return RunReader(folder, tags, progress)
-    found = event_files(folder)
+    found = _event_files(folder)
     if folder in found:
         beside = [file for path, files in found.items() if path != folder for file in files]
         return _open_events(folder, found[folder], tags, progress, beside)
     if len(found) == 1:
         return _open_events(folder, next(iter(found.values())), tags, progress)
     if found:
-        named = [f"{path} ({len(files)})" for path, files in list(found.items())[:LISTED]]
-        more = f", and {len(found) - LISTED} more" if len(found) > LISTED else ""
+        named = [f"{path} ({len(files)})" for path, files in list(found.items())[:LISTED_FILES]]
+        more = f", and {len(found) - LISTED_FILES} more" if len(found) > LISTED_FILES else ""
         raise ConfigError(
             f"{folder} holds event files in {len(found)} folders: name one of them: {', '.join(named)}{more}"
         )
-    logs = sorted(path.name for path in folder.iterdir() if path.is_file() and _looks_like_log(path))
+    logs = sorted(path.name for path in folder.iterdir() if path.is_file() and path.suffix.lower() in LOGS)
     tables = [name for name in logs if name.lower().endswith(TABLES)]
     if len(tables) == 1:
         # Such as Lightning's metrics.csv, with its hparams.yaml beside it.
         return _open_file(str(folder / tables[0]), tags, None, progress)
-    hint = f"name a log in it: {', '.join(logs[:LISTED])}" if logs else "name a run's folder or a log"
+    hint = f"name a log in it: {', '.join(logs[:LISTED_FILES])}" if logs else "name a run's folder or a log"
     raise ConfigError(f"{folder} holds neither a run ({COLUMNS}) nor event files of TensorBoard: {hint}")
 
 
-def _looks_like_log(path: Path) -> bool:
-    return path.suffix.lower() in (".csv", ".tsv", ".jsonl", ".json", ".log", ".txt", ".out")
+def _event_files(folder: Path) -> dict[Path, list[Path]]:
+    """Event files by their folder: this one and those in it, or those anywhere below.
+
+    Raises:
+        ConfigError: the folder cannot be read.
+    """
+    found: dict[Path, list[Path]] = {}
+    try:
+        os.scandir(folder).close()
+    except OSError as error:
+        raise ConfigError(f"{folder} cannot be read: {error.strerror}") from None
+    for count, (root, folders, files) in enumerate(os.walk(folder)):
+        here = Path(root)
+        events = [here / name for name in sorted(files) if EVENTS in name and (here / name).is_file()]
+        if events:
+            found[here] = events
+        deepest = 1 if folder in found else DEEPEST_FOLDER
+        if count >= SEARCHED_FOLDERS or len(here.relative_to(folder).parts) >= deepest:
+            folders.clear()
+        folders.sort()
+        if count >= SEARCHED_FOLDERS:
+            break
+    return found
+
+
+def _existing(path: str) -> Path:
+    """The path, which exists.
+
+    Raises:
+        ConfigError: nothing is there.
+    """
+    try:
+        Path(path).stat()
+    except (OSError, ValueError) as error:
+        reason = error.strerror if isinstance(error, OSError) else str(error)
+        raise ConfigError(
+            f"{path} cannot be read: {reason}; name a log, a run's folder, or - for standard input"
+        ) from None
+    return Path(path)

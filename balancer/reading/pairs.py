@@ -9,13 +9,13 @@ from typing import Final, NamedTuple
 from balancer.errors import ConfigError
 from balancer.reading.counters import Counters
 from balancer.reading.families import LineParser
-from balancer.reading.loss_names import EPOCHS, STEPS
-from balancer.reading.names import KEPT, Names
+from balancer.reading.loss_names import EPOCH_NAMES, STEP_NAMES
+from balancer.reading.names import REMEMBERED_NAMES, Names
 from balancer.reading.tags import counter
 
-LONGEST: Final = 2000  # characters of a line that a user's own expression is tried on: it may take their square
+LONGEST_FOR_PATTERN: Final = 2000  # characters of a line; a user's own expression may take their square
 
-# Every repetition is bounded and takes nothing back, so that no line takes long.
+# Every repetition is bounded and possessive, so that no line takes long.
 _SIZE: Final = r"(?:[eE][-+]?\d{1,9}+)?+"
 _FIGURE: Final = re.compile(
     r"([:=][ \t]{0,8}+(?:tensor)?+\(?+\[?)"
@@ -30,7 +30,7 @@ _DIGIT: Final = re.compile("[0-9]")
 _VALIDATION: Final = re.compile(
     r"(?<![\w/\\.])(?:val|valid|validation|eval|evaluation|test)(?![\w/\\.])", re.IGNORECASE
 )
-# Rows are told by a loss; these go along.
+# A line is a row where it names a loss; these go along with one.
 _NO_LOSSES: Final = ("lr", "lambda_", "epoch")
 
 
@@ -56,7 +56,7 @@ class PairParser(LineParser):
         """Take the next line: a row, or None."""
         parts = _FIGURE.split(line)
         if len(parts) == 1:
-            self._counters.hear(line)
+            self._counters.put_text(line)
             return None
         row: dict[str, float] = {}
         where, losses = "", False
@@ -72,7 +72,7 @@ class PairParser(LineParser):
                 row[signal] = float(parts[at + 2])
                 losses = losses or is_loss
         if not losses:
-            self._counters.hear(line)
+            self._counters.put_text(line)
             return None
         text = parts[-1]
         if (pieces.get(text) or self._piece(text)).counts:
@@ -82,7 +82,7 @@ class PairParser(LineParser):
         return row if is_new else None
 
     def take_fractions_for_epochs(self, rows: int, other: PairParser) -> None:
-        """Where another parser, after so many rows, saw that [3/100] stands still: then it is no step."""
+        """Take fractions such as [3/100] for epochs, where `other`, after so many rows, saw them stand still."""
         self._counters.counts_epochs = 2 * other._counters.repeated > rows
 
     def counted(self, lines: Sequence[str]) -> dict[str, int]:
@@ -94,7 +94,7 @@ class PairParser(LineParser):
                 if match is None or _is_counter(name := _balanced(match[1])):
                     continue
                 name = self._shortened(name)
-                if name in counts or len(counts) < KEPT:
+                if name in counts or len(counts) < REMEMBERED_NAMES:
                     counts[name] = counts.get(name, 0) + 1
         return counts
 
@@ -108,42 +108,42 @@ class PairParser(LineParser):
             signal,
             signal is not None and not signal.startswith(_NO_LOSSES),
             is_counter or _DIGIT.search(rest) is not None,
-            _may_validate(text) and _VALIDATION.search(text) is not None,
+            _VALIDATION.search(text) is not None,
         )
-        if len(self._pieces) < KEPT:
+        if len(self._pieces) < REMEMBERED_NAMES:
             self._pieces[text] = made
         return made
 
     def _shortened(self, name: str) -> str:
-        """What the user told, where other words of the line stand before it."""
-        return next((told for told in self._names.told.values() if name.endswith(f" {told}")), name)
+        """What the user gave, where other words of the line stand before it."""
+        return next((given for given in self._names.given.values() if name.endswith(f" {given}")), name)
 
 
 class PatternParser(LineParser):
-    """Takes lines that a regular expression of the user's finds something in; its groups are the signals.
+    """Takes lines that the user's regular expression matches; its groups are the signals.
 
     Raises:
-        ConfigError: no regular expression, or without named groups.
+        ConfigError: it is not a regular expression, or has no named groups.
     """
 
-    def __init__(self, pattern: str, told: Mapping[str, str]) -> None:
+    def __init__(self, pattern: str, given: Mapping[str, str]) -> None:
         try:
             self._pattern: Final = re.compile(pattern)
         except (re.error, OverflowError, RecursionError) as error:
-            raise ConfigError(f"--pattern {pattern!r} is no regular expression: {error}") from None
+            raise ConfigError(f"--pattern {pattern!r} is not a regular expression: {error}") from None
         if not set(self._pattern.groupindex) - {"step", "epoch"}:
             raise ConfigError(
                 f"--pattern {pattern!r} names no signal: put figures in named groups, such as (?P<d_loss>[0-9.]+)"
             )
-        self.signals: Final = {group: signal for signal, group in told.items()}
+        self.signals: Final = {group: signal for signal, group in given.items()}
         for group in self.signals:
             if group not in self._pattern.groupindex:
                 raise ConfigError(f"--tag {self.signals[group]}={group}: --pattern has no group of that name")
 
     def feed(self, line: str) -> Mapping[str, float] | None:
         """Take the next line: a row, or None."""
-        if len(line) > LONGEST:
-            raise ValueError(f"a line too long for --pattern ({LONGEST} characters)")
+        if len(line) > LONGEST_FOR_PATTERN:
+            raise ValueError(f"a line too long for --pattern ({LONGEST_FOR_PATTERN} characters)")
         match = self._pattern.search(line)
         if match is None:
             return None
@@ -154,7 +154,7 @@ class PatternParser(LineParser):
                 if text is not None and text.strip()
             }
         except ValueError:
-            raise ValueError("a group of --pattern that is no number") from None
+            raise ValueError("a group of --pattern that is not a number") from None
 
     @property
     def groups(self) -> Sequence[str]:
@@ -170,10 +170,5 @@ def _balanced(name: str) -> str:
     return name.rstrip(")") if opened < 0 else name
 
 
-def _may_validate(text: str) -> bool:
-    lower = text.lower()
-    return "val" in lower or "test" in lower
-
-
 def _is_counter(name: str) -> bool:
-    return counter(name, STEPS) is not None or counter(name, EPOCHS) is not None
+    return counter(name, STEP_NAMES) is not None or counter(name, EPOCH_NAMES) is not None

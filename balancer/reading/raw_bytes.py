@@ -1,4 +1,4 @@
-"""The bytes of a file, a pipe or standard input, a block at a time, whose beginning can be looked at before."""
+"""The bytes of a file, a pipe or standard input, a block at a time; their beginning can be looked at first."""
 
 from __future__ import annotations
 
@@ -7,15 +7,14 @@ import select
 import stat
 import sys
 from collections.abc import Iterator
-from pathlib import Path
 from typing import IO, Final
 
 from balancer.errors import ConfigError, DataError
-from balancer.reading.source import Progress
+from balancer.reading.source import OnBytes
 
-BLOCK: Final = 1 << 20
-HEAD: Final = 1 << 18
-WAIT: Final = 5.0  # seconds for somebody to write into a named pipe
+BLOCK_BYTES: Final = 1 << 20
+HEAD_BYTES: Final = 1 << 18
+PIPE_WAIT_SECONDS: Final = 5.0  # seconds for somebody to write into a named pipe
 
 
 class RawBytes:
@@ -39,19 +38,19 @@ class RawBytes:
             file = sys.stdin.buffer if path == "-" else _opened(path)
             if path == "-" or not file.seekable():
                 self._pipe = file
-                self.head = _read(file, HEAD)
+                self.head = _read(file, HEAD_BYTES)
             else:
                 with file:
-                    self.head = _read(file, HEAD)
+                    self.head = _read(file, HEAD_BYTES)
         except (OSError, ValueError) as error:
             reason = error.strerror if isinstance(error, OSError) else str(error)
             raise ConfigError(f"{self._name} cannot be read: {reason}") from None
-        self.whole: Final = len(self.head) < HEAD
+        self.whole: Final = len(self.head) < HEAD_BYTES
         if not self.head:
             self.close()
             raise DataError(f"{self._name} is empty: name the log of a run, or its folder")
 
-    def blocks(self, progress: Progress | None = None) -> Iterator[bytes]:
+    def blocks(self, progress: OnBytes | None = None) -> Iterator[bytes]:
         """All bytes, from the beginning; of a pipe only once.
 
         Raises:
@@ -61,13 +60,13 @@ class RawBytes:
             if self._pipe is not None:
                 yield _counted(self.head, progress)
             with self._pipe or _opened(self._path) as file:
-                while block := file.read(BLOCK):
+                while block := file.read(BLOCK_BYTES):
                     yield _counted(block, progress)
         except OSError as error:
             raise DataError(f"{self._name} cannot be read to its end: {error.strerror}") from None
 
     def close(self) -> None:
-        """Let go of a pipe that is not read further."""
+        """Close a pipe that is not read further."""
         if self._pipe is not None and self._path != "-":
             self._pipe.close()
 
@@ -81,7 +80,7 @@ def _read(file: IO[bytes], size: int) -> bytes:
     return b"".join(parts)
 
 
-def _counted(block: bytes, progress: Progress | None) -> bytes:
+def _counted(block: bytes, progress: OnBytes | None) -> bytes:
     if progress is not None:
         progress(len(block))
     return block
@@ -94,25 +93,9 @@ def _opened(path: str) -> IO[bytes]:
     if not (stat.S_ISREG(mode) or stat.S_ISFIFO(mode)):
         os.close(handle)
         raise ValueError("it is a device, not a file" if not stat.S_ISDIR(mode) else "it is a folder")
-    if stat.S_ISFIFO(mode) and not select.select([handle], [], [], WAIT)[0]:
+    if stat.S_ISFIFO(mode) and not select.select([handle], [], [], PIPE_WAIT_SECONDS)[0]:
         os.close(handle)
-        raise ValueError(f"nobody writes into this pipe (waited {WAIT:g} s)")
+        raise ValueError(f"nobody writes into this pipe (waited {PIPE_WAIT_SECONDS:g} s)")
     if hasattr(os, "set_blocking"):
         os.set_blocking(handle, True)
     return os.fdopen(handle, "rb", buffering=0)
-
-
-def exists(path: str) -> Path:
-    """The path as such.
-
-    Raises:
-        ConfigError: nothing is there.
-    """
-    try:
-        Path(path).stat()
-    except (OSError, ValueError) as error:
-        reason = error.strerror if isinstance(error, OSError) else str(error)
-        raise ConfigError(
-            f"{path} cannot be read: {reason}; name a log, a run's folder, or - for standard input"
-        ) from None
-    return Path(path)

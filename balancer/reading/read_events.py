@@ -1,4 +1,4 @@
-"""TensorBoard event files of anybody's: scalars of TF1 and TF2, of one run in one or several files, by step."""
+"""Anybody's TensorBoard event files: scalars of TF1 and TF2, of one run in one or several files, by step."""
 
 from __future__ import annotations
 
@@ -9,12 +9,11 @@ from pathlib import Path
 from typing import Final
 
 from balancer.errors import ConfigError, DataError
-from balancer.reading.event_folders import shown_name
 from balancer.reading.event_scalars import event_of, scalars_of
-from balancer.reading.names import KEPT, LISTED, Names
-from balancer.reading.records import FRAME, HEAD, Records, is_head
-from balancer.reading.source import Progress, Row, Source
-from balancer.reading.step_axis import RESTARTS, EpochLength
+from balancer.reading.names import LISTED_NAMES, REMEMBERED_NAMES, Names
+from balancer.reading.records import FRAME_BYTES, HEADER_BYTES, Records, is_head
+from balancer.reading.source import OnBytes, Row, Source
+from balancer.reading.step_axis import MOST_RESTARTS, EpochLength
 
 SAMPLED_FILES: Final = 16  # whose beginnings settle which tag is which signal
 # When it was written, its step, and its scalars by tag.
@@ -36,13 +35,13 @@ class EventReader:
         self,
         source: Source,
         files: Sequence[Path],
-        told: Mapping[str, str],
-        progress: Progress | None,
+        given: Mapping[str, str],
+        progress: OnBytes | None,
         beside: Sequence[Path] = (),
     ) -> None:
         self.source = source
         self._progress: Final = progress
-        self._names: Final = Names(told, source)
+        self._names: Final = Names(given, source)
         self._files: Final = sorted((_begun(path), path.name, path) for path in files)
         # Files whose tags are named by their folder.
         self._beside: Final[set[Path]] = set()
@@ -55,7 +54,7 @@ class EventReader:
         """Row after row.
 
         Raises:
-            ConfigError: a tag that the user told is nowhere.
+            ConfigError: a tag that the user gave is not in the log.
             DataError: no scalar became a signal.
         """
         source, signal_of, known = self.source, self._names.signal, self._names.known
@@ -93,7 +92,7 @@ class EventReader:
         if restarts and count < len(restarts):
             # The same one, met by the next tag.
             restarts[-1] = max(restarts[-1][0], before), min(restarts[-1][1], step)
-        elif len(restarts) < RESTARTS:
+        elif len(restarts) < MOST_RESTARTS:
             restarts.append((before, step))
 
     def _by_time(self) -> Iterator[Scalars]:
@@ -137,11 +136,11 @@ class EventReader:
                 for payload in payloads:
                     event = event_of(payload)
                     if event is None:
-                        unread.note(0, path.name, "a record that is no event")
+                        unread.note(0, path.name, "a record that is not an event")
                         continue
                     scalars = scalars_of(event)
                     if path in self._beside:
-                        scalars = [(name, value) for tag, value in scalars if (name := shown_name(folder, tag))]
+                        scalars = [(name, value) for tag, value in scalars if (name := _shown_name(folder, tag))]
                     if scalars:
                         yield event.wall_time, event.step, scalars
         except OSError as error:
@@ -155,7 +154,7 @@ class EventReader:
         counts: dict[str, int] = {}
         for _, _, path in self._files[:SAMPLED_FILES]:
             for tag in _first_tags(path):
-                if tag in counts or len(counts) < KEPT:
+                if tag in counts or len(counts) < REMEMBERED_NAMES:
                     counts[tag] = counts.get(tag, 0) + 1
         return counts
 
@@ -166,11 +165,11 @@ class EventReader:
         for path in files:
             folder = path.parent.name
             if folder not in known:
-                tags = [tag for tag in _first_tags(path) if shown_name(folder, tag) is not None]
+                tags = [tag for tag in _first_tags(path) if _shown_name(folder, tag) is not None]
                 known[folder] = bool(tags)
                 if tags:
                     counts[folder] = len(tags)
-                elif len(others) < LISTED:
+                elif len(others) < LISTED_NAMES:
                     others.append(f"{folder}/*")
             if known[folder]:
                 self._beside.add(path)
@@ -201,9 +200,9 @@ def _begun(path: Path) -> float:
     except OSError as error:
         raise ConfigError(f"{path} cannot be read: {error.strerror}") from None
     length = int.from_bytes(head[:8], "little")
-    if not is_head(head) or length > len(head) - FRAME:
+    if not is_head(head) or length > len(head) - FRAME_BYTES:
         return math.inf
-    event = event_of(head[HEAD : HEAD + length])
+    event = event_of(head[HEADER_BYTES : HEADER_BYTES + length])
     return event.wall_time if event is not None and math.isfinite(event.wall_time) else math.inf
 
 
@@ -214,3 +213,11 @@ def _first_tags(path: Path) -> list[str]:
     except OSError:
         return []
     return [tag for event in map(event_of, payloads) if event is not None for tag, _ in scalars_of(event)]
+
+
+def _shown_name(folder: str, tag: str) -> str | None:
+    """What a tag is called that stands in a folder beside a run's own event files; None where it is another run's.
+
+    `SummaryWriter.add_scalars("loss", {"D": …})` writes the tag `loss` into a folder `loss_D`.
+    """
+    return folder if folder.startswith(tag.replace("/", "_") + "_") else None

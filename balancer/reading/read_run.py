@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 import tomllib
 from collections.abc import Iterator, Mapping
@@ -11,21 +10,18 @@ from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
-from balancer.contract.signals import STANDARD_SIGNALS
+from balancer.contract.signals import Key
 from balancer.errors import ConfigError, DataError, suggestion
-from balancer.reading.source import Progress, Row, Source
+from balancer.reading.source import OnBytes, Row, Source
 from balancer.reading.step_axis import EpochLength
-from balancer.record.signals import COLUMNS
+from balancer.record.folder import CONFIG
+from balancer.record.signals import STEP, SignalRows
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     Floats = NDArray[np.float64]
 
-BLOCK: Final = 4096  # rows
-WIDEST: Final = 10_000  # columns
-CONFIG: Final = "config.toml"
-KNOBS: Final = ("epoch", "adv_effective", "real_label", "fake_label")
 HIGHEST: Final = 2.0**53  # steps that float64 tells apart
 
 
@@ -36,13 +32,13 @@ class RunReader:
     same: then they were not finite.
     """
 
-    def __init__(self, folder: Path, told: Mapping[str, str], progress: Progress | None) -> None:
-        columns, self._file = _header(folder)
+    def __init__(self, folder: Path, told: Mapping[str, str], progress: OnBytes | None) -> None:
+        self._recorded: Final = SignalRows(folder)
+        columns = self._recorded.columns
         self._progress: Final = progress
-        self._width: Final = len(columns)
-        self._step: Final = columns.index("step")
+        self._step: Final = self._recorded.keys.index(STEP)
         self._columns: Final[dict[str, int]] = {}
-        self._losses: Final = [place for place, name in enumerate(columns) if _is_loss(name)]
+        self._losses: Final = [place for place, key in enumerate(self._recorded.keys) if _is_loss(key)]
         config = _config(folder / CONFIG)
         family = (config or {}).get("run", {}).get("model", "")
         self.source = Source(str(folder), "run", family=str(family), config=config, folder=folder)
@@ -50,8 +46,8 @@ class RunReader:
             if name not in columns:
                 raise ConfigError(f"{folder}: --tag {wanted}={name}: no such column: {suggestion(name, columns)}")
         renamed: dict[str, str | None] = {name: wanted for wanted, name in told.items()}
-        for place, name in enumerate(columns):
-            known = _signal(name)
+        for place, (name, key) in enumerate(zip(columns, self._recorded.keys, strict=True)):
+            known = _signal(key)
             signal = renamed.get(name, None if known in told else known)
             if signal is not None and signal not in self._columns:
                 self._columns[signal] = place
@@ -78,35 +74,30 @@ class RunReader:
         Raises:
             DataError: there are none.
         """
-        source, length = self.source, EpochLength()
+        source, length, recorded = self.source, EpochLength(), self._recorded
         measured = np.zeros(len(self._losses), dtype=bool)
-        last, offset = -math.inf, 0
+        last = -math.inf
         try:
-            with self._file.open("rb") as file:
-                while raw := file.read(8 * self._width * BLOCK):
-                    if self._progress is not None:
-                        self._progress(len(raw))
-                    whole = len(raw) // (8 * self._width) * (8 * self._width)
-                    if whole < len(raw):
-                        source.unread.note(offset + whole, self._file.name, "the beginning of a row at its end")
-                    offset += len(raw)
-                    table = np.frombuffer(raw[:whole], dtype="<f8").reshape(-1, self._width)
-                    table = self._sound(table, last)
-                    if not len(table):
-                        continue
-                    steps = table[:, self._step]
-                    last = float(steps[-1])
-                    columns = {signal: table[:, place] for signal, place in self._columns.items()}
-                    self._put_infinite(table, columns, measured)
-                    if "epoch" in columns:
-                        _put_epochs(length, steps, columns["epoch"])
-                    source.rows += len(steps)
-                    yield steps, columns
+            for whole in recorded.tables(self._progress):
+                table = self._sound(whole, last)
+                if not len(table):
+                    continue
+                steps = table[:, self._step]
+                last = float(steps[-1])
+                columns = {signal: table[:, place] for signal, place in self._columns.items()}
+                self._put_infinite(table, columns, measured)
+                if "epoch" in columns:
+                    _put_epochs(length, steps, columns["epoch"])
+                source.rows += len(steps)
+                yield steps, columns
         except OSError as error:
-            raise DataError(f"{self._file} cannot be read: {error.strerror}") from None
+            raise DataError(f"{recorded.path} cannot be read: {error.strerror}") from None
+        if recorded.torn:
+            place = recorded.path.stat().st_size - recorded.torn
+            source.unread.note(place, recorded.path.name, "the beginning of a row at its end")
         source.steps_per_epoch = length.steps
         if not source.rows:
-            raise DataError(f"{self._file} holds no step: has the run begun?")
+            raise DataError(f"{recorded.path} holds no step: has the run begun?")
 
     def _sound(self, table: Floats, last: float) -> Floats:
         """The rows whose step is one, above those before."""
@@ -145,40 +136,17 @@ def _put_epochs(length: EpochLength, steps: Floats, epochs: Floats) -> None:
             length.put(float(steps[place]), float(epochs[place]))
 
 
-def _signal(column: str) -> str | None:
-    """The signal in a column of signals.bin; None for what plugins bring, which is no term of G's loss."""
-    if column.startswith("loss_"):
-        return column.removeprefix("loss_")
-    known = column in KNOBS or column in STANDARD_SIGNALS
-    return column if known or column.startswith(("d_", "lambda_", "lr_")) or column.endswith("_share") else None
+def _signal(key: Key) -> str | None:
+    """The signal that a value is to the diagnosis; None for what plugins bring, which is not a term of G's loss."""
+    kind, name = key
+    if kind in ("g", "derived") or name in ("epoch", "real_label", "fake_label"):
+        return name
+    return name if kind in ("d", "knob") and name.startswith(("d_", "lambda_", "lr_")) else None
 
 
-def _is_loss(column: str) -> bool:
-    return column.startswith(("loss_", "d_loss")) or column in ("g_loss", "d_adv")
-
-
-def _header(folder: Path) -> tuple[list[str], Path]:
-    """The columns of a run's signals, and the file that holds them.
-
-    Raises:
-        DataError: the header is damaged, or its file is missing.
-    """
-    path = folder / COLUMNS
-    try:
-        header: Any = json.loads(path.read_text(encoding="utf-8"))
-        columns, name = header["columns"], header["file"]
-        sound = isinstance(columns, list) and all(isinstance(column, str) for column in columns)
-        if not sound or "step" not in columns or not 0 < len(columns) <= WIDEST or len(set(columns)) < len(columns):
-            raise ValueError
-        if not isinstance(name, str) or Path(name).name != name:
-            raise ValueError
-    except OSError as error:
-        raise DataError(f"{path} cannot be read: {error.strerror}") from None
-    except (ValueError, KeyError, TypeError, RecursionError):
-        raise DataError(f"{path} does not name the columns of a run's signals: it is damaged") from None
-    if not (folder / name).is_file():
-        raise DataError(f"{folder / name} is missing: the run's signals are gone")
-    return columns, folder / name
+def _is_loss(key: Key) -> bool:
+    kind, name = key
+    return (kind == "g" and not name.endswith("_share")) or (kind == "d" and name.startswith(("d_loss", "d_adv")))
 
 
 def _config(path: Path) -> Mapping[str, Any] | None:

@@ -8,21 +8,18 @@ from itertools import islice
 from typing import Any, Final
 
 from balancer.errors import DataError
-from balancer.reading.chart_export import without_run
-from balancer.reading.json_objects import by_line, flat, is_spread, spread
+from balancer.reading.csv_tables import cell_number, cells, delimiter, header_names, without_run
+from balancer.reading.json_objects import figures_of, is_spread, line_objects, object_on, spread_objects
 from balancer.reading.lines import lines
-from balancer.reading.loss_names import STEPS
-from balancer.reading.names import KEPT, LISTED, Names, one_line
+from balancer.reading.loss_names import STEP_NAMES
+from balancer.reading.names import LISTED_NAMES, REMEMBERED_NAMES, Names, one_line
 from balancer.reading.raw_bytes import RawBytes
-from balancer.reading.sniff import SAMPLE, beginning, cells, delimiter, number, parsed
-from balancer.reading.source import Progress, Row, Source
-from balancer.reading.step_axis import HIGHEST, Axis
+from balancer.reading.sniff import SAMPLE_LINES, beginning
+from balancer.reading.source import OnBytes, Row, Source
+from balancer.reading.step_axis import HIGHEST_STEP, StepAxis
 from balancer.reading.tags import counter
 
-NO_STEP: Final = "a step that is no number"
-
-# A line's figures by name.
-Figures = Mapping[str, float]
+NOT_A_STEP: Final = "a step that is not a number"
 
 
 class TableReader:
@@ -32,7 +29,7 @@ class TableReader:
     step falls supersedes those from there on, unless the epoch grew, which then restarts the count.
     """
 
-    def __init__(self, source: Source, data: RawBytes, told: Mapping[str, str], progress: Progress | None) -> None:
+    def __init__(self, source: Source, data: RawBytes, given: Mapping[str, str], progress: OnBytes | None) -> None:
         self.source = source
         self._data: Final = data
         self._progress: Final = progress
@@ -42,9 +39,9 @@ class TableReader:
         # What columns are called, by their names; others are left out.
         self._columns: dict[str, str] = {}
         if self._mark is not None:
-            self._columns = without_run(source.path, _header(self._table_lines(filled)[0]), told)
-            told = {signal: self._columns.get(name, name) for signal, name in told.items()}
-        self._names: Final = Names(told, source)
+            self._columns = without_run(source.path, header_names(self._table_lines(filled)[0]), given)
+            given = {signal: self._columns.get(name, name) for signal, name in given.items()}
+        self._names: Final = Names(given, source)
         self._step: str | None = None
         self._learn(filled)
 
@@ -52,14 +49,14 @@ class TableReader:
         """Row after row.
 
         Raises:
-            ConfigError: a name that the user told is nowhere.
+            ConfigError: a name that the user gave is not in the log.
             DataError: no name became a signal, or no row holds a figure.
         """
         source = self.source
-        axis = Axis(source)
+        axis = StepAxis(source)
         for line, step, row in self._table() if self._mark is not None else self._objects():
-            if step is not None and not abs(step) <= HIGHEST:
-                source.unread.note(line, one_line(str(step)), NO_STEP)
+            if step is not None and not abs(step) <= HIGHEST_STEP:
+                source.unread.note(line, one_line(str(step)), NOT_A_STEP)
                 continue
             if not row:
                 continue
@@ -86,8 +83,8 @@ class TableReader:
         counts: dict[str, int] = {}
         if self._mark is not None:
             table = self._table_lines(filled)
-            header = _header(table[0])
-            self.source.other_tags += [name for name in header if name not in self._columns][:LISTED]
+            header = header_names(table[0])
+            self.source.other_tags += [name for name in header if name not in self._columns][:LISTED_NAMES]
             counts = dict.fromkeys(self._columns.values(), 0)
             for row in table[1:]:
                 for name, cell in zip(header, row, strict=False):
@@ -95,12 +92,12 @@ class TableReader:
                         counts[self._columns[name]] += bool(cell.strip())
         else:
             for found in self._sample(filled):
-                for name in flat(found):
-                    if name in counts or len(counts) < KEPT:
+                for name in figures_of(found):
+                    if name in counts or len(counts) < REMEMBERED_NAMES:
                         counts[name] = counts.get(name, 0) + 1
-        places = {name: place for name in counts if (place := counter(name, STEPS)) is not None}
-        told = set(self._names.told.values())
-        self._step = min((name for name in places if name not in told), key=places.__getitem__, default=None)
+        places = {name: place for name in counts if (place := counter(name, STEP_NAMES)) is not None}
+        given = set(self._names.given.values())
+        self._step = min((name for name in places if name not in given), key=places.__getitem__, default=None)
         self._names.learn({name: count for name, count in counts.items() if name != self._step})
 
     def _table_lines(self, filled: Sequence[str]) -> list[list[str]]:
@@ -109,9 +106,10 @@ class TableReader:
 
     def _sample(self, filled: Sequence[str]) -> Iterator[Mapping[str, Any]]:
         if self._spread:
-            yield from (found for _, found in islice(spread([self._data.head]), SAMPLE))
+            sampled = spread_objects([self._data.head], Source(self.source.path, ""))
+            yield from (found for _, found in islice(sampled, SAMPLE_LINES))
         else:
-            yield from (found for line in filled if (found := parsed(line)) is not None)
+            yield from (found for line in filled if (found := object_on(line)) is not None)
 
     def _table(self) -> Iterator[tuple[int, float | None, dict[str, float]]]:
         assert self._mark is not None
@@ -126,7 +124,7 @@ class TableReader:
                 row = cells(text, mark)
                 if chosen is None:
                     header, width = row, len(row)
-                    names = [self._columns.get(name) for name in _header(row)]
+                    names = [self._columns.get(name) for name in header_names(row)]
                     at = names.index(self._step) if self._step in names else -1
                     chosen = [
                         (place, signal)
@@ -135,7 +133,7 @@ class TableReader:
                     ]
                     continue
                 if len(row) != width:
-                    source.unread.note(line, one_line(text), "a row of another number of cells")
+                    source.unread.note(line, one_line(text), "a row with another number of cells")
                     continue
                 made: dict[str, float] = {}
                 wrong = ""
@@ -144,18 +142,18 @@ class TableReader:
                     try:
                         made[signal] = float(cell)
                     except ValueError:
-                        value = number(cell, mark)
+                        value = cell_number(cell, mark)
                         if value is not None:
                             made[signal] = value
                         elif not cell.isspace() and cell:
                             wrong = cell
-                step = number(row[at], mark) if at >= 0 else None
+                step = cell_number(row[at], mark) if at >= 0 else None
                 if wrong or (step is None and at >= 0):
                     if row == header:
                         # The file was appended to.
                         source.skipped += 1
                         continue
-                    source.unread.note(line, one_line(text), "a cell that is no number")
+                    source.unread.note(line, one_line(text), "a cell that is not a number")
                     if step is None and at >= 0:
                         continue
                 yield line, step, made
@@ -163,10 +161,10 @@ class TableReader:
     def _objects(self) -> Iterator[tuple[int, float | None, dict[str, float]]]:
         source, known, signal_of = self.source, self._names.known, self._names.signal
         blocks = self._data.blocks(self._progress)
-        for line, found in spread(blocks, source) if self._spread else by_line(blocks, source):
+        for line, found in spread_objects(blocks, source) if self._spread else line_objects(blocks, source):
             made: dict[str, float] = {}
             step: float | None = None
-            for name, value in flat(found).items():
+            for name, value in figures_of(found).items():
                 if name == self._step:
                     step = value
                     continue
@@ -177,15 +175,3 @@ class TableReader:
                 source.unread.note(line, one_line(str(found)), "a row without a step")
                 continue
             yield line, step, made
-
-
-def _header(row: Sequence[str]) -> list[str]:
-    """Names of columns; one that comes again counts once."""
-    names: list[str] = []
-    seen: set[str] = set()
-    for place, cell in enumerate(row):
-        name = cell.strip() or f"column {place + 1}"
-        name = name if name not in seen else f"{name} ({place + 1})"
-        seen.add(name)
-        names.append(name)
-    return names

@@ -9,33 +9,31 @@ from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
-from balancer.reading.source import Progress
+from balancer.reading.raw_bytes import BLOCK_BYTES
+from balancer.reading.source import OnBytes
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     Checksums = NDArray[np.uint32]
 
-BLOCK: Final = 1 << 20
-LONGEST: Final = 1 << 24  # a longer record holds pictures, no figures
-CHECKED: Final = 4096  # payloads up to so many bytes, which scalars have, are checked
-HEAD: Final = 12  # bytes of length and its checksum
-FRAME: Final = 16  # a record's bytes besides its payload
+LONGEST_RECORD: Final = 1 << 24  # a longer record holds pictures, no figures
+LONGEST_CHECKED: Final = 4096  # payloads of up to so many bytes, as scalars have, are checked
+HEADER_BYTES: Final = 12  # bytes of length and its checksum
+FRAME_BYTES: Final = 16  # a record's bytes besides its payload
 
 
 class Records:
-    """Payloads of one file's records, up to its end or its first damage.
+    """Payloads of one file's records, up to its end or its first damage, without those too long to hold figures.
 
     Attributes:
         damage: where it is damaged (byte offset) and how; None where it is whole, as far as it was read.
-        skipped: records too long to hold figures.
     """
 
-    def __init__(self, path: Path, progress: Progress | None = None) -> None:
+    def __init__(self, path: Path, progress: OnBytes | None = None) -> None:
         self._path: Final = path
         self._progress: Final = progress
         self.damage: tuple[int, str] | None = None
-        self.skipped = 0
 
     def blocks(self) -> Iterator[list[bytes]]:
         """Payloads, some thousands at a time.
@@ -46,7 +44,7 @@ class Records:
         with self._path.open("rb") as file:
             rest, offset, leap = b"", 0, 0
             while True:
-                data = file.read(BLOCK)
+                data = file.read(BLOCK_BYTES)
                 if self._progress is not None:
                     self._progress(len(data))
                 if leap:
@@ -69,9 +67,8 @@ class Records:
                     return
                 offset += used
                 rest = buffer[used:]
-                if len(rest) >= HEAD and (length := _length(rest)) > LONGEST:
-                    self.skipped += 1
-                    leap = FRAME + length - len(rest)
+                if len(rest) >= HEADER_BYTES and (length := _length(rest)) > LONGEST_RECORD:
+                    leap = FRAME_BYTES + length - len(rest)
                     offset += len(rest)
                     rest = b""
 
@@ -80,21 +77,21 @@ class Records:
         starts, lengths = [], []
         at, end = 0, len(buffer)
         unpack = struct.Struct("<Q").unpack_from
-        while at + HEAD <= end:
+        while at + HEADER_BYTES <= end:
             (length,) = unpack(buffer, at)
-            if at + FRAME + length > end:
+            if at + FRAME_BYTES + length > end:
                 break
             starts.append(at)
             lengths.append(length)
-            at += FRAME + length
+            at += FRAME_BYTES + length
         good = _good(np.frombuffer(buffer, dtype=np.uint8), np.array(starts, dtype=np.int64), np.array(lengths))
         if good < len(starts):
             self.damage = offset + starts[good], "a checksum that is wrong"
         # A length is believed only once its checksum is right: it may claim any number of bytes.
-        elif at + HEAD <= end and not is_head(buffer[at : at + HEAD]):
+        elif at + HEADER_BYTES <= end and not is_head(buffer[at : at + HEADER_BYTES]):
             self.damage = offset + at, "a checksum that is wrong"
         payloads = [
-            buffer[start + HEAD : start + HEAD + length]
+            buffer[start + HEADER_BYTES : start + HEADER_BYTES + length]
             for start, length in zip(starts[:good], lengths[:good], strict=True)
         ]
         return payloads, at
@@ -102,10 +99,10 @@ class Records:
 
 def is_head(data: bytes) -> bool:
     """Whether bytes begin as a record does: a length, and its checksum."""
-    if len(data) < HEAD:
+    if len(data) < HEADER_BYTES:
         return False
     matrix = np.frombuffer(data, dtype=np.uint8, count=8).reshape(8, 1)
-    return int(_masked(_crc(matrix, np.array([8])))[0]) == int.from_bytes(data[8:HEAD], "little")
+    return int(_masked(_crc(matrix, np.array([8])))[0]) == int.from_bytes(data[8:HEADER_BYTES], "little")
 
 
 def _length(head: bytes) -> int:
@@ -124,9 +121,9 @@ def _good(data: NDArray[np.uint8], starts: NDArray[np.int64], lengths: NDArray[n
         if not len(chosen):
             continue
         size = int(lengths[chosen].max())
-        ends = starts[chosen] + HEAD + lengths[chosen]
+        ends = starts[chosen] + HEADER_BYTES + lengths[chosen]
         place = ends - np.arange(size, 0, -1)[:, None]
-        table = np.where(place >= starts[chosen] + HEAD, data[np.maximum(place, 0)], 0)
+        table = np.where(place >= starts[chosen] + HEADER_BYTES, data[np.maximum(place, 0)], 0)
         right[chosen] &= _masked(_crc(table, lengths[chosen])) == _stored(data, ends)
     wrong = np.flatnonzero(~right)
     return int(wrong[0]) if len(wrong) else len(starts)
@@ -164,7 +161,7 @@ def _byte_table() -> Checksums:
 def _from_ones(table: Sequence[int]) -> Checksums:
     """What is left of a start from ones after 0, 1, 2, … bytes of 0."""
     made = [0xFFFFFFFF]
-    for _ in range(CHECKED):
+    for _ in range(LONGEST_CHECKED):
         made.append(table[made[-1] & 0xFF] ^ (made[-1] >> 8))
     return np.array(made, dtype=np.uint32)
 

@@ -21,7 +21,16 @@ class Series:
     """One signal: at most 4,096 spans, each the mean, lowest and highest of `span` successive values.
 
     Up to 4,096 values every span is one value. Values that are not finite are counted, not kept. Steps never
-    fall: a value of an earlier step than the last one supersedes what was measured from there on.
+    fall: a value of an earlier step than the last one supersedes what was measured from there on. Arrays are
+    float64 of shape (spans,); values are in the units of the log.
+
+    Attributes:
+        span: values in a full span, a power of 2.
+        count: finite values taken in and not superseded.
+        nonfinite: values that were NaN, infinite or beyond 1e100, superseded ones included.
+        first_nonfinite: the step of the first of them.
+        trailing: how many values since the last finite one are not finite.
+        trailing_since: the step of the first of these.
     """
 
     def __init__(self) -> None:
@@ -29,13 +38,12 @@ class Series:
         self.count: int = 0
         self.nonfinite: int = 0
         self.first_nonfinite: float | None = None
-        # How many values since the last finite one are not finite, and the step of the first of them.
         self.trailing: int = 0
         self.trailing_since: float = -math.inf
         # What waits to be folded; its steps are those of the last span or later.
         self._steps: list[float] = []
         self._values: list[float] = []
-        # Rows: first step, last step, mean, lowest, highest.
+        # Of shape (5, spans); rows: first step, last step, mean, lowest, highest.
         self._spans: Floats = np.empty((5, 0))
 
     def append(self, step: float, value: float) -> None:
@@ -58,7 +66,7 @@ class Series:
             self._fold()
 
     def extend(self, steps: Floats, values: Floats) -> None:
-        """Take many values at once."""
+        """Take many values at once: steps and values of shape (n,)."""
         if len(steps) and (steps[0] < self._end() or (steps[1:] < steps[:-1]).any()):
             for step, value in zip(steps.tolist(), values.tolist(), strict=True):
                 self.append(step, value)
@@ -130,7 +138,7 @@ class Series:
         return self._row(4)
 
     def scaled(self, factor: float) -> Series:
-        """The series of `factor` times each value, for a factor above 0."""
+        """The series with each value times `factor`, which is above 0."""
         made = Series()
         made.span, made.count = self.span, self.count
         made.nonfinite, made.first_nonfinite = self.nonfinite, self.first_nonfinite
@@ -190,7 +198,7 @@ class Series:
 
 
 def _reduced(steps: Floats, values: Floats, span: int) -> Floats:
-    """Whole spans of these values, as five rows."""
+    """Whole spans of these values, of shape (5, spans)."""
     if span == 1:
         return np.stack([steps, steps, values, values, values])
     table = values.reshape(-1, span)

@@ -1,4 +1,4 @@
-"""What a reader says of a log besides its rows: what it is, which name became which signal, what was unreadable."""
+"""What a reader says about a log besides its rows: what it is, which name became which signal, what was unreadable."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final, Protocol
 
-EXAMPLES: Final = 3  # unreadable lines that are shown
+SHOWN_EXAMPLES: Final = 3  # unreadable lines that are shown
 
 
 @dataclass(frozen=True)
@@ -34,7 +34,7 @@ class Unread:
         """Count one; `line` counts from 1 (or is a byte offset), `text` is cut to 80 characters."""
         self.count += 1
         self.why[why] = self.why.get(why, 0) + 1
-        if len(self.examples) < EXAMPLES:
+        if len(self.examples) < SHOWN_EXAMPLES:
             self.examples.append((line, text[:80]))
 
 
@@ -45,7 +45,7 @@ class Source:
     `kind` is "run", "tensorboard", "csv", "jsonl" or "log"; `family` names the extension (a model or a
     family of training codes) whose formats and rules apply, "" where none does; `format` is that
     family's name of the log format. `tags` says which name in the file each signal was read from;
-    `other_tags` are names that became no signal. `read` counts rows, `skipped` lines of other text.
+    `other_tags` are names that became no signal. `rows` counts rows, `skipped` lines of other text.
     """
 
     path: str
@@ -74,7 +74,7 @@ class Source:
 # One row: its step, and values by signal (`epoch` among them where it is known).
 Row = tuple[float, dict[str, float]]
 # Called with the number of bytes read since the last call.
-Progress = Callable[[int], None]
+OnBytes = Callable[[int], None]
 
 
 class Reader(Protocol):

@@ -7,9 +7,9 @@ from typing import Final
 
 from balancer.reading.source import Source
 
-RESTARTS: Final = 1000  # so many are kept
-FARTHEST: Final = 1e9  # a higher epoch is none
-HIGHEST: Final = 2.0**53  # nor is a higher step one, which floats cannot tell from the next
+MOST_RESTARTS: Final = 1000  # so many are kept
+HIGHEST_EPOCH: Final = 1e9  # a higher number is not an epoch
+HIGHEST_STEP: Final = 2.0**53  # nor is a higher one a step: floats cannot tell it from the next
 
 
 class EpochLength:
@@ -34,7 +34,7 @@ class EpochLength:
 
     @property
     def steps(self) -> float | None:
-        """Steps in an epoch; None as long as nothing tells."""
+        """Steps in an epoch; None as long as the rows do not show it."""
         if self._epochs > 0 and self._steps > 0:
             steps = self._steps / self._epochs
         elif self._begun is None or self._changed is None or self._changed[0] <= self._begun[0]:
@@ -42,10 +42,10 @@ class EpochLength:
         else:
             # One change alone: the first row is taken for the beginning of its epoch.
             steps = (self._changed[0] - self._begun[0]) / (self._changed[1] - self._begun[1])
-        return steps if steps <= HIGHEST else None
+        return steps if steps <= HIGHEST_STEP else None
 
 
-class Axis:
+class StepAxis:
     """Puts rows on one axis of steps, and notes in the source where the run started over or went back.
 
     Rows that have no step are numbered. A step that falls while the epoch grows counts within the epoch: there a
@@ -83,14 +83,14 @@ class Axis:
         self._resumed: float | None = None
 
     def place(self, step: float | None, epoch: float | None, per_epoch: float | None = None) -> float:
-        """The step of the next row on the axis; `epoch_of` then tells its epoch.
+        """The step of the next row on the axis; `epoch_of` then gives its epoch.
 
         Args:
             per_epoch: steps in an epoch, where the log says so.
         """
         passed = 0.0
         if epoch is not None:
-            if not -FARTHEST <= epoch <= FARTHEST:
+            if not -HIGHEST_EPOCH <= epoch <= HIGHEST_EPOCH:
                 epoch = None
             elif self._raw_epoch is not None:
                 passed = epoch - self._raw_epoch
@@ -196,5 +196,5 @@ class Axis:
         self._note(self.step, step + self._add)
 
     def _note(self, before: float, after: float) -> None:
-        if len(self._source.restarts) < RESTARTS:
+        if len(self._source.restarts) < MOST_RESTARTS:
             self._source.restarts.append((before, after))

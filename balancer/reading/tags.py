@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from functools import lru_cache
 from typing import Final, NamedTuple
 
-from balancer.reading.loss_names import BESIDE, DIALECTS, EXACT, MEANINGS, MEASURES, NAMES, NEVER, TERMS, TRAINING
+from balancer.reading.loss_names import BESIDE, DIALECTS, EXACT, MEASURES, NAMES, NEVER, TERMS, TRAINING, WORD_MEANINGS
 
 # A run's own columns and tags: their names are the signals' already.
 OWN: Final = re.compile(
@@ -19,7 +19,7 @@ _WORDS: Final = re.compile(r"[A-Za-z0-9]{1,64}")
 _CAMEL: Final = re.compile(r"(?<=[a-z])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])")
 _LOSS_WORD: Final = re.compile(r"([a-z0-9]{1,16}?)(loss)")
 _CUT: Final = re.compile(r"[/ .:]")
-LONGEST: Final = 200  # a longer name is none
+LONGEST_NAME: Final = 200  # a longer name means nothing
 
 
 class Guess(NamedTuple):
@@ -32,7 +32,7 @@ class Guess(NamedTuple):
 @lru_cache(maxsize=4096)
 def guess(name: str) -> Guess | None:
     """The signal that a name in a log means, or None."""
-    if len(name) > LONGEST:
+    if len(name) > LONGEST_NAME:
         return None
     # Weights & Biases puts the run's name before it.
     rest = name.rpartition(" - ")[2]
@@ -77,19 +77,19 @@ def dialect(names: Iterable[str]) -> dict[str, str | None]:
 
 
 def counter(name: str, names: tuple[str, ...]) -> int | None:
-    """How good a name of a step (or of an epoch) it is, 0 being best; None where it is none."""
+    """How good a name of a step (or of an epoch) it is, 0 being best; None where it is not one."""
     short = _last(name).strip("_")
     return names.index(short) if short in names else None
 
 
 def plain(name: str) -> str:
     """A name without the differences in case and separators that users need not mind."""
-    return " ".join(_words(name[:LONGEST]))
+    return " ".join(_words(name[:LONGEST_NAME]))
 
 
 def _last(name: str) -> str:
     """The last part of a path of names, without what Lightning and StyleGAN put behind it."""
-    short = re.split(r"[/ ]", name[-LONGEST:].strip())[-1].lower().removesuffix(".mean")
+    short = re.split(r"[/ ]", name[-LONGEST_NAME:].strip())[-1].lower().removesuffix(".mean")
     return short.rpartition(".")[2].removesuffix("_step").removesuffix("_epoch") or short
 
 
@@ -105,7 +105,7 @@ def _words(name: str) -> list[str]:
 
 def _meanings(words: list[str]) -> frozenset[str]:
     joined = " ".join(words).replace("learning rate", "lr").split()
-    return frozenset(MEANINGS.get(word, word) for word in joined) - {""}
+    return frozenset(WORD_MEANINGS.get(word, word) for word in joined) - {""}
 
 
 def _signal(words: frozenset[str], *, whole: bool) -> tuple[str, int] | None:

@@ -8,13 +8,13 @@ from collections.abc import Iterable, Iterator, Sequence
 from itertools import pairwise
 from typing import Final, NamedTuple
 
-from balancer.reading.lines import LONGEST, Numbered
+from balancer.reading.lines import LONGEST_LINE, NumberedLines
 
-NARROWEST: Final = 40  # columns of a terminal
-FEWEST: Final = 5  # broken lines, which are
-LEAST: Final = 0.25  # of the lines that begin like rows, and
-MOST: Final = 0.9  # of which go on in lines that begin otherwise
-PREFIX: Final = 5  # characters in which rows begin alike
+NARROWEST_TERMINAL: Final = 40  # columns of a terminal
+FEWEST_BROKEN: Final = 5  # broken lines
+BROKEN_SHARE: Final = 0.25  # at least, of the lines that begin like rows, are broken
+CONTINUED_SHARE: Final = 0.9  # at least, of the broken lines, go on in a line that begins otherwise
+PREFIX_LENGTH: Final = 5  # characters in which rows begin alike
 # How a line goes on: with a word or what is left of one, within a number or at its point, or otherwise.
 _WORD: Final = re.compile(r"[A-Za-z_]{1,40}|\.")
 
@@ -36,20 +36,20 @@ def width(lines: Sequence[str]) -> Width | None:
     """
     filled = [line for line in lines if line.strip()]
     columns = max(map(len, filled), default=0)
-    if columns < NARROWEST:
+    if columns < NARROWEST_TERMINAL:
         return None
-    begin, _ = Counter(line[:PREFIX] for line in filled if len(line) == columns).most_common(1)[0]
+    begin, _ = Counter(line[:PREFIX_LENGTH] for line in filled if len(line) == columns).most_common(1)[0]
     rows = sum(line.startswith(begin) for line in filled)
     broken = [(line, after) for line, after in pairwise(filled) if len(line) == columns and line.startswith(begin)]
     rests = [after for _, after in broken if not after.startswith(begin)]
-    few = len(broken) < max(FEWEST, LEAST * rows) or len(rests) < MOST * len(broken)
+    few = len(broken) < max(FEWEST_BROKEN, BROKEN_SHARE * rows) or len(rests) < CONTINUED_SHARE * len(broken)
     if few or len({line for line, _ in broken}) < len(broken) / 2:
         return None
     words = {found[0] if (found := _WORD.match(line)) is not None else "" for line in rests}
     return Width(columns, begin, len(words) > 1)
 
 
-def joined(numbered: Iterable[Numbered], width: Width) -> Iterator[Numbered]:
+def joined(numbered: Iterable[NumberedLines], width: Width) -> Iterator[NumberedLines]:
     """Lines with the pieces of each put together in the place of its first one; those of the others are empty."""
     columns, begin, _ = width
     number, last = 1, ""
@@ -59,7 +59,7 @@ def joined(numbered: Iterable[Numbered], width: Width) -> Iterator[Numbered]:
         made, place = held, 0
         number = first - len(held)
         for line in block:
-            broken = made and columns - 1 <= len(last) <= columns and len(made[place]) < LONGEST
+            broken = made and columns - 1 <= len(last) <= columns and len(made[place]) < LONGEST_LINE
             if broken and not line.startswith(begin):
                 # Some lose the blank in which a line was broken.
                 made[place] += line if len(last) == columns else f" {line}"

@@ -16,11 +16,14 @@ from pydantic import Field, ValidationError
 from balancer.contract.compose import Composition, compose, one_line
 from balancer.contract.host import Host, model_host
 from balancer.contract.model import ModelFamily
-from balancer.contract.registry import PLUGINS, entries, load_model
+from balancer.contract.registry import MODELS, PLUGINS, entries, load_model
 from balancer.contract.settings import Settings
 from balancer.errors import ConfigError, suggestion
 
+CONFIG: Final = "config.toml"
 RESERVED: Final = ("run", "train", "model")
+# What a run's config says besides its settings: who made it, and how large it is.
+RECORDED: Final = ("versions", "sizes")
 
 
 class TrainSettings(Settings):
@@ -86,9 +89,12 @@ class RunConfig:
             tables[plugin.name] = plugin.config.model_dump(mode="json", exclude_none=True)
         return tables
 
-    def toml(self) -> bytes:
-        """`resolved()` as a TOML file that `--config` takes."""
-        return tomli_w.dumps(self.resolved()).encode()
+    def toml(self, sizes: Mapping[str, int] | None = None) -> bytes:
+        """`resolved()` as a TOML file that `--config` takes; `sizes`, a record of what was built, set nothing."""
+        tables = self.resolved()
+        if sizes:
+            tables["run"]["sizes"] = dict(sizes)
+        return tomli_w.dumps(tables).encode()
 
 
 def read_toml(path: Path) -> dict[str, Any]:
@@ -154,8 +160,8 @@ def make_config(
     """
     check_shape(tables)
     run = tables.get("run", {})
-    _refuse_unknown(run, ("model", "plugins", "versions"), "run")
-    name = model or run.get("model", "zi2zi")
+    _refuse_unknown(run, ("model", "plugins", *RECORDED), "run")
+    name = model or run.get("model") or _only_model()
     chosen = list(run.get("plugins", [])) if plugins is None else list(plugins)
     known = sorted({entry.name for entry in entries(PLUGINS)})
     for key in overrides.get("run", {}):
@@ -188,7 +194,8 @@ def make_config(
 def differences(old: Mapping[str, Any], new: Mapping[str, Any]) -> dict[str, tuple[Any, Any]]:
     """Fields in which two resolved configs differ, `table.key` -> (old, new).
 
-    The length of a run and versions do not count; settings of a plugin that comes or goes are part of `run.plugins`.
+    The length of a run, versions and sizes do not count; settings of a plugin that comes or goes belong to
+    `run.plugins`.
     """
     before, after = set(old["run"]["plugins"]), set(new["run"]["plugins"])
     changed: dict[str, tuple[Any, Any]] = {}
@@ -226,7 +233,21 @@ def refuse_changes(old: Mapping[str, Any], new: Mapping[str, Any], allowed: Sequ
 
 def flat(tables: Mapping[str, Any]) -> dict[str, Any]:
     """Resolved tables as `table.key` -> value, for TensorBoard's hparams."""
-    return {f"{t}.{k}": v for t, values in tables.items() for k, v in values.items() if k != "versions"}
+    return {f"{t}.{k}": v for t, values in tables.items() for k, v in values.items() if k not in RECORDED}
+
+
+def _only_model() -> str:
+    """The one installed model besides the framework's own.
+
+    Raises:
+        ConfigError: there are several, or none.
+    """
+    found = entries(MODELS)
+    names = sorted({entry.name for entry in found if not entry.value.startswith("balancer.")})
+    if len(names) != 1:
+        known = ", ".join(sorted({entry.name for entry in found}))
+        raise ConfigError(f"which model? name one with --model; installed are {known}")
+    return names[0]
 
 
 def _show(value: Any) -> str:

@@ -1,51 +1,127 @@
-"""TensorBoard event files: written here and now, and cut back to a step."""
+"""TensorBoard: what it calls each value of a step, its event files written here and now, and cut back to a step."""
 
 from __future__ import annotations
 
 import os
 import socket
 import time
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, Final
+
+import numpy as np
+
+from balancer.contract.levels import HEALTHY_D_ADV
+from balancer.contract.signals import Key, Row
+from balancer.record.folder import EVENTS
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
+LAYOUT: Final = {
+    "Balance": {
+        "D's adversarial loss and its healthy band": [
+            "Margin",
+            ["signal/d_adv", "band/d_adv_low", "band/d_adv_high"],
+        ],
+        "G's loss by term (shares)": ["Multiline", ["share/.*"]],
+        "Adversarial weight": ["Multiline", ["knob/lambda_adv", "signal/adv_effective"]],
+    }
+}
 
 
-class EventFile:
-    """One TensorBoard event file, written here and now.
+def tag(key: Key) -> str | None:
+    """What TensorBoard calls a value; None for what is not drawn there."""
+    kind, name = key
+    if kind in ("clock", "base"):
+        return None
+    if kind == "knob":
+        return f"lr/{name.removeprefix('lr_')}" if name in ("lr_d", "lr_g") else f"knob/{name}"
+    if kind == "g":
+        return f"share/{name.removesuffix('_share')}" if name.endswith("_share") else f"loss/{name}"
+    is_loss = kind == "d" and name.startswith("d_") and not name.startswith(("d_adv", "d_acc", "d_logit"))
+    return f"loss/{name}" if is_loss else f"signal/{name}"
+
+
+def tagged(row: Row) -> dict[str, float]:
+    """A step's values by tag."""
+    return {name: value for key, value in row.items() if (name := tag(key)) is not None}
+
+
+class EventLog:
+    """The event files of a run directory: one for each process that wrote to it, opened when there is something to say.
 
     SummaryWriter writes from a thread of its own, which on a full disk dies late, with a traceback of its own.
     """
 
     def __init__(self, folder: Path) -> None:
-        from tensorboard.compat.proto.event_pb2 import Event
-        from tensorboard.summary.writer.record_writer import RecordWriter
+        self._folder: Final = folder
+        self.file: Any = None
+        self._records: Any = None
+        self._flushed = 0.0
 
-        # The form of name that TensorBoard looks for; by time, so that it reads a resumed run's files in order.
-        name = f"events.out.tfevents.{time.time_ns() // 1000:016d}.{socket.gethostname()}.{os.getpid()}"
-        self._file = (folder / name).open("xb")
-        self._records = RecordWriter(self._file)
-        self._event = Event
-        self._flushed = time.monotonic()
-        self._records.write(Event(wall_time=time.time(), file_version="brain.Event:2").SerializeToString())
+    def scalars(self, step: int, row: Row) -> None:
+        """Draw a step's values, and the edges of the healthy band beside `d_adv`."""
+        from torch.utils.tensorboard import summary
 
-    def add(self, summary: Any, step: int = 0) -> None:
-        """Append a summary; what is older than half a minute is there for TensorBoard to see."""
-        event = self._event(wall_time=time.time(), step=step, summary=summary)
-        self._records.write(event.SerializeToString())
-        if time.monotonic() - self._flushed > 30:
-            self.flush()
+        band = {"band/d_adv_low": HEALTHY_D_ADV[0], "band/d_adv_high": HEALTHY_D_ADV[1]}
+        for name, value in {**tagged(row), **(band if ("d", "d_adv") in row else {})}.items():
+            self.add(summary.scalar(name, value), step)  # type: ignore[no-untyped-call]
+
+    def image(self, name: str, picture: Image, step: int) -> None:
+        """Show a picture."""
+        from torch.utils.tensorboard import summary
+
+        pixels = np.asarray(picture.convert("RGB"))
+        self.add(summary.image(name, pixels, dataformats="HWC"), step)  # type: ignore[no-untyped-call]
+
+    def hparams(self, settings: Mapping[str, Any]) -> None:
+        """Show settings, flat, on the hparams page."""
+        from torch.utils.tensorboard.summary import hparams
+
+        plain = {k: v if isinstance(v, bool | int | float | str) else str(v) for k, v in settings.items()}
+        for summary in hparams(plain, {"signal/d_adv": None, "loss/g_loss": None}):  # type: ignore[no-untyped-call]
+            self.add(summary)
 
     def flush(self) -> None:
         """Hand everything to the operating system."""
+        if self.file is not None:
+            self._flushed = time.monotonic()
+            self.file.flush()
+
+    def add(self, summary: Any, step: int = 0) -> None:
+        """Append a summary; what is older than half a minute is there for TensorBoard to see."""
+        from tensorboard.compat.proto.event_pb2 import Event
+
+        if self.file is None:
+            self._open()
+        self._records.write(Event(wall_time=time.time(), step=step, summary=summary).SerializeToString())
+        if time.monotonic() - self._flushed > 30:
+            self.flush()
+
+    def _open(self) -> None:
+        from tensorboard.compat.proto.event_pb2 import Event
+        from tensorboard.summary.writer.record_writer import RecordWriter
+        from torch.utils.tensorboard import summary
+
+        new = not any(self._folder.glob(EVENTS))
+        # The form of name that TensorBoard looks for; by time, so that it reads a resumed run's files in order.
+        name = f"events.out.tfevents.{time.time_ns() // 1000:016d}.{socket.gethostname()}.{os.getpid()}"
+        self.file = (self._folder / name).open("xb")
+        self._records = RecordWriter(self.file)
         self._flushed = time.monotonic()
-        self._file.flush()
-
-    def close(self) -> None:
-        """Flush and close."""
-        self._file.close()
+        self._records.write(Event(wall_time=time.time(), file_version="brain.Event:2").SerializeToString())
+        if new:
+            self.add(summary.custom_scalars(LAYOUT))  # type: ignore[no-untyped-call]
 
 
-def cut_events(path: Path, step: int) -> None:
-    """Rewrite an event file without the events of `step` and later; headers and layouts stay."""
+def cut_events(folder: Path, step: int) -> None:
+    """Rewrite the event files without the events of `step` and later; headers and layouts stay."""
+    for path in folder.glob(EVENTS):
+        _cut_file(path, step)
+
+
+def _cut_file(path: Path, step: int) -> None:
     from tensorboard.backend.event_processing.event_file_loader import RawEventFileLoader
     from tensorboard.compat.proto.event_pb2 import Event
     from tensorboard.summary.writer.record_writer import RecordWriter

@@ -18,7 +18,7 @@ def describe_composition(made: RunConfig) -> dict[str, Any]:
             knobs[knob] = {
                 "base": composition.host.base.get(knob, spec.base),
                 "writers": [{"plugin": plugin, "how": op} for plugin, op in writers],
-                "takes effect": spec.takes_effect,
+                "read after": spec.read_after,
             }
     return {
         "model": made.model_name,
@@ -43,7 +43,7 @@ def print_composition(described: dict[str, Any]) -> None:
     for knob, row in described["knobs"].items():
         base = "scheduled" if knob.startswith("lr_") else shown(row["base"])
         how = ", ".join(f"{w['plugin']} ({meaning[w['how']]})" for w in row["writers"])
-        print(f"  {knob}: base {base}; {how}; {row['takes effect']}")
+        print(f"  {knob}: base {base}; {how}; read after {row['read after']}")
     for warning in described["warnings"]:
         print(f"warning: {warning}")
     print("these plugins can work together")

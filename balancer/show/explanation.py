@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 
 from balancer.hindsight.explain import Explanation, Taken
-from balancer.hindsight.explain_step import Contribution, KnobState, Outcome, StepState
-from balancer.hindsight.meeting import said
+from balancer.hindsight.explain_step import Alternative, Contribution, KnobState, StepState
+from balancer.hindsight.merge_text import shown
 
 # Alternatives to either side of the one in force that are shown, where there are many.
 AROUND = 3
@@ -33,20 +33,19 @@ def explanation_lines(explanation: Explanation) -> Iterator[str]:
             yield ""
             yield f"decided in step {last.step}, acting from step {last.step + 1} on:"
             yield from (_decision(taken) for taken in later)
-    for remark in explanation.remarks:
-        yield f"note: {remark}"
+    if not (first.plugins or last.plugins):
+        yield "note: the run has no plugins: every knob is at its base value"
 
 
 def _step(state: StepState) -> Iterator[str]:
-    low, high = state.epoch
-    epoch = f"epoch {low}" + ("" if high == low else " or later" if high is None else f" to {high}")
-    plugins = ", ".join(state.plugins) or "no plugins"
-    yield f"step {state.step}, {epoch}; {state.config or 'no config'}: {plugins}"
-    told = [knob for knob in state.knobs if knob.contributions]
-    for knob in told:
+    epoch = "no epochs counted" if state.epoch < 0 else f"epoch {state.epoch}"
+    yield f"step {state.step}, {epoch}: {', '.join(state.plugins) or 'no plugins'}"
+    for knob in state.knobs:
+        if not knob.contributions:
+            continue
         yield ""
         yield from _knob(knob)
-    rest = [f"{knob.knob} {_value(knob)}" for knob in state.knobs if not knob.contributions]
+    rest = [f"{knob.knob} {shown(knob.effective)}" for knob in state.knobs if not knob.contributions]
     if rest:
         yield ""
         yield f"at their base, as no plugin contributes: {', '.join(rest)}"
@@ -58,8 +57,7 @@ def _step(state: StepState) -> Iterator[str]:
 
 
 def _knob(knob: KnobState) -> Iterator[str]:
-    effect = f" (read {knob.takes_effect})" if knob.takes_effect else ""
-    yield f"{knob.knob} = {_value(knob)}{effect}"
+    yield f"{knob.knob} = {shown(knob.effective)} (read after {knob.read_after})"
     yield f"  {knob.how}"
     for one in knob.contributions:
         yield f"  - {_contribution(one)}"
@@ -71,19 +69,19 @@ def _knob(knob: KnobState) -> Iterator[str]:
 
 
 def _contribution(one: Contribution) -> str:
-    what = "withdrawn" if one.value is None else said(one.value)
+    what = "withdrawn" if one.value is None else shown(one.value)
     since = f"since step {one.step}, epoch {one.epoch}, {one.moment}"
     return f"{one.plugin}: {one.op} {what}, {since}{_on(one.signals)}"
 
 
-def _alternatives(knob: str, outcomes: Sequence[Outcome]) -> Iterator[str]:
+def _alternatives(knob: str, outcomes: Sequence[Alternative]) -> Iterator[str]:
     here = next((index for index, outcome in enumerate(outcomes) if outcome.here), 0)
     first, last = max(0, here - AROUND), here + AROUND + 1
     if first:
         yield f"      … {first} before"
     for outcome in outcomes[first:last]:
         mark = "*" if outcome.here else " "
-        yield f"    {mark} {outcome.when}: {said(outcome.value)} -> {knob} {said(outcome.effective)}"
+        yield f"    {mark} {outcome.when}: {shown(outcome.value)} -> {knob} {shown(outcome.effective)}"
     if len(outcomes) > last:
         yield f"      … {len(outcomes) - last} more"
 
@@ -102,17 +100,13 @@ def _decisions(decisions: Sequence[Taken], left_out: int, first: int, last: int)
 def _decision(taken: Taken) -> str:
     made = taken.decision
     later = f", acting from step {taken.acts_from} on" if taken.acts_from > made.step else ""
-    change = f"{said(made.old)} -> {said(made.new)}"
+    change = f"{shown(made.old)} -> {shown(made.new)}"
     note = f" ({made.note})" if made.note else ""
     return (
         f"  step {made.step}, {made.moment}: {made.plugin} {made.op} {made.knob} {change}{_on(made.signals)}"
-        f", making it {said(made.effective)}{later}{note}"
+        f", making it {shown(made.effective)}{later}{note}"
     )
 
 
 def _on(signals: Mapping[str, float]) -> str:
     return ", on " + ", ".join(f"{name} = {value:.6g}" for name, value in signals.items()) if signals else ""
-
-
-def _value(knob: KnobState) -> str:
-    return said(knob.effective) + ("" if knob.exact else " (not certain)")

@@ -14,7 +14,7 @@ import numpy as np
 from balancer.errors import ConfigError
 from balancer.hindsight.comparison import Comparison, Course
 from balancer.hindsight.replay_run import RunReplay
-from balancer.hindsight.trajectories import Replay
+from balancer.hindsight.trajectory import Replay
 from balancer.record.files import fsync_directory
 from balancer.show.sparkline import sparkline
 

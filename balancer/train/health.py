@@ -3,18 +3,12 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
 from typing import Final
 
 from balancer.contract.adversarial import AdversarialName
-from balancer.contract.signals import MovingAverage
+from balancer.contract.levels import CHANCE, HEALTHY_D_ADV, SATURATED_BELOW, STARVED_ABOVE
+from balancer.contract.signals import Key, MovingAverage, Row
 
-# D's adversarial loss oscillates in this band in a healthy run, by the source document.
-HEALTHY_D_ADV: Final = (0.1, 0.4)
-SATURATED_BELOW: Final = 0.05  # the document's lowest of three bands
-CHANCE: Final = math.log(2.0)
-# Balanced runs have a cheat loss of 1 to 4, by the source document; the starved one had 4 to 12.
-STARVED_ABOVE: Final = 4.0
 HALF_LIFE: Final = 20.0  # steps
 
 
@@ -36,12 +30,12 @@ class Health:
         """The average of `d_adv`, or None before its first measurement."""
         return self._d_adv.value
 
-    def update(self, step: int, row: Mapping[str, float]) -> str:
-        """Take one step's row of telemetry in and return the word for the state."""
-        if "signal/d_adv" in row:
-            self._d_adv.update(row["signal/d_adv"])
-        if "loss/adv" in row:
-            self._adv.update(row["loss/adv"])
+    def update(self, step: int, row: Row) -> str:
+        """Take one step's row in and return the word for the state."""
+        if ("d", "d_adv") in row:
+            self._d_adv.update(row["d", "d_adv"])
+        if ("g", "adv") in row:
+            self._adv.update(row["g", "adv"])
         state = self._name()
         if state != self._state:
             self._state, self._since = state, step
@@ -73,22 +67,22 @@ class StrongStart:
     """Watches the first 50 steps of a run for a lambda_adv that the source document would not start with."""
 
     def __init__(self, resumed: bool, adversarial: AdversarialName = "bce") -> None:
-        self._bands = {"signal/d_adv": STRONG_START_D_ADV}
+        self._bands: dict[Key, tuple[float, float]] = {("d", "d_adv"): STRONG_START_D_ADV}
         if adversarial == "bce":
-            self._bands["loss/adv"] = STRONG_START_ADV
+            self._bands["g", "adv"] = STRONG_START_ADV
         self._resumed = resumed
         self._steps = 0
         self._lambda_adv = 0.0
         self._sums = dict.fromkeys(self._bands, 0.0)
 
-    def update(self, row: Mapping[str, float]) -> str | None:
-        """Take one step's row of telemetry in; the warning, at the step that settles it, else None."""
+    def update(self, row: Row) -> str | None:
+        """Take one step's row in; the warning, at the step that settles it, else None."""
         if self._steps >= STRONG_START_STEPS:
             return None
         if self._steps == 0:
-            self._lambda_adv = row.get("knob/lambda_adv", 0.0)
-        for tag in self._sums:
-            self._sums[tag] += row.get(tag, math.nan)
+            self._lambda_adv = row.get(("knob", "lambda_adv"), 0.0)
+        for key in self._sums:
+            self._sums[key] += row.get(key, math.nan)
         self._steps += 1
         if self._lambda_adv < STRONG_START:
             return None
@@ -98,12 +92,10 @@ class StrongStart:
         elif self._steps < STRONG_START_STEPS:
             return None
         else:
-            for tag, (low, high) in self._bands.items():
-                mean = self._sums[tag] / self._steps
+            for key, (low, high) in self._bands.items():
+                mean = self._sums[key] / self._steps
                 if not low <= mean <= high:
-                    why.append(
-                        f"the mean {tag.partition('/')[2]} of its first steps is {mean:.3g}, not {low:g}–{high:g}"
-                    )
+                    why.append(f"the mean {key[1]} of its first steps is {mean:.3g}, not {low:g}–{high:g}")
         if not why:
             return None
         return (

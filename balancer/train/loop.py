@@ -155,8 +155,8 @@ class Trainer:
             while balance.step < steps:
                 self.step(self.next_batch())
                 done = balance.step
-                progress.update(done, balance.last_row)
-                if (warning := start.update(balance.last_row)) is not None:
+                progress.update(done, balance.row)
+                if (warning := start.update(balance.row)) is not None:
                     progress.say(f"warning: {warning}")
                 epoch_done = done % self.steps_per_epoch == 0
                 if epoch_done:
@@ -172,7 +172,7 @@ class Trainer:
 
     def draw_sheet(self, done: int) -> None:
         """Put a sheet of held-out samples into the run directory and into TensorBoard."""
-        if self.balance.telemetry is None:
+        if self.balance.recorder is None:
             return
         sampler: torch.nn.Module = self.G if self.average is None else self.average.module
         sampler.eval()
@@ -182,7 +182,7 @@ class Trainer:
         self.G.train()
         self.D.train()
         if sheet is not None:
-            self.balance.telemetry.sheet(done, sheet)
+            self.balance.recorder.sheet(done, sheet)
 
     def state_dict(self) -> dict[str, Any]:
         """All that a resumed run needs, on every rank; rank 0 has each rank's random state."""

@@ -46,10 +46,10 @@ class PointsFamily(ModelFamily):
         )
 
     def build(self, settings: PointsSettings) -> GanModel:
-        return Points(settings, self.spec(settings))
+        return PointsModel(settings, self.spec(settings))
 
 
-class Points(GanModel):
+class PointsModel(GanModel):
     """Points of shape (B, 2); G sees noise and a one-hot mode, D sees points."""
 
     def __init__(self, settings: PointsSettings, spec: ModelSpec) -> None:

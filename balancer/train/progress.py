@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Mapping
 from types import TracebackType
-from typing import Any
+from typing import Any, Final
 
 from balancer.contract.adversarial import AdversarialName
+from balancer.contract.signals import Key, Row
 from balancer.train.health import HALF_LIFE, Health
 
 # d_adv is shown as the average that the word on the state is about.
-FIGURES = (("signal/d_adv", "d_adv"), ("knob/lambda_adv", "lambda_adv"), ("share/adv", "adv share"))
-LINE_EVERY = 10.0  # seconds, where the output is no terminal
+FIGURES: Final[tuple[tuple[Key, str], ...]] = (
+    (("d", "d_adv"), "d_adv"),
+    (("knob", "lambda_adv"), "lambda_adv"),
+    (("g", "adv_share"), "adv share"),
+)
+LINE_EVERY = 10.0  # seconds, where the output is not a terminal
 
 
 class Progress:
@@ -48,15 +52,15 @@ class Progress:
         if self._bar is not None:
             self._bar.stop()
 
-    def update(self, done: int, row: Mapping[str, float]) -> None:
+    def update(self, done: int, row: Row) -> None:
         """Take in one finished step; `row` is its telemetry."""
         state = self._health.update(done, row)
         if state and done - self._first < HALF_LIFE:
-            state = "warming up"  # an untrained D is at chance, which is no fault
+            state = "warming up"  # an untrained D is at chance, which is not a fault
         if self._quiet:
             return
         if self._health.d_adv is not None:
-            row = {**row, "signal/d_adv": self._health.d_adv}
+            row = {**row, ("d", "d_adv"): self._health.d_adv}
         now = time.monotonic()
         last = done == self._total
         if self._bar is not None:
@@ -79,6 +83,6 @@ class Progress:
             print(text, file=sys.stderr, flush=True)
 
 
-def figures(row: Mapping[str, float]) -> str:
+def figures(row: Row) -> str:
     """The figures to watch, those that were measured."""
-    return "  ".join(f"{label} {row[tag]:.3f}" for tag, label in FIGURES if tag in row)
+    return "  ".join(f"{label} {row[key]:.3f}" for key, label in FIGURES if key in row)

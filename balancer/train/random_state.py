@@ -1,4 +1,4 @@
-"""The global random generators of this process, saved and restored as one."""
+"""The global random generators of this process, seeded, saved and restored as one."""
 
 from __future__ import annotations
 
@@ -8,6 +8,13 @@ from typing import Any
 
 import numpy as np
 import torch
+
+
+def seed_all(seed: int) -> None:
+    """Seed every global random generator of this process; `seed` is in [0, 2^32)."""
+    random.seed(seed)
+    np.random.seed(seed)
+    torch.manual_seed(seed)
 
 
 def random_state() -> dict[str, Any]:

@@ -6,19 +6,19 @@ import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
 
 from balancer.contract.registry import find_config
 from balancer.engine.ranks import is_first_rank
 from balancer.errors import ConfigError
 from balancer.record.checkpoint import FOLDER
+from balancer.record.config import CONFIG as CONFIG
 from balancer.record.config import RunConfig, check_shape, flat, make_config, read_toml, refuse_changes
 from balancer.record.files import write_atomically
+from balancer.record.saved_run import read_config
 
 if TYPE_CHECKING:
     from balancer.train.loop import Trainer
-
-CONFIG: Final = "config.toml"
 
 
 @dataclass(frozen=True)
@@ -44,13 +44,7 @@ def config_for_resume(
     Raises:
         ConfigError: no run there, or a change that is not allowed.
     """
-    path = folder / CONFIG
-    if not path.is_file():
-        raise ConfigError(f"--resume {folder}: no run there ({CONFIG} is missing)")
-    old = read_toml(path)
-    check_shape(old)
-    if not {"model", "plugins"} <= old.get("run", {}).keys():
-        raise ConfigError(f"config {path}: run.model or run.plugins is missing, so it does not say what to resume")
+    old = read_config(folder, "--resume ")
     if config_name is not None:
         further = read_toml(find_config(config_name))
         check_shape(further)
@@ -91,7 +85,7 @@ def train(
     else:
         begun = trainer.model.begin()
     if trainer.accelerator.is_main_process:
-        write_config(config, folder, done)
+        write_config(config, folder, done, sizes(trainer))
     trainer.accelerator.wait_for_everyone()
     progress = Progress(
         total,
@@ -103,8 +97,8 @@ def train(
         progress.say(remark)
     for note in notes:
         progress.say(f"warning: {note}")
-    if trainer.balance.telemetry is not None and not done:
-        trainer.balance.telemetry.hparams(flat(config.resolved()))
+    if trainer.balance.recorder is not None and not done:
+        trainer.balance.recorder.hparams(flat(config.resolved()))
     finished = trainer.run(total, progress)
     # A rank that leaves while another still talks to it would abort that one.
     trainer.accelerator.wait_for_everyone()
@@ -122,13 +116,14 @@ def build(config: RunConfig, folder: Path | None) -> Trainer:
     import torch
 
     from balancer.train.loop import Trainer, make_accelerator
+    from balancer.train.random_state import seed_all
 
     settings = config.train
     if settings.device == "cuda" and not torch.cuda.is_available():
         raise ConfigError("train.device = cuda, but torch sees no CUDA device here: use --device cpu")
     if settings.threads is not None:
         torch.set_num_threads(settings.threads)
-    torch.manual_seed(settings.seed)
+    seed_all(settings.seed)
     model = config.family.build(config.model)
     accelerator = make_accelerator(settings, config.composition)
     ranks = accelerator.num_processes
@@ -139,7 +134,7 @@ def build(config: RunConfig, folder: Path | None) -> Trainer:
         parts = settings.micro_batches
         raise ConfigError(f"train.micro_batches: {size // ranks} items do not divide evenly into {parts} micro-batches")
     # Weights are the same on every rank; dropout is not.
-    torch.manual_seed(settings.seed + accelerator.process_index)
+    seed_all(settings.seed + accelerator.process_index)
     return Trainer(model, config.composition, settings, accelerator, folder)
 
 
@@ -197,15 +192,25 @@ def default_folder(config: RunConfig) -> Path:
     return folder
 
 
-def write_config(config: RunConfig, folder: Path, done: int) -> None:
-    """Keep the resolved config; one that it replaces stays beside it, named by the step it held until.
+def sizes(trainer: Trainer) -> dict[str, int]:
+    """What was built, as `[run.sizes]` keeps it: parameters of each network, and training items."""
+    networks = {"generator_parameters": trainer.G, "discriminator_parameters": trainer.D}
+    counts = {name: sum(part.numel() for part in network.parameters()) for name, network in networks.items()}
+    return {**counts, "training_items": trainer.model.train_size}
+
+
+def write_config(config: RunConfig, folder: Path, done: int, sizes: Mapping[str, int]) -> None:
+    """Keep the resolved config, with the sizes of what was built.
+
+    One that it replaces stays beside it, named by the step it held until.
 
     Raises:
         ConfigError: the directory cannot be written.
     """
     path, until = folder / CONFIG, folder / f"config.until_{done:08d}.toml"
-    new = config.toml()
+    new = config.toml(sizes)
     try:
+        folder.mkdir(parents=True, exist_ok=True)
         held = path.read_bytes() if path.is_file() else new
         later = sorted(file for file in folder.glob("config.until_*.toml") if file.name > until.name)
         if later:

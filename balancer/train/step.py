@@ -101,7 +101,9 @@ class GanStep:
             if len(parts) > 1:
                 scalars[-1] = {name: value.detach() for name, value in scalars[-1].items()}  # not the graph
             if len(scalars) == len(parts):
-                balance.measure_d(real_logits=joined(real_logits), fake_logits=joined(fake_logits), **means(scalars))
+                balance.measure_d(
+                    real_logits=concatenated(real_logits), fake_logits=concatenated(fake_logits), **means(scalars)
+                )
                 if balance.d_update:
                     balance.before_d_backward()
             if balance.d_update:
@@ -198,7 +200,7 @@ def share(loss: Tensor, parts: int) -> Tensor:
     return loss if parts == 1 else loss / parts
 
 
-def joined(logits: Sequence[Tensor]) -> Tensor:
+def concatenated(logits: Sequence[Tensor]) -> Tensor:
     """Logits of all parts as one batch."""
     return logits[0] if len(logits) == 1 else torch.cat(list(logits))
 

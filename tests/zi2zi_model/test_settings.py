@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 from pydantic import ValidationError
 
-from zi2zi_model.settings import PRESETS, Zi2ziSettings
+from zi2zi_model.defaults import PRESETS
+from zi2zi_model.settings import Zi2ziSettings
 
 
 def test_importing_the_settings_does_not_import_torch():

@@ -1,4 +1,4 @@
-"""Sets of characters: by name, derived from Python's codecs; from a text file; or drawn from others by a seed."""
+"""Sets of characters: by name, derived from Python's codecs; from a text file; or a fixed choice of others."""
 
 from __future__ import annotations
 
@@ -44,21 +44,21 @@ def load_charset(name: str) -> tuple[str, ...]:
     return characters
 
 
-def is_held_out(key: int, share: float, seed: int) -> bool:
+def is_held_out(key: int, share: float) -> bool:
     """Whether a code point (or a pair's index) is held out: it alone decides, so nothing added later moves it."""
-    return _fraction("split", key, seed) < share
+    return _fraction("split", key) < share
 
 
-def choose(characters: Iterable[str], count: int, seed: int) -> tuple[str, ...]:
+def choose(characters: Iterable[str], count: int) -> tuple[str, ...]:
     """`count` of the characters, or all if there are fewer, in the order given; a greater count only adds to them."""
     characters = tuple(characters)
-    chosen = frozenset(sorted(characters, key=lambda c: _fraction("choice", ord(c), seed))[:count])
+    chosen = frozenset(sorted(characters, key=lambda c: _fraction("choice", ord(c)))[:count])
     return tuple(c for c in characters if c in chosen)
 
 
-def _fraction(purpose: str, key: int, seed: int) -> float:
-    """A number in [0, 1) fixed by its arguments alone."""
-    digest = hashlib.blake2b(f"{purpose}:{seed}:{key}".encode(), digest_size=8).digest()
+def _fraction(purpose: str, key: int) -> float:
+    """A number in [0, 1) fixed by its arguments alone, for good: checkpoints hold the split."""
+    digest = hashlib.blake2b(f"{purpose}:0:{key}".encode(), digest_size=8).digest()
     return int.from_bytes(digest, "big") / 2**64
 
 

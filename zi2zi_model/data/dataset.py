@@ -10,10 +10,10 @@ from typing import Any, Final
 
 import numpy as np
 
+from balancer import write_atomically
 from balancer.errors import DataError
-from balancer.record.files import write_atomically
-from zi2zi_model.data.glyphs import Placement
 from zi2zi_model.data.pairs import GlyphData, TypefaceRecord
+from zi2zi_model.data.placement import Placement
 
 MANIFEST: Final = "dataset.json"
 GLYPHS: Final = "glyphs.npz"
@@ -57,7 +57,7 @@ def save(data: GlyphData, folder: Path) -> None:
             "characters": list(data.characters),
         }
         text = json.dumps({**body, "sha256": _seal(body)}, ensure_ascii=False, indent=1)
-        manifest = text.encode(errors="surrogatepass") + b"\n"  # a path may be bytes that are no text
+        manifest = text.encode(errors="surrogatepass") + b"\n"  # a path may be bytes that are not text
         write_atomically(folder / GLYPHS, glyphs)
         try:
             write_atomically(folder / MANIFEST, manifest)
@@ -85,7 +85,7 @@ def load(folder: Path) -> GlyphData:
     try:
         with np.load(BytesIO(glyphs), allow_pickle=False) as arrays:
             held = {name: arrays[name] for name in ("source", "target", "target_index", "held_out")}
-    except Exception as error:  # whatever zipfile and numpy meet, where a manifest was made to fit what is no archive
+    except Exception as error:  # whatever zipfile and numpy meet in what is not an archive
         raise _changed(folder, GLYPHS) from error
     return GlyphData(
         characters=tuple(manifest["characters"]),

@@ -11,9 +11,11 @@ import numpy as np
 
 from balancer.errors import DataError
 from zi2zi_model.data.charsets import choose, is_held_out, load_charset
-from zi2zi_model.data.glyphs import EM_BOX, Font, Placement, Typeface, centre_in_frame, draw_glyph, meet
+from zi2zi_model.data.font import Font
+from zi2zi_model.data.glyphs import Typeface, draw_glyph
 from zi2zi_model.data.pairs import GlyphData, TypefaceRecord
 from zi2zi_model.data.pictures import Pictures
+from zi2zi_model.data.placement import EM_BOX, Placement, align_to_source, centre_in_frame
 
 Align = Literal["font", "none"]
 
@@ -40,7 +42,6 @@ def from_fonts(
     align: Align = "font",
     held_out: float = 0.1,
     max_characters: int | None = None,
-    seed: int = 0,
 ) -> GlyphData:
     """Glyphs drawn from typefaces.
 
@@ -53,8 +54,7 @@ def from_fonts(
         align: `font` lays each target's mean ink box on the source's, over training characters; `none`
             draws all fonts in their em box on a common baseline.
         held_out: share of the characters never trained on.
-        max_characters: at most this many, chosen by seed and code point.
-        seed: of the split and of that choice.
+        max_characters: at most this many, chosen by code point.
 
     Raises:
         DataError: a font or the charset cannot be used, or a style or the held-out set would be empty.
@@ -76,8 +76,8 @@ def from_fonts(
     missing = {font.name: by_reason(font.lacking(asked)) for font in typefaces}
     characters = [c for c in drawn if any(c in held for held in drawn_by)]
     if max_characters is not None:
-        characters = list(choose(characters, max_characters, seed))
-    split = np.array([is_held_out(ord(c), held_out, seed) for c in characters])
+        characters = list(choose(characters, max_characters))
+    split = np.array([is_held_out(ord(c), held_out) for c in characters])
     training = [c for c, out in zip(characters, split, strict=True) if not out]
     placements = _placements(source_font, fonts, [[c for c in training if c in held] for held in drawn_by], align)
 
@@ -129,6 +129,6 @@ def _placements(
         return (EM_BOX,) * (1 + len(targets))
     first = centre_in_frame(source.mean_box(everything))
     return first, *(
-        meet(font.mean_box(characters), source.mean_box(characters), first) if characters else EM_BOX
+        align_to_source(font.mean_box(characters), source.mean_box(characters), first) if characters else EM_BOX
         for font, characters in zip(targets, training, strict=True)
     )

@@ -31,7 +31,7 @@ class _Pair(NamedTuple):
     held_out: bool | None  # None: what the source glyph shows decides
 
 
-def from_pairs(folder: str | Path, *, size: int = 64, held_out: float = 0.1, seed: int = 0) -> GlyphData:
+def from_pairs(folder: str | Path, *, size: int = 64, held_out: float = 0.1) -> GlyphData:
     """Pictures `{label}_{index}.png` or `.jpg` in a folder.
 
     They are read in grey and resized to `size`. A label is the row of its style in G's embedding. The split goes by
@@ -54,9 +54,9 @@ def from_pairs(folder: str | Path, *, size: int = 64, held_out: float = 0.1, see
                 image = path.read_bytes()
             except OSError as error:
                 raise DataError(f"picture {path}: cannot be read: {error.strerror}") from error
-            yield _Pair(label, path.stem, f"picture {path}", image, is_held_out(index, held_out, seed))
+            yield _Pair(label, path.stem, f"picture {path}", image, is_held_out(index, held_out))
 
-    return _collect(pairs(), len(found), size, held_out, seed)
+    return _collect(pairs(), len(found), size, held_out)
 
 
 def from_packages(
@@ -66,7 +66,6 @@ def from_packages(
     size: int = 64,
     held_out: float = 0.1,
     max_bytes: int | None = None,
-    seed: int = 0,
 ) -> GlyphData:
     """Packages of zi2zi (`train.obj`, `val.obj`): pickled pairs of a label and a picture's bytes.
 
@@ -80,17 +79,17 @@ def from_packages(
     pairs = []
     for paths, held in ((training, False if validation else None), (validation, True)):
         for path in paths:
-            stem = path.stem.encode(errors="replace").decode()  # a file's name may be bytes that are no text
+            stem = path.stem.encode(errors="replace").decode()  # a file's name may be bytes that are not text
             for number, example in enumerate(read_package(path, **limit)):
                 pairs.append(
                     _Pair(example.label, f"{stem} {number}", f"package {path}: record {number}", example.image, held)
                 )
     if not pairs:
         raise DataError(f"package {training[0]}: holds no pictures")
-    return _collect(iter(pairs), len(pairs), size, held_out, seed)
+    return _collect(iter(pairs), len(pairs), size, held_out)
 
 
-def _collect(pairs: Iterator[_Pair], count: int, size: int, share: float, seed: int) -> GlyphData:
+def _collect(pairs: Iterator[_Pair], count: int, size: int, share: float) -> GlyphData:
     pictures = np.empty((2, count, size, size), np.uint8)
     label_of, names, held_out = np.empty(count, np.int64), [], np.empty(count, np.bool_)
     digest = hashlib.sha256()
@@ -104,7 +103,7 @@ def _collect(pairs: Iterator[_Pair], count: int, size: int, share: float, seed: 
         names.append(pair.name)
         digest.update(f"{pair.name} {len(pair.image)} ".encode() + pair.image)
         if pair.held_out is None:
-            held_out[row] = is_held_out(_glyph_number(halves[1]), share, seed)
+            held_out[row] = is_held_out(_glyph_number(halves[1]), share)
         else:
             held_out[row] = pair.held_out
     labels = np.unique(label_of)

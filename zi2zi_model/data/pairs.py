@@ -14,7 +14,8 @@ import numpy as np
 import numpy.typing as npt
 
 from balancer.errors import DataError
-from zi2zi_model.data.glyphs import Pixels, Placement
+from zi2zi_model.data.glyphs import Pixels
+from zi2zi_model.data.placement import Placement
 
 Items = npt.NDArray[np.int64]
 

@@ -15,12 +15,13 @@ import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
 
 from balancer.errors import DataError
-from zi2zi_model.data.glyphs import EM_BOX, InkBox, Pixels, Placement, ink_extent, is_blank, reframe
+from zi2zi_model.data.glyphs import Pixels, ink_extent, is_blank, reframe
+from zi2zi_model.data.placement import EM_BOX, InkBox, Placement
 
 SUFFIXES: Final = (".png", ".jpg", ".jpeg")
 _CODE: Final = re.compile(r"(?:u\+|uni|u|0x)?([0-9a-f]{4,6})(?:[ _-].*)?", re.IGNORECASE | re.DOTALL)
 _MOST_SIDE: Final = 4096
-_PALEST_INK: Final = 191  # what `ink_extent` still takes for ink: as dark an edge is no paper
+_PALEST_INK: Final = 191  # what `ink_extent` still takes for ink: as dark an edge is not paper
 _ON_DAMAGED: Final = (OSError, SyntaxError, ValueError, EOFError, Image.DecompressionBombError)
 
 
@@ -42,7 +43,7 @@ class Pictures:
         folder = Path(folder)
         self.name = folder.absolute().name
         try:
-            # `._永.png` is what macOS puts beside a file on disks of other systems: no picture.
+            # `._永.png` is what macOS puts beside a file on disks of other systems: not a picture.
             files = sorted(
                 path for path in folder.iterdir() if path.suffix.lower() in SUFFIXES and not path.name.startswith("._")
             )
@@ -163,7 +164,7 @@ def read_grey(file: Path | BytesIO, where: str) -> Pixels:
 def character_named(stem: str) -> str | None:
     """The character that a file's stem names: itself or its code point, perhaps with more after a space, _ or -.
 
-    Control characters are none: `0001` is a number. Nor is a byte that is no text in the file system's encoding.
+    A control character is not one: `0001` is a number. Nor is a byte that is not text in the file system's encoding.
     """
     character = _named(stem)
     return None if character is None or unicodedata.category(character) in {"Cc", "Cs"} else character

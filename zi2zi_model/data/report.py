@@ -3,20 +3,39 @@
 from __future__ import annotations
 
 from collections import defaultdict
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
+from zi2zi_model.data import dataset
 from zi2zi_model.data.charsets import CHARSETS
 from zi2zi_model.data.glyphs import ink_extent
 from zi2zi_model.data.pairs import GlyphData
-from zi2zi_model.drawing.sheet import contact_sheet, spread
+from zi2zi_model.drawing.output import png, write
+from zi2zi_model.drawing.sheet import contact_sheet, evenly_spaced
 
 if TYPE_CHECKING:
     from PIL.Image import Image
 
 SHOWN: Final = 40
 SHEET_COLUMNS: Final = 16
+
+
+def show(folder: Path, out: Path | None = None) -> dict[str, Any]:
+    """Verify a data-set folder, and draw its contact sheet to `out` (`FOLDER.png` if not given).
+
+    Returns the figures of `report`, and the sheet's path under `sheet`.
+
+    Raises:
+        DataError: there is none, or it was changed or damaged.
+        ConfigError: `out` cannot be written.
+    """
+    data = dataset.load(folder)
+    figures = report(data)
+    path = out or folder.with_name(f"{folder.name}.png")
+    write(path, png(sheet(data)))
+    return {**figures, "sheet": str(path)}
 
 
 def report(data: GlyphData) -> dict[str, Any]:
@@ -78,7 +97,7 @@ def sheet(data: GlyphData, rows: int = 8) -> Image:
     """Evenly spread characters: a row of sources, then a row for each style, and so on down the page."""
     names = ["source", *(str(label) for label in data.labels)]
     blank = np.full((data.size, data.size), 255, np.uint8)
-    every = spread(np.arange(len(data.characters)), SHEET_COLUMNS * rows)
+    every = evenly_spaced(np.arange(len(data.characters)), SHEET_COLUMNS * rows)
     pictures, labels = [], []
     for first in range(0, len(every), SHEET_COLUMNS):
         chosen = every[first : first + SHEET_COLUMNS]

@@ -6,8 +6,7 @@ from collections.abc import Iterator, Sequence
 from itertools import pairwise
 from typing import Final
 
-from balancer.diagnosis.finding import Case, Finding, NamedRule, Value, rule
-from balancer.reading.source import Fact
+from balancer.diagnosis import Case, Fact, Finding, rule
 
 # Formats of max32002/zi2zi-pytorch.
 FORK: Final = ("fork", "later")
@@ -38,7 +37,7 @@ def _resume(case: Case) -> Iterator[Finding]:
     if not facts or case.source.kind != "log":
         return
     step = facts[-1].values.get("step", 0)
-    evidence: dict[str, Value] = {
+    evidence: dict[str, float | str] = {
         "step": f"{step:,.0f}" if isinstance(step, float | int) else str(step),
         "times": len(facts),
     }
@@ -49,7 +48,7 @@ def _resume(case: Case) -> Iterator[Finding]:
         yield Finding("resume", evidence, confidence="high", variant="plain", remark=True)
 
 
-def _back(facts: Sequence[Fact]) -> dict[str, Value] | None:
+def _back(facts: Sequence[Fact]) -> dict[str, float | str] | None:
     """Where a learning rate that had decayed begins higher again."""
     for network in ("D", "G"):
         own = _decays(facts, network)
@@ -63,14 +62,14 @@ def _back(facts: Sequence[Fact]) -> dict[str, Value] | None:
 def _decay(case: Case) -> Iterator[Finding]:
     facts = case.source.facts_of("learning_rate") if case.source.kind == "log" else []
     d, g = _decays(facts, "D"), _decays(facts, "G")
-    evidence: dict[str, Value] = {"decays": max(len(d), len(g))}
+    evidence: dict[str, float | str] = {"decays": max(len(d), len(g))}
     for name, own in (("d", d), ("g", g)):
         if own:
             evidence |= {f"{name}_first": own[0][0], f"{name}_last": own[-1][1]}
     if not d or not g:
         if d or g:
             first, last = (d or g)[0][0], (d or g)[-1][1]
-            one: dict[str, Value] = {"network": "D" if d else "G", "first": first, "last": last}
+            one: dict[str, float | str] = {"network": "D" if d else "G", "first": first, "last": last}
             yield Finding("decay", {**evidence, **one}, confidence="high", variant="one", remark=True)
         return
     ratios = d[0][0] / g[0][0], d[-1][1] / g[-1][1]
@@ -96,4 +95,4 @@ def _floor(decays: Sequence[tuple[float, float]]) -> float | None:
     return new if old == new or abs(new - FLOOR) < 5e-7 else None
 
 
-RULES: Final[tuple[NamedRule, ...]] = (_const_loss, _lambda_adv_start, _resume, _decay)
+RULES: Final = (_const_loss, _lambda_adv_start, _resume, _decay)

@@ -6,11 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
 
-from balancer.diagnosis.extension import Extension, LineParser
-from balancer.diagnosis.finding import Case, Structure
-from balancer.diagnosis.units import Units
-from balancer.reading.history import History
-from balancer.reading.source import Source
+from balancer.diagnosis import Case, Extension, History, LineParser, Source, Structure, Units
 from zi2zi_model.diagnosis import code_rules, loss_rules, model_rules, unit_rules
 from zi2zi_model.diagnosis.logs import ZiLogParser
 from zi2zi_model.diagnosis.sizes import port_structure, run_structure

@@ -6,8 +6,7 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from typing import Final
 
-from balancer.diagnosis.extension import LineParser
-from balancer.reading.source import Fact
+from balancer.diagnosis import Fact, LineParser
 
 # Every repetition is bounded and unambiguous, so that no line takes long.
 _HEAD: Final = re.compile(

@@ -7,9 +7,7 @@ from typing import Final
 
 import numpy as np
 
-from balancer.diagnosis.finding import Case, Confidence, Finding, NamedRule, Value, rule
-from balancer.diagnosis.trends import curve, trend
-from balancer.diagnosis.units import below_least
+from balancer.diagnosis import Case, Confidence, Finding, below_least, curve, rule, trend
 
 ROWS: Final = 20
 # Printed as 0.0000 or nearly so.
@@ -31,7 +29,7 @@ def _category_zero(case: Case) -> Iterator[Finding]:
     if float(np.quantile(category.values[-part:], 0.9)) > ZERO:
         return
     always = float(np.quantile(category.values, 0.95)) <= ZERO
-    evidence: dict[str, Value] = {"highest": float(category.high.max()), "rows": category.count}
+    evidence: dict[str, float | str] = {"highest": float(category.high.max()), "rows": category.count}
     sure: Confidence = "high" if category.count >= ROWS else "low"
     yield Finding("category_zero", evidence, None, sure, variant="always" if always else "reached", remark=True)
 
@@ -42,7 +40,7 @@ def _style_collapse(case: Case) -> Iterator[Finding]:
     over = trend(whole)
     if not over.rises(by=1.0) or over.last < CATEGORY or over.last - over.first < CATEGORY:
         return
-    evidence: dict[str, Value] = {"first": over.first, "last": over.last}
+    evidence: dict[str, float | str] = {"first": over.first, "last": over.last}
     yield Finding("style_collapse", evidence, (float(whole.steps[0]), whole.end), "low", 40)
 
 
@@ -64,7 +62,7 @@ def _adv_below(case: Case, span: tuple[float, float]) -> Iterator[Finding]:
     # The whole of d_loss, with the category loss, makes the bound too low rather than too high.
     off, least = below_least(case.units.d_scale * np.maximum(both["d_loss"], 0.0), both["adv"])
     if off.mean() > 0.5:
-        evidence: dict[str, Value] = {
+        evidence: dict[str, float | str] = {
             "adv": float(np.median(both["adv"][off])),
             "least": float(np.median(least[off])),
             "share": float(off.mean()),
@@ -81,7 +79,7 @@ def _d_blow_band(case: Case) -> Iterator[Finding]:
     into = np.clip(np.searchsorted(d_loss.steps, trust.steps, side="right") - 1, 0, len(d_loss.steps) - 1)
     blown = at & (d_loss.high[into] > BLOWN_UP)
     if blown.any():
-        evidence: dict[str, Value] = {
+        evidence: dict[str, float | str] = {
             "highest": float(d_loss.high.max()),
             "share": float(blown.mean()),
             "lambda_adv": BLOWN_UP_LAMBDA,
@@ -90,4 +88,4 @@ def _d_blow_band(case: Case) -> Iterator[Finding]:
         yield Finding("d_blow_band", evidence, steps, "high", 70, remedies=("slower",))
 
 
-RULES: Final[tuple[NamedRule, ...]] = (_category_zero, _style_collapse, _columns, _d_blow_band)
+RULES: Final = (_category_zero, _style_collapse, _columns, _d_blow_band)

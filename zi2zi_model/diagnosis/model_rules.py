@@ -6,7 +6,7 @@ import math
 from collections.abc import Iterator
 from typing import Final
 
-from balancer.diagnosis.finding import Case, Finding, NamedRule, Structure, Value, rule
+from balancer.diagnosis import Case, Finding, Structure, rule
 
 # Generators of the family, in millions: the first port's and the TensorFlow original; the document names 25–30.
 ORIGINALS: Final = (55.5, 86.7)
@@ -22,7 +22,7 @@ def _generator_size(case: Case) -> Iterator[Finding]:
         return
     millions = count / 1e6
     variant = "larger" if millions > 1.1 * ORIGINALS[1] else "family" if millions >= 20 else "small"
-    evidence: dict[str, Value] = {"millions": millions, "port": ORIGINALS[0], "original": ORIGINALS[1]}
+    evidence: dict[str, float | str] = {"millions": millions, "port": ORIGINALS[0], "original": ORIGINALS[1]}
     yield Finding("generator_size", evidence, confidence="high", variant=variant, remark=True)
 
 
@@ -32,7 +32,7 @@ def _discriminator(case: Case) -> Iterator[Finding]:
     if count is None:
         return
     head = case.structure.facts.get("d_head", "global") if case.structure is not None else "global"
-    evidence: dict[str, Value] = {"millions": count / 1e6}
+    evidence: dict[str, float | str] = {"millions": count / 1e6}
     yield Finding("discriminator", evidence, confidence="high", variant=str(head), remark=True)
 
 
@@ -43,7 +43,7 @@ def _attention(case: Case) -> Iterator[Finding]:
         return
     channels = [int(level.partition("ch")[0]) for level in levels]
     variant = "deep" if min(channels) >= 512 else "shallower"
-    evidence: dict[str, Value] = {"levels": ", ".join(levels), "count": len(levels)}
+    evidence: dict[str, float | str] = {"levels": ", ".join(levels), "count": len(levels)}
     yield Finding("attention", evidence, confidence="high", variant=variant, remark=True)
 
 
@@ -62,7 +62,7 @@ def _data_size(case: Case) -> Iterator[Finding]:
     if batch is None:
         batch = max(1, round(items / per_epoch)) if per_epoch else BATCH
     steps = per_epoch or math.ceil(items / batch)
-    evidence: dict[str, Value] = {
+    evidence: dict[str, float | str] = {
         "items": items,
         "batch": batch,
         "steps_per_epoch": steps,
@@ -89,4 +89,4 @@ def _parameters(case: Case, network: str) -> float | None:
     return None
 
 
-RULES: Final[tuple[NamedRule, ...]] = (_generator_size, _discriminator, _attention, _data_size)
+RULES: Final = (_generator_size, _discriminator, _attention, _data_size)

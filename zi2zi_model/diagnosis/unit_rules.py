@@ -5,10 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Final
 
-from balancer.diagnosis.finding import Case, Confidence, Finding, NamedRule, Value, rule
-from balancer.diagnosis.trends import curve
-from balancer.diagnosis.units import CHANCE
-from zi2zi_model.diagnosis.units import CATEGORY_IN_D
+from balancer.diagnosis import Case, Confidence, Finding, curve, rule
+from zi2zi_model.diagnosis.units import CATEGORY_IN_D, CHANCE
 from zi2zi_model.diagnosis.weights import KNOWN
 
 # The source document takes the class defaults for granted (seed-facts, "The case").
@@ -33,7 +31,11 @@ def _units(case: Case) -> Iterator[Finding]:
 def _d_loss(case: Case) -> Finding:
     by, kind, evidence = case.units.evidence.get("d_by"), case.units.d_loss_kind, case.units.evidence
     chance = CHANCE * (2 if kind == "sum" else 1)
-    figures: dict[str, Value] = {"chance": chance, "start": evidence.get("start", 0.0), "format": case.source.format}
+    figures: dict[str, float | str] = {
+        "chance": chance,
+        "start": evidence.get("start", 0.0),
+        "format": case.source.format,
+    }
     if by == "told":
         return _remark(f"d_told_{kind}", figures, "high")
     if by == "adv":
@@ -51,7 +53,7 @@ def _g_loss(case: Case) -> Iterator[Finding]:
     weights = {term: units.weights.get(term) or 0.0 for term in ("l1", "const")}
     if "l1" not in case.history and "const" not in case.history:
         return
-    figures: dict[str, Value] = {
+    figures: dict[str, float | str] = {
         **weights,
         "fitting": evidence.get("g_fitting", 0.0),
         "rest": evidence.get("g_residual", 0.0),
@@ -88,7 +90,7 @@ def _weights_fit(case: Case) -> Iterator[Finding]:
         for name, weights in KNOWN.items()
     }
     logged = curve(case.history["g_loss"]).values
-    evidence: dict[str, Value] = {
+    evidence: dict[str, float | str] = {
         "g_first": float(logged[0]),
         "g_last": float(logged[-1]),
         "made_first": float(ends[pair][0]),
@@ -102,8 +104,8 @@ def _weights_fit(case: Case) -> Iterator[Finding]:
     yield Finding("weights_fit", evidence, span, "high", variant=_VARIANTS[pair], remark=True)
 
 
-def _remark(variant: str, evidence: dict[str, Value], confidence: Confidence) -> Finding:
+def _remark(variant: str, evidence: dict[str, float | str], confidence: Confidence) -> Finding:
     return Finding("units", evidence, None, confidence, variant=variant, remark=True)
 
 
-RULES: Final[tuple[NamedRule, ...]] = (_units, _weights_fit)
+RULES: Final = (_units, _weights_fit)

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 from typing import Final, Literal
 
 import numpy as np
 
-from balancer.diagnosis.units import CHANCE, Units, g_terms, implied_adv, least_adv
-from balancer.reading.history import History, Series
-from balancer.reading.source import Source
-from zi2zi_model.diagnosis.weights import DEFAULT, RAW_L1, weigh
+from balancer.diagnosis import History, Series, Source, Units, g_terms, implied_adv, least_adv
+from zi2zi_model.diagnosis.weights import DEFAULT, RAW_L1, find_weights
 
+CHANCE: Final = math.log(2.0)  # of one half of D's loss, in BCE
 Kind = Literal["mean", "sum", "unknown"]
 # What d_loss adds up in the code that prints this format; "two-line" is not known to be either.
 KINDS: Final[dict[str, Kind]] = {"tf": "sum", "port": "sum", "fork": "mean", "later": "mean"}
@@ -133,7 +133,7 @@ def _nearer(history: History) -> str:
 
 def _g_units(history: History, form: str, units: Units, told: Units) -> Units:
     terms = g_terms(history)
-    found = weigh(history, form)
+    found = find_weights(history, form)
     evidence = {**units.evidence, "g_by": found.by, **{f"g_{name}": value for name, value in found.evidence.items()}}
     if found.pair:
         evidence["g_pair"] = found.pair

@@ -9,8 +9,7 @@ from typing import Final, Literal
 import numpy as np
 import numpy.typing as npt
 
-from balancer.diagnosis.units import g_terms
-from balancer.reading.history import History
+from balancer.diagnosis import History, g_terms
 
 Floats = npt.NDArray[np.float64]
 
@@ -24,7 +23,7 @@ _SHARE: Final = 0.8  # of the rows have to fit
 
 
 @dataclass(frozen=True)
-class Weighed:
+class FoundWeights:
     """What the sums say.
 
     `by`: "weighted" (the logged terms add up as they stand), "pair" (known weights fit, named by `pair`), "fit"
@@ -54,13 +53,13 @@ class _Rows:
     half_unit: float
 
 
-def weigh(history: History, form: str) -> Weighed:
+def find_weights(history: History, form: str) -> FoundWeights:
     """Compare g_loss with the sum of its logged terms, within print rounding.
 
     `form` is the log's format, which says how many decimals it prints.
     """
     if any(name not in history for name in ("g_loss", "adv", "l1", "const")):
-        return Weighed("unlogged")
+        return FoundWeights("unlogged")
     rows = _rows(history, 0.5 * 10.0 ** -_DECIMALS.get(form, 4))
     tried = {"weighted": (1.0, 1.0), **KNOWN}
     if not rows.others:
@@ -71,8 +70,8 @@ def weigh(history: History, form: str) -> Weighed:
             evidence = {"fitting": share, "residual": round(abs(off), 6), "rows": len(rows.left)}
             l1, const = tried[best]
             if best == "weighted":
-                return Weighed("weighted", evidence=evidence)
-            return Weighed("pair", l1, const, best, evidence=evidence)
+                return FoundWeights("weighted", evidence=evidence)
+            return FoundWeights("pair", l1, const, best, evidence=evidence)
     return _least_squares(rows)
 
 
@@ -125,7 +124,7 @@ def _rounding(rows: _Rows, weights: float) -> Floats:
     return 1.05 * rows.half_unit * (weights + 4) + rows.adv_error
 
 
-def _least_squares(rows: _Rows) -> Weighed:
+def _least_squares(rows: _Rows) -> FoundWeights:
     columns = [rows.l1, rows.const, *rows.others.values()]
     logged_category = rows.high if np.ptp(rows.high) > 0 else None
     if logged_category is not None:
@@ -134,7 +133,7 @@ def _least_squares(rows: _Rows) -> Weighed:
     count, width = table.shape
     scale = np.abs(table).mean(axis=0)
     if count < 5 * width or (scale == 0).any():
-        return Weighed("nothing", evidence={"rows": count})
+        return FoundWeights("nothing", evidence={"rows": count})
     solution, _, rank, _ = np.linalg.lstsq(table / scale, rows.left, rcond=1e-9)
     found = solution / scale
     off = rows.left - table @ found
@@ -142,9 +141,9 @@ def _least_squares(rows: _Rows) -> Weighed:
     # Rounding of the columns, at three times its spread, and what the category loss may add.
     allowed = _rounding(rows, float(np.abs(found).clip(max=1000).sum())) + 0.5 * rows.high
     if np.mean(np.abs(off) <= allowed) < _SHARE or off.std() > 0.05 * rows.left.std() + float(allowed.max()):
-        return Weighed("nothing", evidence=evidence)
+        return FoundWeights("nothing", evidence=evidence)
     if rank < width:
-        return Weighed("inseparable", evidence=evidence)
+        return FoundWeights("inseparable", evidence=evidence)
     inverse = np.linalg.inv((table / scale).T @ (table / scale))
     spread = np.sqrt(np.diagonal(inverse)) / scale
     noise = max(float(off.std()), rows.half_unit * float(np.abs(found).sum()) / np.sqrt(3))
@@ -159,7 +158,7 @@ def _least_squares(rows: _Rows) -> Weighed:
     clear = (errors[:known] <= 0.1 * found[:known]) & (moves[:known] > 10 * rows.half_unit)
     if not clear.all():
         if (found[:known] < -errors[:known]).any():
-            return Weighed("nothing", evidence=evidence)
-        return Weighed("inseparable", evidence=evidence)
+            return FoundWeights("nothing", evidence=evidence)
+        return FoundWeights("inseparable", evidence=evidence)
     others = {name: float(value) for name, value in zip(rows.others, found[2:known], strict=True)}
-    return Weighed("fit", float(found[0]), float(found[1]), others=others, evidence=evidence)
+    return FoundWeights("fit", float(found[0]), float(found[1]), others=others, evidence=evidence)

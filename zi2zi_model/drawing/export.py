@@ -9,17 +9,19 @@ from statistics import fmean
 from typing import Final
 
 import numpy as np
-from PIL import Image
 
 from balancer.errors import DataError
 from zi2zi_model.data import dataset
+from zi2zi_model.data.font import Font
 from zi2zi_model.data.font_data import EMBEDDED_TARGETS, open_typeface
-from zi2zi_model.data.glyphs import EM_BOX, Font, Pixels, Typeface
+from zi2zi_model.data.glyphs import Pixels, Typeface
+from zi2zi_model.data.placement import EM_BOX
 from zi2zi_model.drawing.files import drawable
-from zi2zi_model.drawing.font_file import UNITS, check, refuse, write_font
-from zi2zi_model.drawing.inference import Source, TrainedRun, batches
+from zi2zi_model.drawing.font_file import UNITS, overlaps, validate, write_font
+from zi2zi_model.drawing.inference import SourceTypeface, TrainedRun, in_batches
 from zi2zi_model.drawing.outlines import Outline, font_outline, trace
-from zi2zi_model.drawing.sheet import contact_sheet, spread
+from zi2zi_model.drawing.output import png, write
+from zi2zi_model.drawing.sheet import contact_sheet, evenly_spaced
 
 PREVIEW: Final = 16
 _OWN_PIXELS: Final = 512  # a side of the font maker's pictures when they are traced
@@ -34,14 +36,16 @@ class MadeFont:
         own: characters taken from the style's own typeface.
         lacking: characters that neither has, each with the reason.
         overlap: intersection over union of each drawn glyph, as the font shows it, with what G drew.
-        preview: some drawn glyphs, and below them the same out of the font.
+        preview: the picture beside the font: some drawn glyphs, and below them the same out of the font.
+        remarks: what the user should know of the style, one sentence each.
     """
 
     drawn: list[str]
     own: list[str]
     lacking: dict[str, str]
     overlap: dict[str, float]
-    preview: Image.Image
+    preview: Path
+    remarks: list[str]
 
     @property
     def mean_overlap(self) -> float:
@@ -51,7 +55,7 @@ class MadeFont:
 
 def make_font(
     run: TrainedRun,
-    source: Source,
+    source: SourceTypeface,
     characters: Sequence[str],
     row: int,
     path: Path,
@@ -62,15 +66,16 @@ def make_font(
     copyright: str = "",
     licence: str = "",
 ) -> MadeFont:
-    """Draw characters in a style (a row of the embedding), trace them, and write a TrueType font.
+    """Draw characters in a style (a row of the embedding), trace them, and write a TrueType font and its preview.
 
-    With `keep_own` the glyphs that the style's own font or pictures have are taken as they are.
+    The preview is a picture beside the font, `.png` in place of `.ttf`. With `keep_own` the glyphs that the style's
+    own font or pictures have are taken as they are.
 
     Raises:
         ConfigError: vtracer is missing, a bad name, or a file that cannot be written.
         DataError: nothing can be drawn, or the style's own typeface is gone or has changed.
     """
-    refuse(path, family, version)
+    validate(path, family, version)
     own = own_typeface(run, row) if keep_own else None
     kept = list(own.usable(characters)) if own else []
     others = [c for c in characters if c not in {*kept}]
@@ -86,7 +91,7 @@ def make_font(
     there, lacking = drawable(source, others) if others else ([], {})
     placement = run.placement(row) or source.placement
     pictures: dict[str, Pixels] = {}
-    for character, picture in batches(run, source, there, run.vector(row)):
+    for character, picture in in_batches(run, source, there, run.vector(row)):
         pictures[character] = picture
         outlines[character] = trace(picture, placement)
         if isinstance(source.typeface, Font):
@@ -101,15 +106,16 @@ def make_font(
         copyright=copyright,
         licence=licence,
     )
-    overlap = check(path, pictures, placement)
+    overlap = overlaps(path, pictures, placement)
     font = Font(path)
-    shown = [there[i] for i in spread(np.arange(len(there)), PREVIEW)] if there else []
+    shown = [there[i] for i in evenly_spaced(np.arange(len(there)), PREVIEW)] if there else []
     rows = [
         [pictures[c] for c in shown] or [np.full((64, 64), 255, np.uint8)],
         [font.drawn(c, pictures[c].shape[0], placement) for c in shown],
     ]
-    preview = contact_sheet(rows, ["drawn", "font"])
-    return MadeFont(there, kept, lacking, overlap, preview)
+    preview = path.with_suffix(".png")
+    write(preview, png(contact_sheet(rows, ["drawn", "font"])))
+    return MadeFont(there, kept, lacking, overlap, preview, run.remarks(row))
 
 
 def own_typeface(run: TrainedRun, row: int) -> Typeface:

@@ -10,13 +10,13 @@ from typing import Final
 
 import numpy as np
 import torch
-from PIL import Image
 
-from balancer.errors import ConfigError, DataError
-from zi2zi_model.data.charsets import load_charset
-from zi2zi_model.data.glyphs import EM_BOX, Pixels, Placement, reframe
+from balancer.errors import DataError
+from zi2zi_model.data.glyphs import Pixels, reframe
 from zi2zi_model.data.pictures import file_name
-from zi2zi_model.drawing.inference import Source, TrainedRun, batches
+from zi2zi_model.data.placement import EM_BOX, Placement
+from zi2zi_model.drawing.inference import SourceTypeface, TrainedRun, in_batches
+from zi2zi_model.drawing.output import png, write
 from zi2zi_model.drawing.sheet import contact_sheet
 
 SHEET_COLUMNS: Final = 16
@@ -29,34 +29,23 @@ class Drawn:
     """What was drawn and what was not.
 
     Attributes:
+        step: steps that the run has done.
         written: characters whose files were written.
         skipped: characters whose files were there already.
         lacking: characters that the source typeface does not draw, each with the reason.
         files: sheets and animations.
+        remarks: what the user should know of the styles, one sentence each.
     """
 
+    step: int
     written: list[str] = field(default_factory=list)
     skipped: list[str] = field(default_factory=list)
     lacking: dict[str, str] = field(default_factory=dict)
     files: list[Path] = field(default_factory=list)
+    remarks: list[str] = field(default_factory=list)
 
 
-def characters_asked(text: str | None, charset: str | None) -> tuple[str, ...]:
-    """Characters of a text, of a charset, or both, each once, without white space.
-
-    Raises:
-        ConfigError: neither is given, or they hold none.
-        DataError: see `load_charset`.
-    """
-    asked = dict.fromkeys(c for c in text or "" if not c.isspace())
-    if charset is not None:
-        asked |= dict.fromkeys(load_charset(charset))
-    if not asked:
-        raise ConfigError("which characters? give --text 永和 or --charset NAME, or both")
-    return tuple(asked)
-
-
-def drawable(source: Source, characters: Sequence[str]) -> tuple[list[str], dict[str, str]]:
+def drawable(source: SourceTypeface, characters: Sequence[str]) -> tuple[list[str], dict[str, str]]:
     """Those characters that the source typeface draws, and the others with the reason.
 
     Raises:
@@ -71,7 +60,7 @@ def drawable(source: Source, characters: Sequence[str]) -> tuple[list[str], dict
 
 def draw_files(
     run: TrainedRun,
-    source: Source,
+    source: SourceTypeface,
     characters: Sequence[str],
     row: int,
     out: Path,
@@ -92,7 +81,7 @@ def draw_files(
         DataError: the source draws none of them.
     """
     there, lacking = drawable(source, characters)
-    drawn = Drawn(lacking=lacking)
+    drawn = Drawn(run.step, lacking=lacking, remarks=run.remarks(row))
     kinds = ["png", "svg"] if svg else ["png"]
     wanted: list[str] = []
     for character in there:
@@ -100,7 +89,7 @@ def draw_files(
         (drawn.skipped if skip_existing and exist else wanted).append(character)
     placement = run.placement(row) or source.placement
     shown: list[Pixels] = []
-    for character, glyph in batches(run, source, wanted, run.vector(row)):
+    for character, glyph in in_batches(run, source, wanted, run.vector(row)):
         picture = glyph if frame else reframe(glyph, placement, EM_BOX, size)
         write(out / f"{file_name(character)}.png", png(picture))
         if svg:
@@ -120,7 +109,7 @@ def draw_files(
 
 def draw_between(
     run: TrainedRun,
-    source: Source,
+    source: SourceTypeface,
     characters: Sequence[str],
     rows: tuple[int, int],
     steps: int,
@@ -137,7 +126,7 @@ def draw_between(
         ConfigError, DataError: see `draw_files`.
     """
     there, lacking = drawable(source, characters)
-    drawn = Drawn(written=there, lacking=lacking)
+    drawn = Drawn(run.step, written=there, lacking=lacking, remarks=run.remarks(*rows))
     frames = []
     for step, share in enumerate(torch.linspace(0, 1, steps).tolist()):
         vector = torch.lerp(run.vector(rows[0]), run.vector(rows[1]), share)
@@ -146,7 +135,7 @@ def draw_between(
         )
         glyphs = [
             glyph if frame else reframe(glyph, placement, EM_BOX, size)
-            for _, glyph in batches(run, source, there, vector)
+            for _, glyph in in_batches(run, source, there, vector)
         ]
         for character, picture in zip(there, glyphs, strict=True):
             write(out / f"{file_name(character)}_{step:02d}.png", png(picture))
@@ -176,26 +165,3 @@ def pages(pictures: Sequence[Pixels]) -> Iterable[Pixels]:
         page = pictures[first : first + SHEET_COLUMNS * SHEET_ROWS]
         rows = [page[start : start + SHEET_COLUMNS] for start in range(0, len(page), SHEET_COLUMNS)]
         yield np.asarray(contact_sheet(rows))
-
-
-def png(picture: Pixels) -> bytes:
-    """A grey picture as a PNG file."""
-    file = BytesIO()
-    Image.fromarray(picture).save(file, "PNG")
-    return file.getvalue()
-
-
-def write(path: Path, data: bytes) -> None:
-    """Put data into a file, making its folder; a kill leaves the old file or the new one.
-
-    Raises:
-        ConfigError: it cannot be written.
-    """
-    temporary = path.with_name(f".{path.name}.tmp")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        # Not forced to the disk: thousands of pictures would wait for it, and they can be drawn again.
-        temporary.write_bytes(data)
-        temporary.replace(path)
-    except OSError as error:
-        raise ConfigError(f"--out {path}: cannot be written: {error.strerror or error}") from None

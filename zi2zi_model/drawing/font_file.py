@@ -14,10 +14,12 @@ from fontTools.fontBuilder import FontBuilder
 from fontTools.pens.cu2quPen import Cu2QuPen
 from fontTools.pens.ttGlyphPen import TTGlyphPen
 
+from balancer import write_atomically
 from balancer.errors import ConfigError
-from balancer.record.files import write_atomically
 from zi2zi_model.data.charsets import load_charset
-from zi2zi_model.data.glyphs import BASELINE, Font, Pixels, Placement
+from zi2zi_model.data.font import Font
+from zi2zi_model.data.glyphs import Pixels
+from zi2zi_model.data.placement import BASELINE, Placement
 from zi2zi_model.drawing.outlines import Outline
 
 UNITS: Final = 1000
@@ -56,9 +58,9 @@ def write_font(
         licence: likewise.
 
     Raises:
-        ConfigError: what `refuse` refuses, a text too long or not Unicode, no glyphs or too many, or unwritable.
+        ConfigError: what `validate` refuses, a text too long or not Unicode, no glyphs or too many, or unwritable.
     """
-    refuse(path, family, version)
+    validate(path, family, version)
     for what, text in (("copyright", copyright), ("licence", licence)):
         _check_text(what, text)
     if not glyphs:
@@ -130,7 +132,7 @@ def write_font(
         raise ConfigError(f"--out {path}: cannot be written: {error.strerror or error}") from None
 
 
-def refuse(path: Path, family: str, version: str = "1.000") -> None:
+def validate(path: Path, family: str, version: str = "1.000") -> None:
     """Refuse what a font cannot be called, and a place where none can be, before glyphs are drawn for it.
 
     Raises:
@@ -170,7 +172,7 @@ def overlap(one: Pixels, two: Pixels) -> float:
     return int((first & second).sum()) / union if union else 1.0
 
 
-def check(path: Path, pictures: Mapping[str, Pixels], placement: Placement) -> dict[str, float]:
+def overlaps(path: Path, pictures: Mapping[str, Pixels], placement: Placement) -> dict[str, float]:
     """Draw each character with the font at `path` as its picture (S, S) was placed; their overlap by character.
 
     Raises:

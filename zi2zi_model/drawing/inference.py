@@ -12,14 +12,14 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from balancer import load_run
 from balancer.errors import CheckpointError, ConfigError, DataError, suggestion
-from balancer.record import checkpoint
-from balancer.record.config import check_shape, make_config, read_toml
 from zi2zi_model.data import dataset
 from zi2zi_model.data.charsets import load_charset
 from zi2zi_model.data.font_data import EMBEDDED_SOURCE, open_typeface
-from zi2zi_model.data.glyphs import EM_BOX, InkBox, Pixels, Placement, Typeface, draw_glyph, ink_extent, meet
+from zi2zi_model.data.glyphs import Pixels, Typeface, draw_glyph, ink_extent
 from zi2zi_model.data.pairs import GlyphData
+from zi2zi_model.data.placement import EM_BOX, InkBox, Placement, align_to_source
 from zi2zi_model.network.model import DRAWN_AT_ONCE, draw, load_data
 from zi2zi_model.network.networks import Generator
 from zi2zi_model.settings import Zi2ziSettings
@@ -77,6 +77,10 @@ class TrainedRun:
         known = ", ".join(f"{row} ({name})" for row, name in zip(self.rows, self.styles, strict=True))
         raise ConfigError(f"style {style!r}: {suggestion(style, self.styles)}; run {self.name} learned {known}")
 
+    def remarks(self, *rows: int) -> list[str]:
+        """A sentence for each of these rows that no style of the data trained."""
+        return [f"row {row} is not a style that this run was trained on" for row in rows if row not in self.rows]
+
     def vector(self, row: int) -> Tensor:
         """The style vector (style_dim,) of a row of the embedding."""
         vector: Tensor = self.generator.embedding.weight[row].detach()
@@ -89,7 +93,7 @@ class TrainedRun:
         return None
 
 
-class Source:
+class SourceTypeface:
     """The typeface that G redraws, placed as it was in training.
 
     Without `path` it is the run's own. Another one, or the font behind pairs, is placed so that its mean ink box meets
@@ -122,10 +126,12 @@ class Source:
         usable = self.typeface.usable(load_charset("demo"))
         if not usable:
             raise DataError(f"font {self.typeface.name}: draws none of 256 common characters")
-        return meet(self.typeface.mean_box(usable), InkBox(left, bottom, right, top), EM_BOX)
+        return align_to_source(self.typeface.mean_box(usable), InkBox(left, bottom, right, top), EM_BOX)
 
 
-def batches(run: TrainedRun, source: Source, characters: Sequence[str], style: Tensor) -> Iterator[tuple[str, Pixels]]:
+def in_batches(
+    run: TrainedRun, source: SourceTypeface, characters: Sequence[str], style: Tensor
+) -> Iterator[tuple[str, Pixels]]:
     """Each character with what G draws for it in a style vector (style_dim,), a batch at a time: (S, S)."""
     for first in range(0, len(characters), DRAWN_AT_ONCE):
         here = characters[first : first + DRAWN_AT_ONCE]
@@ -133,39 +139,26 @@ def batches(run: TrainedRun, source: Source, characters: Sequence[str], style: T
         yield from zip(here, glyphs, strict=True)
 
 
-def load_run(folder: Path, device: str = "cpu") -> TrainedRun:
+def trained_run(folder: Path, device: str = "cpu") -> TrainedRun:
     """Read a zi2zi run at its newest good checkpoint.
 
     Raises:
         ConfigError: no zi2zi run there.
         CheckpointError: no good checkpoint.
     """
-    path = folder / "config.toml"
-    if not path.is_file():
-        raise ConfigError(f"{folder}: no run there (config.toml is missing)")
-    tables = read_toml(path)
-    check_shape(tables)
-    if not {"model", "plugins"} <= tables.get("run", {}).keys():
-        raise ConfigError(f"config {path}: run.model or run.plugins is missing, so it is no run's config")
-    if tables["run"]["model"] != "zi2zi":
-        raise ConfigError(f"{folder}: a run of model {tables['run']['model']}, not of zi2zi")
-    # The run's plugins need not be installed to draw with it.
-    settings = make_config({"run": {"model": "zi2zi"}, "model": tables.get("model", {})}, {}).model
-    loaded = checkpoint.load_latest(folder / checkpoint.FOLDER)
-    generator = Generator(settings)
-    average = loaded.state["average"]
-    weights = loaded.state["generator"]
-    if average is not None:
-        weights = {key.removeprefix("module."): value for key, value in average.items() if key != "n_averaged"}
+    run = load_run(folder, "zi2zi")
+    generator = Generator(run.settings)
     try:
-        generator.load_state_dict(weights)
+        generator.load_state_dict(run.generator if run.average is None else run.average)
     except RuntimeError as error:
-        raise CheckpointError(f"{loaded.path} does not fit the settings in {path}: {error}") from None
+        raise CheckpointError(
+            f"{run.checkpoint} does not fit the settings in {folder / 'config.toml'}: {error}"
+        ) from None
     generator.eval().to(device)
-    record = loaded.state["data"]
-    styles, rows = tuple(record["styles"]), tuple(record["rows"])
-    name = folder.resolve().name
-    return TrainedRun(name, loaded.step, tuple(tables["run"]["plugins"]), settings, generator, styles, rows, record)
+    styles, rows = tuple(run.data["styles"]), tuple(run.data["rows"])
+    return TrainedRun(
+        folder.resolve().name, run.step, run.plugins, run.settings, generator, styles, rows, dict(run.data)
+    )
 
 
 def _placement(record: dict[str, Any]) -> Placement:

@@ -21,7 +21,9 @@ from fontTools.svgLib.path import parse_path
 from PIL import Image
 
 from balancer.errors import ConfigError
-from zi2zi_model.data.glyphs import BASELINE, Font, Pixels, Placement
+from zi2zi_model.data.font import Font
+from zi2zi_model.data.glyphs import Pixels
+from zi2zi_model.data.placement import BASELINE, Placement
 
 # Overlap (IoU) of pictures of 64 px with their outlines drawn again, on the two embedded fonts: 0.967 at 256, 0.983 at
 # 512, 0.989 at 1024, where tracing takes three times as long.

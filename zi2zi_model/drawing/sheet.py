@@ -50,7 +50,7 @@ def contact_sheet(
     return sheet
 
 
-def spread(items: npt.NDArray[np.int64], count: int) -> npt.NDArray[np.int64]:
-    """At most `count` items, evenly spread; the same ones each time."""
+def evenly_spaced(items: npt.NDArray[np.int64], count: int) -> npt.NDArray[np.int64]:
+    """At most `count` items, evenly spaced; the same ones each time."""
     chosen: npt.NDArray[np.int64] = items[np.linspace(0, len(items) - 1, min(count, len(items))).round().astype(int)]
     return chosen

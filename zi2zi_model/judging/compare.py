@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 
 from balancer.errors import ConfigError
-from zi2zi_model.drawing.inference import TrainedRun, load_run
-from zi2zi_model.drawing.sheet import contact_sheet, spread
+from zi2zi_model.drawing.inference import TrainedRun, trained_run
+from zi2zi_model.drawing.sheet import contact_sheet, evenly_spaced
 from zi2zi_model.judging.measures import measure
 from zi2zi_model.network.model import SHEET_COLUMNS
 
@@ -31,6 +31,24 @@ _MEANING: Final = {
 }
 
 
+def compare_runs(first: Path, second: Path, out: Path) -> dict[str, Any]:
+    """Compare two runs and write the picture to `out`, in the format of its suffix.
+
+    Returns the figures of `compare`, and the picture's path under `picture`.
+
+    Raises:
+        ConfigError: the runs were not trained on the same glyphs, or `out` cannot be written.
+        CheckpointError, DataError: a run's checkpoints or its data cannot be used.
+    """
+    picture, result = compare(first, second)
+    try:
+        out.parent.mkdir(parents=True, exist_ok=True)
+        picture.save(out)
+    except (OSError, ValueError) as error:
+        raise ConfigError(f"--out {out}: cannot be written: {error}") from None
+    return {**result, "picture": str(out)}
+
+
 def compare(first: Path, second: Path) -> tuple[Image, dict[str, Any]]:
     """The picture (source, first, second, target) and the figures of two runs on the same held-out glyphs.
 
@@ -39,8 +57,8 @@ def compare(first: Path, second: Path) -> tuple[Image, dict[str, Any]]:
     """
     if first.resolve() == second.resolve():
         raise ConfigError(f"{first} and {second} are one and the same run")
-    one = load_run(first)
-    two = load_run(second)
+    one = trained_run(first)
+    two = trained_run(second)
     for name in ("characters", "labels", "held_out", "target_index", "source", "target"):
         if not np.array_equal(getattr(one.data, name), getattr(two.data, name)):
             raise ConfigError(f"{first} and {second} cannot be compared: they differ in their glyph data ({name})")
@@ -48,7 +66,7 @@ def compare(first: Path, second: Path) -> tuple[Image, dict[str, Any]]:
     source, target, _ = one.data.batch(items)
     outputs = [run.held_out() for run in (one, two)]
     figures = [measure(output, target) for output in outputs]
-    shown = spread(items, SHEET_COLUMNS)
+    shown = evenly_spaced(items, SHEET_COLUMNS)
     places = [next(i for i, item in enumerate(items) if (item == wanted).all()) for wanted in shown]
     labels = [label(run) for run in (one, two)]
     if labels[0] == labels[1]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
@@ -10,7 +11,8 @@ import torch
 
 from balancer.errors import ConfigError
 from zi2zi_model.data.glyphs import Pixels
-from zi2zi_model.drawing.inference import TrainedRun
+from zi2zi_model.drawing.inference import TrainedRun, trained_run
+from zi2zi_model.drawing.output import png, write
 from zi2zi_model.drawing.sheet import contact_sheet
 from zi2zi_model.judging.judges import recognise, style_distance
 from zi2zi_model.judging.measures import measure
@@ -52,6 +54,25 @@ def judge(
     return figures, taken
 
 
+def evaluate_run(
+    folder: Path, out: Path | None = None, *, style: str | None = None, device: str = "cpu"
+) -> dict[str, Any]:
+    """Evaluate the run in `folder` and write the sheet to `out` (`evaluation.png` in the run if not given).
+
+    Returns the figures of `evaluate`, and the sheet's path under `sheet`. `style` is one by name or row; without it,
+    all are evaluated.
+
+    Raises:
+        ConfigError: no run, no such style, or `out` cannot be written.
+        CheckpointError, DataError: the run's checkpoints or its data cannot be used.
+    """
+    run = trained_run(folder, device)
+    result, sheet = evaluate(run, None if style is None else run.row(style))
+    path = out or folder / "evaluation.png"
+    write(path, png(sheet))
+    return {**result, "sheet": str(path)}
+
+
 def evaluate(run: TrainedRun, row: int | None = None) -> tuple[dict[str, Any], Image]:
     """Figures of every style (or of that of one row) on held-out characters, and a sheet with the worst first.
 
@@ -59,7 +80,7 @@ def evaluate(run: TrainedRun, row: int | None = None) -> tuple[dict[str, Any], I
     held out, as the target does. Beside the figures of what G draws stand those of the source left as it is.
 
     Raises:
-        ConfigError: the row is no style of the run's data.
+        ConfigError: the row is not a style of the run's data.
     """
     data = run.data
     styles = {}
@@ -93,7 +114,7 @@ def evaluate(run: TrainedRun, row: int | None = None) -> tuple[dict[str, Any], I
             labels += ["source", "output", "target"]
     if not styles:
         raise ConfigError(
-            f"run {run.name}: row {row} is no style of its data; those are {', '.join(map(str, run.rows))}"
+            f"run {run.name}: row {row} is not a style of its data; those are {', '.join(map(str, run.rows))}"
         )
     sheet = contact_sheet([list(band) for band in bands], labels, zoom=max(1, 64 // data.size))
     return {"run": run.name, "step": run.step, "styles": styles}, sheet

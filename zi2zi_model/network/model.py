@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from typing import TYPE_CHECKING, Any, Final
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, Final
 
 import numpy as np
 import torch
@@ -11,7 +11,7 @@ from PIL import Image
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from balancer.contract.model import DOutput, GanModel, GOutput, ModelSpec
+from balancer import DOutput, GanModel, GOutput, ModelSpec
 from balancer.errors import DataError
 from zi2zi_model.data import dataset
 from zi2zi_model.data.charsets import CHARSETS
@@ -19,14 +19,13 @@ from zi2zi_model.data.font_data import from_fonts
 from zi2zi_model.data.glyphs import Pixels
 from zi2zi_model.data.pair_data import from_pairs
 from zi2zi_model.data.pairs import GlyphData
-from zi2zi_model.drawing.sheet import contact_sheet, spread
+from zi2zi_model.drawing.sheet import contact_sheet, evenly_spaced
 from zi2zi_model.network.losses import category_loss, const_loss, l1_loss
 from zi2zi_model.network.networks import Discriminator, Generator
 from zi2zi_model.network.start import start_from
 from zi2zi_model.settings import Zi2ziSettings
 
-if TYPE_CHECKING:
-    from balancer.contract.model import Batch
+Batch = Mapping[str, Tensor]
 
 SHEET_COLUMNS: Final = 12
 DRAWN_AT_ONCE: Final = 16
@@ -49,7 +48,7 @@ class Zi2zi(GanModel):
         self.train_size = len(self.data.train_items)
         self.generator = Generator(settings)
         self.discriminator = Discriminator(settings)
-        self._sheet_items: Final = spread(self.data.held_out_items, SHEET_COLUMNS)
+        self._sheet_items: Final = evenly_spaced(self.data.held_out_items, SHEET_COLUMNS)
 
     def batch(self, indices: Sequence[int]) -> Batch:
         source, target, label = self.data.batch(self.data.train_items[list(indices)])

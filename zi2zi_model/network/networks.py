@@ -161,6 +161,14 @@ class Discriminator(nn.Module):
         return self.binary(flat), self.category(flat)
 
 
+def count_parameters(settings: Zi2ziSettings) -> tuple[int, int]:
+    """How many parameters G and D have with these settings; no weights are made."""
+    with torch.device("meta"):
+        networks = Generator(settings), Discriminator(settings)
+    g, d = (sum(parameter.numel() for parameter in network.parameters()) for network in networks)
+    return g, d
+
+
 class SelfAttention(nn.Module):
     """Self-attention over the places of a map (B, C, H, W), added in proportion to `gamma`, which starts at 0.
 

@@ -8,27 +8,20 @@ from __future__ import annotations
 
 import math
 import re
-import warnings
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
 import torch
 from pydantic import ValidationError
-from torch import Tensor, nn
 
 from balancer.errors import CheckpointError
 from zi2zi_model.network.networks import Discriminator, Generator
+from zi2zi_model.network.port_files import Weights, read_weights
+from zi2zi_model.network.port_names import block, d_name, down_weight, g_name, renamed
 from zi2zi_model.settings import Zi2ziSettings
 
-Weights = dict[str, Tensor]
-
 _SIZE_OF_DOWNS: Final = {8: 256, 7: 384}  # where D, which knows the size, is not given
-_ATTENTION: Final = {"gamma": "gamma", "query": "query_conv", "key": "key_conv", "value": "value_conv"}
-_D_LAYERS: Final = {"last": "model.11", "binary": "binary", "category": "catagory"}  # spelt so in the ports
-_NAMED: Final = 6
-_TENSORFLOW: Final = re.compile(r"\.(index|meta|data-\d+-of-\d+)$")
 
 
 @dataclass(frozen=True)
@@ -56,9 +49,9 @@ def read_port(generator: Path, discriminator: Path | None = None) -> PortWeights
     Our networks with these weights answer as the port's do in eval mode, but for what `remarks` says.
 
     Raises:
-        CheckpointError: a file that cannot be read, is no bare state dict, or does not fit; the message names the keys.
+        CheckpointError: a file that cannot be read, is not a bare state dict, or does not fit; names the keys.
     """
-    g = _read(generator)
+    g = read_weights(generator)
     settings = _g_settings(g, generator)
     remarks: list[str] = []
     d: Weights | None = None
@@ -68,7 +61,7 @@ def read_port(generator: Path, discriminator: Path | None = None) -> PortWeights
             f"no D was given: it starts untrained, and {settings['image_size']} px is taken from the depth of G"
         )
     else:
-        d = _read(discriminator)
+        d = read_weights(discriminator)
         settings |= _d_settings(d, discriminator)
         steps = _step(generator), _step(discriminator)
         if steps[0] != steps[1]:
@@ -76,74 +69,34 @@ def read_port(generator: Path, discriminator: Path | None = None) -> PortWeights
     checked = _checked(settings, generator)
     with torch.device("meta"):
         ours_g, ours_d = Generator(checked), Discriminator(checked)
-    g = _renamed(g, {key: _g_name(key, checked) for key in ours_g.state_dict()}, ours_g, generator)
+    g = renamed(g, {key: g_name(key, checked) for key in ours_g.state_dict()}, ours_g, generator)
     remarks += _scale_attention(g, checked)
     if d is not None:
         assert discriminator is not None
         freed = _free_category(d, ours_d.category.weight.shape)
         if freed is not d:
             remarks.append("spectral norm on D's category head was worked into its weights: here that head stays free")
-        d = _renamed(freed, {key: _d_name(key) for key in ours_d.state_dict()}, ours_d, discriminator)
+        d = renamed(freed, {key: d_name(key) for key in ours_d.state_dict()}, ours_d, discriminator)
     return PortWeights(settings, g, d, _step(generator), tuple(remarks))
-
-
-def _read(path: Path) -> Weights:
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # on other pickles, which are refused right after
-            loaded = torch.load(path, map_location="cpu", weights_only=True)
-    except OSError as error:
-        raise CheckpointError(f"{path}: cannot be read: {error.strerror or error}") from error
-    except Exception as error:  # whatever a damaged file makes of the unpickler: KeyError, AssertionError, …
-        # torch's own message goes on for a page, and says how to run the code after all.
-        foreign = re.search(r"Unsupported (?:global|class): (?:GLOBAL )?([\w.]+)", str(error))
-        if foreign:
-            why = f"holds {foreign[1]}, which cannot be loaded without running code"
-        elif _TENSORFLOW.search(path.name):
-            why = "a TensorFlow checkpoint, whose networks differ; only those of the PyTorch ports can be read"
-        else:
-            why = "not a PyTorch checkpoint, or a damaged one"
-        raise CheckpointError(f"{path}: {why}; give a file made by torch.save(net.state_dict(), …)") from None
-    if not isinstance(loaded, Mapping) or not loaded:
-        what = "nothing" if isinstance(loaded, Mapping) else type(loaded).__name__
-        raise CheckpointError(
-            f"{path}: holds {what}, not tensors by name; give a file made by torch.save(net.state_dict(), …)"
-        )
-    for key, value in loaded.items():
-        if not isinstance(key, str) or not isinstance(value, Tensor) or not _is_plain(key, value):
-            what = f"a tensor of {value.dtype}" if isinstance(value, Tensor) else type(value).__name__
-            raise CheckpointError(
-                f"{path}: holds {what} under {key!r:.80}, not tensors of numbers alone; "
-                "give a file made by torch.save(net.state_dict(), …)"
-            )
-    wrapped = all(key.startswith("module.") for key in loaded)  # by DataParallel
-    return {key.removeprefix("module.") if wrapped else key: value for key, value in loaded.items()}
-
-
-def _is_plain(key: str, tensor: Tensor) -> bool:
-    counts = key.endswith("num_batches_tracked") and tensor.dtype == torch.int64
-    dense = tensor.layout == torch.strided and not tensor.is_meta and not tensor.is_nested
-    return dense and (tensor.is_floating_point() or counts)
 
 
 def _g_settings(g: Weights, path: Path) -> dict[str, Any]:
     styles, style_dim = _shape(g, "embedder.weight", 2, "generator", path)
     # Weights are (out, in, height, width); transposed ones (in, out, height, width).
-    width, channels, *_ = _shape(g, _down(1), 4, "generator", path)
-    up = _shape(g, f"{_prefix(1)}.up.1.weight", 4, "generator", path)
+    width, channels, *_ = _shape(g, down_weight(1), 4, "generator", path)
+    up = _shape(g, f"{block(1)}.up.1.weight", 4, "generator", path)
     shuffles = up[-1] == 3
     downs = 1 + max(key.count(".submodule") for key in g)
-    # A level without its convolution is for `_renamed` to name.
-    widths = {
-        level: len(g[_down(level)]) for level in range(1, downs + 1) if _down(level) in g and g[_down(level)].ndim
-    }
-    attention = [level for level in range(1, downs + 1) if f"{_prefix(level)}.att.gamma" in g]
+    # A level without its convolution is for `renamed` to name.
+    halving = {level: g[down_weight(level)] for level in range(1, downs + 1) if down_weight(level) in g}
+    widths = {level: len(weight) for level, weight in halving.items() if weight.ndim}
+    attention = [level for level in range(1, downs + 1) if f"{block(level)}.att.gamma" in g]
     for level in attention:
-        query = g.get(f"{_prefix(level)}.att.query_conv.weight")
+        query = g.get(f"{block(level)}.att.query_conv.weight")
         attended = query.shape[1] if query is not None and query.ndim == 4 else None
         if attended not in (None, widths.get(level)) and attended == widths.get(level - 1):
             raise CheckpointError(
-                f"{path}: {_prefix(level)}.att has {attended} channels, those of the decoder's map: an earlier layout "
+                f"{path}: {block(level)}.att has {attended} channels, those of the decoder's map: an earlier layout "
                 "of max32002/zi2zi-pytorch, which ours has not; give a checkpoint trained without self-attention, "
                 "or with it at the bottleneck"
             )
@@ -165,7 +118,7 @@ def _g_settings(g: Weights, path: Path) -> dict[str, Any]:
 
 
 def _d_settings(d: Weights, path: Path) -> dict[str, Any]:
-    # Of old, spectral norm keeps `weight` as `weight_orig`; one layer without it is for `_renamed` to name.
+    # Of old, spectral norm keeps `weight` as `weight_orig`; one layer without it is for `renamed` to name.
     keys = (f"{layer}.weight" for layer in ("model.0", "model.11", "binary"))
     first, last, binary = (f"{key}_orig" if f"{key}_orig" in d else key for key in keys)
     width = _shape(d, first, 4, "discriminator", path)[0]
@@ -200,76 +153,12 @@ def _checked(settings: dict[str, Any], path: Path) -> Zi2ziSettings:
         why = "; ".join(
             ": ".join([*map(str, each["loc"]), each["msg"].removeprefix("Value error, ")]) for each in error.errors()
         )
-        raise CheckpointError(f"{path}: no zi2zi networks of a known layout: {why}") from None
+        raise CheckpointError(f"{path}: not zi2zi networks of a known layout: {why}") from None
 
 
 def _step(path: Path) -> int | None:
     step = re.match(r"(\d+)_net_[GD]\b", path.name)
     return int(step[1]) if step else None
-
-
-def _prefix(level: int) -> str:
-    """Of the block that halves for the `level`-th time."""
-    return "model" + ".submodule" * (level - 1)
-
-
-def _down(level: int) -> str:
-    return f"{_prefix(level)}.down.{0 if level == 1 else 1}.weight"
-
-
-def _g_name(key: str, settings: Zi2ziSettings) -> str:
-    """What the ports call a tensor of our `Generator`."""
-    if key == "embedding.weight":
-        return "embedder.weight"
-    side, number, part, rest = key.split(".", 3)
-    level = int(number) + 1 if side == "encoder" else settings.downs - int(number)
-    block = _prefix(level)
-    if side == "decoder":
-        norm = 3 if settings.decoder == "pixelshuffle" else 2  # the shuffle stands between
-        return f"{block}.up.{1 if part == 'conv' else norm}.{rest}"
-    if part == "attention":
-        layer, _, tensor = rest.partition(".")
-        return f"{block}.att.{_ATTENTION[layer]}" + (f".{tensor}" if tensor else "")
-    return f"{block}.down.{2 if part == 'norm' else 0 if level == 1 else 1}.{rest}"
-
-
-def _d_name(key: str) -> str:
-    """What the ports call a tensor of our `Discriminator`; spectral norm is of torch's older kind there."""
-    layer, _, rest = key.partition(".")
-    if layer == "features":
-        number, _, rest = rest.partition(".")
-        place = f"model.{number}"
-    else:
-        place = _D_LAYERS[layer]
-    spectral = {"original": "weight_orig", "0._u": "weight_u", "0._v": "weight_v"}
-    return f"{place}.{spectral.get(rest.removeprefix('parametrizations.weight.'), rest)}"
-
-
-def _renamed(theirs: Weights, names: Mapping[str, str], ours: nn.Module, path: Path) -> Weights:
-    """Their tensors under our names, each finite and of our shape, none missing and none left over."""
-    shapes = {key: value.shape for key, value in ours.state_dict().items()}
-    wrong = [f"{name} is missing" for name in names.values() if name not in theirs]
-    for key, name in names.items():
-        if name in theirs and theirs[name].shape != shapes[key]:
-            wrong.append(f"{name} is {tuple(theirs[name].shape)}, expected {tuple(shapes[key])}")
-    wrong += [
-        f"{name[:80].encode('unicode_escape').decode()} is not known"
-        for name in theirs
-        if name not in {*names.values()}
-    ]
-    if wrong:
-        more = f" and {len(wrong) - _NAMED} more" if len(wrong) > _NAMED else ""
-        raise CheckpointError(
-            f"{path}: does not fit a zi2zi network: {'; '.join(wrong[:_NAMED])}{more}; "
-            "give an unchanged one of EuphoriaYan/zi2zi-pytorch or max32002/zi2zi-pytorch"
-        )
-    renamed = {}
-    for key, name in names.items():
-        value = theirs[name].detach()
-        renamed[key] = value.float() if value.is_floating_point() else value
-        if not bool(torch.isfinite(renamed[key]).all()):
-            raise CheckpointError(f"{path}: {name} is not finite; take an earlier checkpoint")
-    return renamed
 
 
 def _scale_attention(g: Weights, settings: Zi2ziSettings) -> list[str]:
@@ -281,10 +170,10 @@ def _scale_attention(g: Weights, settings: Zi2ziSettings) -> list[str]:
     remarks = []
     channels = (settings.channels, *settings.level_channels)
     for level in settings.attention_levels:
-        block = f"encoder.{level - 1}.attention"
-        gamma = g[f"{block}.gamma"].item()
+        attention = f"encoder.{level - 1}.attention"
+        gamma = g[f"{attention}.gamma"].item()
         for part in ("weight", "bias"):
-            g[f"{block}.query.{part}"] = g[f"{block}.query.{part}"] / math.sqrt(channels[level] // 8)
+            g[f"{attention}.query.{part}"] = g[f"{attention}.query.{part}"] / math.sqrt(channels[level] // 8)
         if gamma and level < settings.downs and channels[level] != channels[level - 1]:
             remarks.append(
                 f"self-attention of level {level} (gamma {gamma:.3g}) is taken as acting on the encoder's map alone, "

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from pathlib import Path
-from typing import Any, Final
+from collections.abc import Sequence
+from typing import Final
 
 import torch
 from torch import Tensor
 
-from balancer.errors import CheckpointError, ConfigError
-from balancer.record import checkpoint
-from balancer.record.config import read_toml
+from balancer import SavedRun, load_run
+from balancer.errors import CheckpointError
 from zi2zi_model.network.networks import Discriminator, Generator
 from zi2zi_model.settings import Zi2ziSettings
 
@@ -29,42 +27,36 @@ def start_from(settings: Zi2ziSettings, generator: Generator, discriminator: Dis
     keeps its random beginning.
 
     Raises:
+        ConfigError: no run there.
         CheckpointError: no good checkpoint there, or it does not fit the settings; the message names those that differ,
             or the weights.
     """
     if settings.start is None:
         return ()
-    loaded = checkpoint.load_latest(settings.start / checkpoint.FOLDER)
-    trained = trained_rows(loaded.state)
+    base = load_run(settings.start)
+    # Rows that its data had labels for.
+    trained = [int(row) for row in base.data.get("rows", ())]
     try:
-        weights = dict(loaded.state["generator"])
+        weights = dict(base.generator)
         rows = weights["embedding.weight"]
         new = max(0, settings.styles - len(rows))
         mean = rows[[row for row in trained if row < len(rows)] or slice(None)].mean(0, keepdim=True)
         weights["embedding.weight"] = torch.cat([rows, mean.expand(new, -1)])
         generator.load_state_dict(weights)
-        judge = dict(loaded.state["discriminator"])
+        judge = dict(base.discriminator)
         for key in ("category.weight", "category.bias"):
             judge[key] = _lengthened(judge[key], discriminator.state_dict()[key])
         discriminator.load_state_dict(judge)
     except (RuntimeError, KeyError) as error:
-        why = _unlike(settings, settings.start) or " ".join(str(error).split())
-        raise CheckpointError(f"model.start {loaded.path}: does not fit this run's networks: {why}") from None
+        why = _unlike(settings, base) or " ".join(str(error).split())
+        raise CheckpointError(f"model.start {base.checkpoint}: does not fit this run's networks: {why}") from None
     added = f", with {new} new style {'row' if new == 1 else 'rows'}" if new else ""
-    return *loaded.skipped, f"starting from {settings.start.name} at step {loaded.step}{added}"
+    return *base.skipped, f"starting from {settings.start.name} at step {base.step}{added}"
 
 
-def trained_rows(state: Mapping[str, Any]) -> list[int]:
-    """Rows of the style embedding that a run's data had labels for; empty where its checkpoint does not know."""
-    return [int(row) for row in state["data"].get("rows", ())]
-
-
-def _unlike(settings: Zi2ziSettings, start: Path) -> str:
+def _unlike(settings: Zi2ziSettings, base: SavedRun) -> str:
     """Settings of the networks that differ from those of a run, with both values; empty where none is known to."""
-    try:
-        there = read_toml(start / "config.toml")["model"]
-    except (ConfigError, KeyError):
-        return ""
+    there = base.config.get("model", {})
     here = settings.model_dump(mode="json")
     differing = [key for key in NETWORKS if key in there and here[key] != there[key]]
     return ", ".join(f"model.{key} is {here[key]}, there {there[key]}" for key in differing)

@@ -325,7 +325,7 @@ def test_a_batch_that_ranks_cannot_share(here: Path) -> None:
         for rank in ("0", "1")
     ]  # fmt: skip
     for process in ranks:
-        out, err = process.communicate(timeout=60)
+        out, err = process.communicate()
         message = assert_refused(process.returncode, out, err)
         assert message == "train.batch_size: 15 items do not divide evenly among 2 ranks"
     assert everything(here) == {}

@@ -11,7 +11,9 @@ from hypothesis import strategies as st
 
 from balancer import Balancer, KnobSpec, Plugin, StepContext, hookimpl
 from balancer.contract.handles import KnobHandle
-from balancer.contract.knobs import STANDARD_KNOBS, Decision, KnobBoard
+from balancer.contract.knobs import STANDARD_KNOBS, Decision
+from balancer.engine.boards import KnobBoard
+from balancer.engine.clock import Clock
 from balancer.errors import KnobError, PluginError
 
 Change = tuple[Any, ...]
@@ -19,10 +21,13 @@ SPECS = {**STANDARD_KNOBS, "d_frozen": KnobSpec("d_frozen", "", ("add",), "", ba
 
 
 def board(
-    base: Mapping[str, Any] | None = None, order: Sequence[str] = ("a", "b", "c"), changes: list[Change] | None = None
+    base: Mapping[str, Any] | None = None,
+    order: Sequence[str] = ("a", "b", "c"),
+    changes: list[Change] | None = None,
+    clock: Clock | None = None,
 ) -> KnobBoard:
     seen: list[Change] = [] if changes is None else changes
-    return KnobBoard(SPECS, base or {}, order, lambda *change: seen.append(change))
+    return KnobBoard(SPECS, base or {}, order, clock or Clock(), seen.append)
 
 
 # How contributions meet.
@@ -77,13 +82,14 @@ def test_where_bounds_cross_the_upper_one_wins_and_the_decision_that_crosses_the
 
 @pytest.mark.parametrize("is_open", [True, False])
 def test_every_gate_and_every_period_must_agree(is_open: bool) -> None:
-    knobs = board()
+    clock = Clock()
+    knobs = board(clock=clock)
     knobs.write("a", "d_update", "period", 2)
     knobs.write("b", "d_update", "period", 3)
     knobs.write("c", "d_update", "gate", is_open)
     steps = []
     for step in range(13):
-        knobs.step = step
+        clock.step = step
         if knobs.value("d_update"):
             steps.append(step)
     assert steps == ([0, 6, 12] if is_open else [])
@@ -99,7 +105,6 @@ def test_one_closed_gate_outvotes_an_open_one() -> None:
 
 def test_a_ratio_means_a_multiple_of_the_rate_of_g_whatever_the_base_of_d_is() -> None:
     knobs = board({"lr_d": 5e-3, "lr_g": 2e-4})
-    knobs.lr_g = 2e-4
     knobs.write("a", "lr_d", "ratio", 0.25)
     assert knobs.value("lr_d") == 5e-5
     knobs.write("b", "lr_d", "mul", 0.1)
@@ -172,6 +177,19 @@ def test_what_is_not_allowed_any_more_is_dropped_when_a_state_is_loaded() -> Non
     after.load_state_dict(filled().state_dict(), lambda plugin, knob, op: (plugin, op) != ("a", "set"))
     assert after.contributions("lambda_adv") == [("b", "max", 0.3)]
     assert after.own("a", "lr_d", "ratio") == 0.25
+
+
+def test_what_a_resume_withdraws_is_a_change_and_a_knob_that_is_gone_has_no_value() -> None:
+    state = {**filled().state_dict(), "zeal": [["c", "set", 2.0]]}
+    withdrawn = board({"lambda_adv": 1.0}).load_state_dict(state, lambda plugin, *_: plugin == "b")
+    assert [(c.plugin, c.knob, c.op, c.old, c.new, c.effective) for c in withdrawn] == [
+        ("a", "lambda_adv", "set", 0.35, None, 0.3),
+        ("a", "lr_d", "ratio", 0.25, None, 1.0),
+        ("c", "d_update", "gate", False, None, True),
+        ("c", "d_frozen", "add", ("category", "style"), None, ()),
+        ("c", "zeal", "set", 2.0, None, None),
+    ]
+    assert all("withdrawn" in change.note for change in withdrawn)
 
 
 def test_a_damaged_state_does_not_get_past_the_board() -> None:

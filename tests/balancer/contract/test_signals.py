@@ -11,36 +11,42 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from balancer import Balancer, MovingAverage, Plugin, StepContext, hookimpl
 from balancer.contract.adversarial import LOSSES
-from balancer.contract.signals import Reading, SignalBoard, SignalReader, Transfer
+from balancer.contract.signals import Reading, SignalReader
+from balancer.engine.boards import SignalBoard, Transfer
+from balancer.engine.clock import Clock
 from balancer.errors import PluginError
 
 
 def test_a_value_is_fresh_in_its_step_and_stale_afterwards() -> None:
-    board = SignalBoard()
+    clock = Clock()
+    board = SignalBoard(clock)
     assert board.read("d_adv") is None
-    board.step = 4
-    board.put({"d_adv": 0.2, "adv": 3.0})
+    clock.step = 4
+    board.put({"d_adv": 0.2, "adv": 3.0}, "d")
     assert board.read("d_adv") == Reading(0.2, step=4, fresh=True)
-    board.step = 5
-    board.put({"adv": 2.5})
+    clock.step = 5
+    board.put({"adv": 2.5}, "g")
     assert board.read("d_adv") == Reading(0.2, step=4, fresh=False)
     assert board.read("adv") == Reading(2.5, step=5, fresh=True)
     assert board.fresh() == {"adv": 2.5}
+    assert board.row() == {("g", "adv"): 2.5}
 
 
 def test_newest_values_and_their_steps_survive_a_round_trip() -> None:
-    board = SignalBoard()
-    board.step = 7
-    board.begin(Transfer({"d_adv": torch.tensor(0.25)}, None))
-    restored = SignalBoard()
+    clock = Clock()
+    board = SignalBoard(clock)
+    clock.step = 7
+    board.begin(Transfer({"d_adv": torch.tensor(0.25)}, None), "d")
+    restored = SignalBoard(clock)
     restored.load_state_dict(board.state_dict())
-    restored.step = 8
+    clock.step = 8
     assert restored.read("d_adv") == Reading(0.25, step=7, fresh=False)
 
 
 def test_a_reader_shows_declared_signals_only_and_names_who_asked() -> None:
-    board = SignalBoard()
-    board.put({"d_adv": 0.2, "adv": 3.0})
+    clock = Clock()
+    board = SignalBoard(clock)
+    board.put({"d_adv": 0.2, "adv": 3.0}, "d")
     reader = SignalReader(board, "curious", frozenset({"d_adv", "l1"}))
     assert reader["d_adv"] == Reading(0.2, 0, True)
     assert reader["l1"] is None

@@ -10,9 +10,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from support.histories import document_signals, healthy_signals, judged, run_of
 
+from balancer.contract.levels import CHANCE
 from balancer.diagnosis.diagnose import Diagnosis
 from balancer.diagnosis.infer_units import told_units
-from balancer.diagnosis.units import CHANCE
 
 
 def words(diagnosis: Diagnosis) -> list[str]:
@@ -310,7 +310,7 @@ def test_a_term_that_explodes_is_a_divergence_too() -> None:
     assert found(made, "divergence.grows")["signal"] == "l1"
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(
     rows=st.integers(0, 60),
     columns=st.sets(st.sampled_from(["d_loss", "adv", "g_loss", "l1", "const", "lr_d", "lr_g", "d_acc", "lambda_adv"])),

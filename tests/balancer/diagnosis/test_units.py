@@ -11,8 +11,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from support.histories import Rows, document_signals, judged, run_of
 
+from balancer.contract.levels import CHANCE
 from balancer.diagnosis.infer_units import told_units
-from balancer.diagnosis.units import CHANCE, Units, implied_adv, least_adv
+from balancer.diagnosis.units import Units, implied_adv, least_adv
 from balancer.errors import ConfigError
 
 
@@ -72,7 +73,7 @@ def test_halves_are_averaged() -> None:
     assert judged(rows).case.history["d_adv"].values == pytest.approx(np.full(400, 0.3))
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(l1=st.floats(1, 200), rec=st.floats(0.1, 50), seed=st.integers(0, 1000))
 def test_weights_are_found_where_the_terms_move_apart(l1: float, rec: float, seed: int) -> None:
     random = np.random.default_rng(seed)

@@ -265,7 +265,8 @@ def test_terms_of_plugins_are_gathered_by_name_and_never_replace_one_another() -
         balance = script(adding("one", "lecam"), clash)
         balance.start_step(epoch=0)
         with pytest.raises(
-            ConfigError, match=r"step 0: d_loss_terms: there is a d_(lecam|adv|loss_real) already: rename the new one"
+            ConfigError,
+            match=r"step 0: d_loss_terms of plugin two: there is a d_(lecam|adv|loss_real) already: rename the new one",
         ):
             balance.d_loss_terms()
 

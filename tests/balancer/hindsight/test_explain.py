@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import json
-import math
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -15,13 +14,13 @@ import pytest
 from balancer_plugins.dynamic_lambda import DynamicLambda
 from support.point_runs import DECAY, DYNAMIC, SCHEDULE, SKIP, ran, resumed
 
-from balancer import Balancer, Plugin, StepContext, hookimpl
+from balancer import Balancer, KnobSpec, Plugin, PluginConfig, StepContext, hookimpl
 from balancer.contract.knobs import Decision, Value
-from balancer.errors import BalancerError, CheckpointError, ConfigError, PluginError
+from balancer.errors import CheckpointError, ConfigError
 from balancer.hindsight.explain import MOST_DECISIONS, Explanation, explain, parse_steps
 from balancer.hindsight.explain_step import StepState
 from balancer.record.decisions import read_decisions
-from balancer.record.recorder import DECISIONS
+from balancer.record.folder import DECISIONS
 from balancer.record.segments import run_segments
 from balancer.record.signals import read_signals
 from balancer.show.explanation import explanation_lines
@@ -47,22 +46,16 @@ def number(value: Value) -> float:
 
 
 def assert_true(folder: Path) -> list[StepState]:
-    """Every knob of every step is as recorded; one that is not certain is what its epoch would make it."""
+    """Every knob of every step is as recorded, and what is logged of contributions and bases makes it that."""
     columns = read_signals(folder)
     states = []
     for index, step in enumerate(columns["step"].tolist()):
-        state = explain(folder, int(step)).first
+        state = explain(folder, int(step), neighbours=False).first
         states.append(state)
-        low, high = state.epoch
-        assert low <= columns["epoch"][index] <= (math.inf if high is None else high)
+        assert state.epoch == columns["epoch"][index]
         for knob in state.knobs:
-            recorded = columns[knob.knob][index]
-            if knob.exact or low == columns["epoch"][index]:
-                assert number(knob.effective) == recorded, f"{knob.knob} at step {step}"
-            for one in knob.contributions:
-                stands = [outcome for outcome in one.alternatives if outcome.here]
-                assert all(outcome.effective == knob.effective for outcome in stands), (knob, step)
-                assert stands or not one.alternatives, (knob, step)
+            assert number(knob.effective) == columns[knob.knob][index], f"{knob.knob} at step {step}"
+            assert not any("does not hold all of them" in remark for remark in knob.remarks), (knob, step)
     return states
 
 
@@ -102,10 +95,13 @@ def test_after_resumes_that_changed_plugins_and_settings(tmp_path: Path) -> None
         ("dynamic_lambda", "set"),
         ("lambda_schedule", "max"),
     ]
-    assert [(c.plugin, c.op) for c in states[13]["lambda_adv"].contributions] == [("lambda_schedule", "set")]
-    assert [c.plugin for c in states[30]["lambda_adv"].contributions] == ["dynamic_lambda"]
+    standing = [(c.plugin, c.op) for c in states[13]["lambda_adv"].contributions if c.value is not None]
+    assert standing == [("lambda_schedule", "set")]
+    assert [c.plugin for c in states[30]["lambda_adv"].contributions if c.value is not None] == ["dynamic_lambda"]
     assert states[12]["d_frozen"].effective == ("category",)
-    assert states[13]["d_frozen"].contributions == ()
+    (thawed,) = states[13]["d_frozen"].contributions
+    assert (thawed.plugin, thawed.value, thawed.step, thawed.moment) == ("freeze_head", None, 13, "on_run_start")
+    assert states[13]["d_frozen"].effective == ()
     assert states[29]["lr_d"].contributions[0].step == 13, "a resume that changes nothing begins nothing"
 
 
@@ -150,17 +146,38 @@ def test_the_accuracy_gate_acts_from_the_next_step_on(run: Path) -> None:
     assert any("acting from step" in line for line in explanation_lines(at))
     (now,) = (c for c in after["d_update"].contributions if c.op == "gate")
     assert (now.value, now.step, after["d_update"].effective) == (False, closing.step, False)
-    assert [(a.value, a.here) for a in now.alternatives] == [(True, False), (False, True)]
-    assert now.alternatives[0].effective is ((closing.step + 1) % 2 == 0), "the period would still have to agree"
+    assert {a.value for a in now.alternatives} == {True, False}, "asked at other accuracies, the gate is open or closed"
+    open_gate = next(a for a in now.alternatives if a.value)
+    assert open_gate.when.startswith("d_acc held at ")
+    assert open_gate.effective is ((closing.step + 1) % 2 == 0), "the period would still have to agree"
 
 
-def test_neighbouring_bands_lead_where_the_bounds_let_them(run: Path) -> None:
+def test_a_law_is_asked_what_else_it_would_have_answered(run: Path) -> None:
     state = explain(run, 5).first["lambda_adv"]
     dynamic, schedule = state.contributions
-    assert [(a.value, a.effective) for a in dynamic.alternatives] == [(0.2, 0.2), (0.4, 0.3), (0.6, 0.3)]
-    assert [a.when for a in schedule.alternatives][::4] == ["epoch 0", "from epoch 4 on"]
+    assert [(a.value, a.effective) for a in dynamic.alternatives] == [(0.2, 0.2), (0.6, 0.3)]
+    assert dynamic.alternatives[0].when.startswith("d_adv held at ")
+    assert [a.when for a in schedule.alternatives] == ["epoch 0", "epoch 1", "epoch 2", "epoch 3", "epoch 4 on"]
     assert [a.effective for a in schedule.alternatives] == [min(dynamic.value, v) for v in (0.3, 0.5, 0.35, 0.7, 0.2)]
+    assert [a.here for a in schedule.alternatives] == [True, False, False, False, False]
     assert state.how.endswith("at most 0.3 (lambda_schedule)")
+
+
+@pytest.mark.parametrize("held", [0.01, 0.05, 0.3])
+def test_what_a_law_is_said_to_answer_it_answers(held: float, tmp_path: Path) -> None:
+    settings = {"dynamic_lambda": {"warmup_steps": 2}}
+    with Balancer(
+        ["dynamic_lambda"], settings=settings, obeys={"lambda_adv"}, supplies={"d_adv"}, log_dir=tmp_path
+    ) as balance:
+        for _ in range(5):
+            balance.start_step()
+            balance.after_d_step(d_adv=held)
+    (one,) = explain(tmp_path, 4).first["lambda_adv"].contributions
+    assert sum(a.here for a in one.alternatives) == 1
+    for alternative in one.alternatives:
+        for level in alternative.when.removeprefix("d_adv held at ").split(" to "):
+            asked = replay(["dynamic_lambda"], [{"d_adv": float(level)}] * 5, settings=settings)
+            assert asked["lambda_adv"][-1] == alternative.value
 
 
 def test_a_range_has_both_ends_and_every_decision_in_between(run: Path) -> None:
@@ -181,14 +198,16 @@ def test_too_many_decisions_are_counted(run: Path, monkeypatch: pytest.MonkeyPat
     assert MOST_DECISIONS >= 1000
 
 
-def test_a_rate_whose_epoch_is_not_logged_says_so_and_gives_the_rule(tmp_path: Path) -> None:
+def test_a_rate_and_its_epoch_are_those_that_the_step_recorded(tmp_path: Path) -> None:
     folder = ran(tmp_path / "run", "d_lr_ratio", DECAY)
-    early, late = explain(folder, 0).first["lr_d"], explain(folder, 20).first["lr_d"]
-    assert early.exact
-    assert early.effective == 0.25 * 1e-2
-    assert not late.exact
-    assert "0.02 · 0.8^epoch, at least 0.005" in late.remarks[0]
-    assert "0 or later" in late.remarks[0]
+    early, late = explain(folder, 0).first, explain(folder, 20).first
+    assert (early.epoch, late.epoch) == (0, 2)
+    assert early["lr_d"].effective == 0.25 * 1e-2
+    assert late["lr_d"].effective == 0.25 * late["lr_g"].effective == 0.25 * max(1e-2 * 0.8**2, 5e-3)
+    assert late["lr_d"].base == 2e-2 * 0.8**2
+    text = "\n".join(explanation_lines(explain(folder, 20)))
+    assert text.startswith("step 20, epoch 2: d_lr_ratio")
+    assert "not certain" not in text and "note:" not in text
 
 
 def test_a_frozen_head_and_a_skipped_step_are_mentioned(run: Path) -> None:
@@ -197,9 +216,9 @@ def test_a_frozen_head_and_a_skipped_step_are_mentioned(run: Path) -> None:
     assert any("no effect" in remark for remark in states[0]["lr_d"].remarks), "step 1 is none of every second"
     thawed = states[2]["d_frozen"].contributions[0]
     assert (thawed.value, thawed.step) == (None, 8)
-    assert [(a.value, a.here, a.effective) for a in thawed.alternatives] == [
-        (("category",), False, ("category",)),
-        (None, True, ()),
+    assert [(a.when, a.value, a.here, a.effective) for a in thawed.alternatives] == [
+        ("epoch 0", ("category",), False, ("category",)),
+        ("epoch 1 on", None, True, ()),
     ]
 
 
@@ -212,33 +231,7 @@ def test_it_is_plain_data_and_words(run: Path) -> None:
         assert "None" not in text
 
 
-def test_the_bands_of_a_law_are_those_that_its_law_would_give() -> None:
-    config = DynamicLambda.Config(hysteresis=0.2, warmup_steps=2, bands=((0.1, 0.3), (0.2, 0.5), (0.3, 0.3)), above=0.9)
-    losses = [0.5, 0.5, 0.15, 0.02, 0.25, 0.11, 0.29, 0.35, 0.37, 0.5, 0.01]
-    run = replay(["dynamic_lambda"], [{"d_adv": loss} for loss in losses], settings={"dynamic_lambda": dict(config)})
-    assert len(run.decisions) > 5
-    for decision in run.decisions:
-        plugin = DynamicLambda(config)
-        bands = list(plugin.alternatives(decision))
-        start = decision.moment == "on_run_start"
-        if start:
-            assert bands.pop(0).when == "until its first 2 measurements are in"
-        (band,) = [index for index, one in enumerate(bands) if one.here] or [None]
-        assert start or bands[band or 0].value == decision.new
-        edges = (0.0, *plugin.law.edges(band), 1.0)
-        for index, one in enumerate(bands):
-            for share in (0.0, 0.5, 0.999):
-                law = replace(plugin.law, band=band)
-                assert law.update(edges[index] + share * (edges[index + 1] - edges[index])) == one.value
-    assert [one.when for one in DynamicLambda(config).alternatives(run.decisions[1])] == [
-        "d_adv < 0.08",
-        "0.08 <= d_adv < 0.24 (hysteresis 0.2)",
-        "0.24 <= d_adv < 0.36",
-        "0.36 <= d_adv, cut to the ceiling",
-    ]
-
-
-# From decisions alone.
+# A script of one's own.
 
 
 class Late(Plugin):
@@ -253,25 +246,51 @@ class Late(Plugin):
         self.knobs["d_update"].period(2)
 
 
-def test_a_script_s_log_is_explained_as_far_as_it_goes(tmp_path: Path) -> None:
+def test_a_script_s_log_is_explained_like_a_run_of_ours(tmp_path: Path) -> None:
     with Balancer([Late], obeys={"lambda_adv", "d_update"}, base={"lambda_adv": 4.0}, log_dir=tmp_path) as balance:
         for _ in range(4):
             balance.start_step()
             balance.after_d_step()
-    columns = read_signals(tmp_path)
-    assert explain(tmp_path, 0).first.knobs == (), "nothing has acted yet, and no log tells the base"
+    states = assert_true(tmp_path)
+    assert states[0]["lambda_adv"].effective == states[0]["lambda_adv"].base == 4.0
     for step in (1, 2, 3):
-        state = explain(tmp_path, step).first
-        assert state["lambda_adv"].effective == columns["lambda_adv"][step]
-        assert state["d_update"].effective == columns["d_update"][step]
-        assert state["lambda_adv"].base is None
-        assert not state["lambda_adv"].exact
-        (one,) = state["lambda_adv"].contributions
+        (one,) = states[step]["lambda_adv"].contributions
         assert (one.op, one.value, one.step) == ("mul", step - 0.5, step - 1)
-    told = explain(tmp_path, 100)
-    assert "has no config.toml" in told.remarks[0]
-    assert "whether the run got as far as step 100 the decisions do not say" in told.remarks[1]
-    assert any(line.startswith("note: ") for line in explanation_lines(told))
+        assert states[step]["lambda_adv"].how == f"base 4, times {step - 0.5:g} (late)"
+    with pytest.raises(ConfigError, match=r"step 100: the run in .* has recorded steps 0 to 3"):
+        explain(tmp_path, 100)
+    told = explain(tmp_path, 2)
+    assert told.first.epoch == -1
+    lines = list(explanation_lines(told))
+    assert lines[0] == "step 2, no epochs counted: late"
+    assert any("late cannot be asked what else it would have answered" in line for line in lines), "it is not installed"
+
+
+def test_a_script_that_leaves_a_plugin_out_on_resume(tmp_path: Path) -> None:
+    bands = {"dynamic_lambda": {"warmup_steps": 0, "bands": [[9.0, 0.2]], "above": 0.5}}
+
+    def steps(plugins: Sequence[str], state: Mapping[str, Any] | None = None) -> dict[str, Any]:
+        settings = {name: bands[name] for name in plugins}
+        with Balancer(
+            plugins, settings=settings, obeys={"lambda_adv"}, supplies={"d_adv"}, log_dir=tmp_path
+        ) as balance:
+            if state is not None:
+                balance.load_state_dict(state)
+            for _ in range(4):
+                balance.start_step(epoch=0)
+                balance.after_d_step(d_adv=0.1)
+            return balance.state_dict()
+
+    steps([], steps(["dynamic_lambda"]))
+    assert read_signals(tmp_path)["lambda_adv"].tolist() == [0.2] * 4 + [1.0] * 4
+    *_, last = read_decisions(tmp_path)
+    assert (last.step, last.moment, last.plugin, last.knob, last.op) == (
+        4, "on_run_start", "dynamic_lambda", "lambda_adv", "set",
+    )  # fmt: skip
+    assert (last.old, last.new, last.effective) == (0.2, None, 1.0)
+    assert "not composed any more" in last.note
+    states = assert_true(tmp_path)
+    assert [state.plugins for state in states] == [("dynamic_lambda",)] * 4 + [()] * 4
 
 
 def test_a_run_without_plugins_is_at_its_base(tmp_path: Path) -> None:
@@ -279,8 +298,9 @@ def test_a_run_without_plugins_is_at_its_base(tmp_path: Path) -> None:
     assert not (folder / DECISIONS).exists()
     told = explain(folder, 4)
     assert told.first["lambda_adv"].effective == 0.7
-    assert told.remarks[0] == "the run has no plugins: every knob is at its base value"
-    assert "at their base, as no plugin contributes: lambda_adv 0.7" in "\n".join(explanation_lines(told))
+    lines = list(explanation_lines(told))
+    assert "note: the run has no plugins: every knob is at its base value" in lines
+    assert any(line.startswith("at their base, as no plugin contributes: lambda_adv 0.7") for line in lines)
 
 
 def written(folder: Path, decisions: Sequence[Decision], tail: str = "") -> Path:
@@ -301,35 +321,106 @@ def decided(step: int, moment: str, new: float | None, knob: str = "lambda_adv",
         ("lr_g", {"after_d_step": 5, "before_g_backward": 5, "after_g_step": 6}),
         ("real_label", {"on_epoch": 5, "on_step_start": 5, "before_d_backward": 6}),
         ("d_frozen", {"on_step_start": 5, "after_d_step": 6}),
-        ("brought", {"after_g_step": 5, "on_step_end": 5, "on_epoch_end": 6}),
     ],
 )
 def test_a_decision_acts_from_its_own_step_or_from_the_next(
     knob: str, moments: Mapping[str, int], tmp_path: Path
 ) -> None:
+    folder = ran(tmp_path / "run", "", (), 8)
     for moment, acts in moments.items():
-        written(tmp_path, [decided(5, moment, 0.5, knob)])
-        assert explain(tmp_path, 5).decisions[0].acts_from == acts
-        seen = [knob in {state.knob for state in explain(tmp_path, step).first.knobs} for step in (4, 5, 6)]
-        assert seen == [False, acts == 5, True], moment
+        written(folder, [decided(5, moment, 0.5, knob)])
+        assert explain(folder, 5).decisions[0].acts_from == acts
+
+
+class Turns(Plugin):
+    """Brings a knob that is read at one moment, and turns it at every moment."""
+
+    name = "turns"
+    writes = {"zeal": ("set",)}
+
+    class Config(PluginConfig):
+        """Settings of turns."""
+
+        read_after: str
+
+    def __init__(self, config: Config) -> None:
+        super().__init__(config)
+        self.brings_knobs = (KnobSpec("zeal", "how busy it is", ("set",), config.read_after),)
+        self.held: list[float] = []
+
+    def turn(self, ctx: StepContext, place: int) -> None:
+        self.knobs["zeal"].set(ctx.step + 0.1 * place)
+
+    @hookimpl
+    def on_step_start(self, ctx: StepContext) -> None:
+        self.turn(ctx, 1)
+
+    @hookimpl
+    def before_d_backward(self, ctx: StepContext) -> None:
+        self.turn(ctx, 2)
+
+    @hookimpl
+    def after_d_step(self, ctx: StepContext) -> None:
+        self.turn(ctx, 3)
+
+    @hookimpl
+    def before_g_backward(self, ctx: StepContext) -> None:
+        self.turn(ctx, 4)
+
+    @hookimpl
+    def after_g_step(self, ctx: StepContext) -> None:
+        self.turn(ctx, 5)
+
+    @hookimpl
+    def on_step_end(self, ctx: StepContext) -> None:
+        self.turn(ctx, 6)
+        held = self.knobs["zeal"].held
+        assert not isinstance(held, tuple)
+        self.held.append(float(held))
+
+
+@pytest.mark.parametrize(
+    ("read_after", "place"),
+    [("on_step_start", 1), ("before_d_backward", 2), ("after_d_step", 3), ("before_g_backward", 4),
+     ("after_g_step", 5), ("on_step_end", 6)],
+)  # fmt: skip
+def test_a_knob_that_a_plugin_brings_holds_what_it_was_at_the_moment_it_names(
+    read_after: str, place: int, tmp_path: Path
+) -> None:
+    trainer = toy_trainer([Turns], {"turns": {"read_after": read_after}}, tmp_path)
+    with trainer.balance:
+        for _ in range(4):
+            trainer.step(trainer.next_batch())
+    expected = [step + 0.1 * place for step in range(4)]
+    assert read_signals(tmp_path)["zeal"].tolist() == pytest.approx(expected)
+    (turns,) = trainer.balance.composition.plugins
+    assert isinstance(turns, Turns)
+    # At the end of a step it is read after that hook.
+    assert turns.held == pytest.approx(expected)
+    states = assert_true(tmp_path)
+    assert [state["zeal"].effective for state in states] == pytest.approx(expected)
+    assert {state["zeal"].read_after for state in states} == {read_after}
+
+
+class AfterG(Plugin):
+    """Turns lambda_adv after each update of G."""
+
+    name = "after_g"
+    writes = {"lambda_adv": ("set",)}
+
+    @hookimpl
+    def after_g_step(self, ctx: StepContext) -> None:
+        self.knobs["lambda_adv"].set(0.1 + ctx.g_updates)
 
 
 def test_between_two_updates_of_g_a_decision_acts_in_the_second(tmp_path: Path) -> None:
-    folder = ran(tmp_path / "run", "", ("train.g_updates=2",), 8)
-    config = (folder / "config.toml").read_text().replace("plugins = []", 'plugins = ["dynamic_lambda"]')
-    (folder / "config.toml").write_text(config)
-
-    def law(moment: str, new: float) -> Decision:
-        return Decision(3, 0, moment, "dynamic_lambda", "lambda_adv", "set", None, new, new)
-
-    # Twice in a step: the first time G had another update to come.
-    written(folder, [law("after_d_step", 0.1), law("after_g_step", 0.2), law("after_g_step", 0.3)])
-    state = explain(folder, 3).first["lambda_adv"]
-    assert (state.effective, state.exact) == (0.2, False)
-    assert "it may have acted in this step already" in state.remarks[0]
-    assert explain(folder, 4).first["lambda_adv"].effective == 0.3
-    written(folder, [law("after_g_step", 0.2), law("before_g_backward", 0.3)])
-    assert explain(folder, 3).first["lambda_adv"].effective == 0.3
+    trainer = toy_trainer([AfterG], folder=tmp_path, g_updates=2)
+    with trainer.balance:
+        for _ in range(4):
+            trainer.step(trainer.next_batch())
+    assert read_signals(tmp_path)["lambda_adv"].tolist() == [1.1, 3.1, 5.1, 7.1]
+    states = assert_true(tmp_path)
+    assert [state["lambda_adv"].contributions[0].value for state in states] == [1.1, 3.1, 5.1, 7.1]
 
 
 # What cannot be used.
@@ -347,9 +438,9 @@ def test_other_steps_are_refused(text: str) -> None:
 
 
 def test_steps_that_the_run_does_not_have_are_refused(run: Path) -> None:
-    with pytest.raises(ConfigError, match=r"step 40: the run in .* ends with step 39 \(train.steps = 40\)"):
+    with pytest.raises(ConfigError, match=r"step 40: the run in .* has recorded steps 0 to 39"):
         explain(run, 40)
-    with pytest.raises(ConfigError, match="ends with step 39"):
+    with pytest.raises(ConfigError, match="steps 0 to 39"):
         explain(run, 0, 99)
     with pytest.raises(ConfigError, match="count from 0"):
         explain(run, -1)
@@ -357,56 +448,49 @@ def test_steps_that_the_run_does_not_have_are_refused(run: Path) -> None:
         explain(run, 5, 3)
 
 
-def test_what_is_no_run_directory_is_refused(tmp_path: Path) -> None:
-    for folder in (tmp_path / "none", tmp_path):
-        with pytest.raises(ConfigError, match="is no run directory"):
-            explain(folder, 0)
-    (tmp_path / "config.until_00000010.toml").write_text("")
-    with pytest.raises(ConfigError, match=r"config.toml is missing"):
+def test_what_is_not_a_run_directory_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="is not a run directory: there is no such folder"):
+        explain(tmp_path / "none", 0)
+    with pytest.raises(ConfigError, match=r"compositions.jsonl is missing"):
         explain(tmp_path, 0)
 
 
 def test_a_torn_last_line_is_passed_over_and_a_damaged_one_is_named(tmp_path: Path) -> None:
+    folder = ran(tmp_path / "run", "", (), 10)
     good = [decided(0, "on_run_start", 0.5), decided(3, "after_d_step", 0.7)]
-    written(tmp_path, good, '{"step": 4, "epo')
-    assert explain(tmp_path, 9).first["lambda_adv"].effective == 0.7
+    written(folder, good, '{"step": 4, "epo')
+    assert [one.value for one in explain(folder, 9).first["lambda_adv"].contributions] == [0.7]
     for damaged in ("nonsense\n", "\n", "[]\n", '{"step": 1}\n', json.dumps({**asdict(good[0]), "moment": "x"}) + "\n"):
-        written(tmp_path, good, damaged + json.dumps(asdict(good[0])) + "\n")
-        with pytest.raises(CheckpointError, match=r"decisions.jsonl, line 3 is no decision"):
-            explain(tmp_path, 9)
+        written(folder, good, damaged + json.dumps(asdict(good[0])) + "\n")
+        with pytest.raises(CheckpointError, match=r"decisions.jsonl, line 3 is not a decision"):
+            explain(folder, 9)
 
 
-def test_a_plugin_that_is_not_installed_is_named_with_the_config(run: Path, tmp_path: Path) -> None:
-    folder = ran(tmp_path / "run", "", (), 5)
-    config = folder / "config.toml"
-    config.write_text(config.read_text().replace("plugins = []", 'plugins = ["gone"]'))
-    with pytest.raises(PluginError, match="unknown plugin 'gone'") as caught:
-        explain(folder, 2)
-    assert str(config) in caught.value.__notes__[0]
-
-
-def test_a_law_that_cannot_name_its_alternatives_is_blamed(run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def broken(self: object, decision: Decision) -> list[Any]:
-        raise ZeroDivisionError("by zero")
-
-    monkeypatch.setattr(DynamicLambda, "alternatives", broken)
-    with pytest.raises(
-        BalancerError, match=r"dynamic_lambda of balancer .* cannot name its alternatives: ZeroDivision"
-    ):
-        explain(run, 5)
-
-
-def test_decisions_of_a_plugin_that_no_config_composes_are_remarked(run: Path, tmp_path: Path) -> None:
+def test_decisions_that_do_not_make_what_was_recorded_are_remarked(tmp_path: Path) -> None:
     folder = ran(tmp_path / "run", "", (), 12)
     written(folder, [decided(2, "after_d_step", 0.5)])
-    told = explain(folder, 5)
-    assert told.first["lambda_adv"].effective == 0.5
-    assert any(remark.startswith("law wrote at step 2") for remark in told.remarks)
+    state = explain(folder, 5).first["lambda_adv"]
+    assert state.effective == 1.0, "what was recorded holds"
+    assert any("the logged contributions make it 0.5" in remark for remark in state.remarks)
 
 
 def test_a_run_taken_over_from_elsewhere_has_no_earlier_steps(tmp_path: Path) -> None:
-    written(tmp_path, [decided(500, "on_run_start", 0.5)])
-    assert any("begin with step 500" in remark for remark in explain(tmp_path, 3).remarks)
+    with Balancer([], obeys={"lambda_adv"}, log_dir=tmp_path) as balance:
+        balance.begin_at(500)
+        balance.start_step()
+    with pytest.raises(ConfigError, match=r"step 3: the run in .* has recorded steps 500 to 500"):
+        explain(tmp_path, 3)
+    assert explain(tmp_path, 500).first["lambda_adv"].effective == 1.0
+
+
+def test_a_law_that_breaks_when_it_is_asked_spoils_nothing(run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(self: object, ctx: StepContext) -> None:
+        raise ZeroDivisionError("by zero")
+
+    monkeypatch.setattr(DynamicLambda, "after_d_step", hookimpl(broken))
+    state = explain(run, 5).first["lambda_adv"]
+    assert any("dynamic_lambda cannot be asked" in remark and "by zero" in remark for remark in state.remarks)
+    assert state.contributions[0].alternatives == ()
 
 
 def test_it_needs_no_torch(run: Path) -> None:
@@ -418,7 +502,7 @@ print_explanation(explain({str(run)!r}, 3, 30))
 heavy = {{"torch", "accelerate", "tensorboard", "PIL"}} & set(sys.modules)
 assert not heavy, heavy
 """
-    subprocess.run([sys.executable, "-c", code], check=True, timeout=60, stdout=subprocess.DEVNULL)
+    subprocess.run([sys.executable, "-c", code], check=True, stdout=subprocess.DEVNULL)
 
 
 def test_segments_follow_the_configs(run: Path) -> None:

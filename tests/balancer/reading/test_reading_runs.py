@@ -10,9 +10,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from balancer.contract.signals import Key
 from balancer.errors import BalancerError, ConfigError, DataError
 from balancer.reading.opening import open_source, read
-from balancer.record.signals import SignalLog
+from balancer.record.signals import EPOCH, STEP, SignalLog
 from balancer.testing import toy_trainer
 from balancer.train.progress import Progress
 
@@ -27,11 +28,19 @@ lambda_l1 = 100.0
 """
 
 
+def key(column: str) -> Key:
+    if column.startswith("loss_") or column.endswith("_share") or column == "g_loss":
+        return "g", column.removeprefix("loss_")
+    if column.startswith(("lambda_", "lr_")) or column == "d_update":
+        return "knob", column
+    return "plugin" if column == "stranger" else "d", column
+
+
 def write(folder: Path, rows: list[Mapping[str, float]]) -> Path:
     folder.mkdir(exist_ok=True)
     log = SignalLog(folder)
     for step, row in enumerate(rows):
-        log.append({"step": step, "epoch": step // 40, **row})
+        log.append({STEP: step, EPOCH: step // 40, **{key(name): value for name, value in row.items()}})
     assert log.file is not None
     log.file.close()
     return folder

@@ -10,11 +10,11 @@ from pathlib import Path
 import pytest
 
 from balancer.reading.history import History
-from balancer.reading.lasting import lasting
-from balancer.reading.lines import Numbered
+from balancer.reading.lines import NumberedLines
 from balancer.reading.new_start import NewStart
 from balancer.reading.opening import open_source, read
 from balancer.reading.source import Row, Source
+from balancer.reading.superseded import without_superseded
 from balancer.reading.wrapped import joined, width
 
 
@@ -23,7 +23,7 @@ def reading(path: Path, text: str) -> tuple[History, Source, list[Row]]:
     path.write_text(text, encoding="utf-8", newline="")
     reader = open_source(str(path))
     history = read(reader)
-    rows = list(lasting(open_source(str(path)).rows(), reader.source.restarts))
+    rows = list(without_superseded(open_source(str(path)).rows(), reader.source.restarts))
     steps = [step for step, _ in rows]
     assert all(before < after for before, after in pairwise(steps))
     return history, reader.source, rows
@@ -141,7 +141,7 @@ class TestNewStarts:
     def test_lines_are_remembered_in_bounded_memory(self) -> None:
         start = NewStart()
         for _ in range(100_000):
-            start.hear(0, "x" * 10_000)
+            start.put_text(0, "x" * 10_000)
         assert not start.goes_on(0, {"d_loss": 1.0})
 
 
@@ -266,7 +266,7 @@ class TestBrokenLines:
         found = width(pieces)
         assert found is not None
         for size in (1, 2, 3, 7):
-            blocks: list[Numbered] = [(at + 1, pieces[at : at + size]) for at in range(0, len(pieces), size)]
+            blocks: list[NumberedLines] = [(at + 1, pieces[at : at + size]) for at in range(0, len(pieces), size)]
             made, number = [], 1
             for first, block in joined(blocks, found):
                 assert first == number

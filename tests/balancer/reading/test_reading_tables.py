@@ -134,7 +134,7 @@ class TestSpreadJson:
         text = json.dumps(ROWS * 3000).replace('{"epoch": 7,', '{"epoch" 7,', 1)
         history, source = reading(tmp_path / "a.json", text)
         assert history["d_loss"].count == 7
-        assert source.unread.why == {"an object that is no JSON; nothing after it was read": 1}
+        assert source.unread.why == {"an object that is not JSON; nothing after it was read": 1}
 
     def test_a_long_array_is_read_in_blocks(self, tmp_path: Path) -> None:
         rows = [{"step": n, "d_loss": 0.5, "note": "x" * 300} for n in range(20_000)]
@@ -142,7 +142,7 @@ class TestSpreadJson:
         assert source.rows == history["d_loss"].count == 20_000 and history.last_step == 19_999
 
     def test_an_object_too_large_says_what_to_do(self, tmp_path: Path) -> None:
-        with pytest.raises(DataError, match="an object of more than 8 MiB: write JSON lines"):
+        with pytest.raises(DataError, match="an object of more than 8 MiB: write one object on each line"):
             reading(tmp_path / "a.json", '{"d_loss":\n[' + "0.25, " * 2_000_000 + "1]}")
 
     def test_a_config_before_a_log_is_no_table(self, tmp_path: Path) -> None:
@@ -186,9 +186,9 @@ def test_rows_that_cannot_be_read_are_counted_and_shown(tmp_path: Path) -> None:
     text = "step,d_loss,g_loss\n1,0.5,2\n2,oops,2\n3,0.5\nx,0.5,2\ninf,0.5,2\n4,nan,inf\n5,0.5,2"
     history, source = reading(tmp_path / "a.csv", text)
     assert source.unread.why == {
-        "a cell that is no number": 2,
-        "a row of another number of cells": 1,
-        "a step that is no number": 1,
+        "a cell that is not a number": 2,
+        "a row with another number of cells": 1,
+        "a step that is not a number": 1,
     }
     assert source.unread.examples == [(3, "2,oops,2"), (4, "3,0.5"), (5, "x,0.5,2")]
     assert history["d_loss"].count == 2 and history["d_loss"].nonfinite == 1
@@ -200,7 +200,7 @@ def test_steps_and_epochs_beyond_all_bounds(tmp_path: Path) -> None:
     text = "step,epoch,d_loss\n" + "".join(f"{row},1\n" for row in rows)
     history, source = reading(tmp_path / "a.csv", text)
     assert history["d_loss"].steps.tolist() == [0, 1, 2]
-    assert source.unread.why == {"a step that is no number": 2}
+    assert source.unread.why == {"a step that is not a number": 2}
     history, _ = reading(tmp_path / "b.csv", "epoch,d_loss\n0,1\n1e-300,1\n2e-300,1\n1e-300,1\n0,1\n")
     assert history["d_loss"].count
 
@@ -268,8 +268,8 @@ def test_json_may_hold_nan_and_numbers_beyond_all_bounds(tmp_path: Path) -> None
     assert history["d_loss"].values.tolist() == [0.5, 0.25] and history["d_loss"].nonfinite == 2
     assert history["g_loss"].values.tolist() == [1.0] and history["g_loss"].nonfinite == 2
     assert source.unread.why == {
-        "a line that is no JSON": 2,
-        "a step that is no number": 1,
+        "a line that is not JSON": 2,
+        "a step that is not a number": 1,
         "a row without a step": 1,
     }
 

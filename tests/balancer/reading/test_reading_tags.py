@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from balancer.reading.source import Source
-from balancer.reading.step_axis import Axis
+from balancer.reading.step_axis import StepAxis
 from balancer.reading.tags import dialect, guess
 
 MEANT = {
@@ -111,7 +111,7 @@ def test_any_text_may_be_a_name(name: str) -> None:
 def test_any_steps_and_epochs_find_a_place(
     rows: list[tuple[float | None, float | None, float | None]], log: bool, goes_on: bool
 ) -> None:
-    axis = Axis(Source("", "log"), goes_on=(lambda: goes_on) if log else None)
+    axis = StepAxis(Source("", "log"), goes_on=(lambda: goes_on) if log else None)
     for step, epoch, per_epoch in rows:
         if step is not None and step > 9e8:
             axis.resumed(step)

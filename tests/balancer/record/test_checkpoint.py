@@ -237,7 +237,7 @@ class TestRoundTrip:
         random.setstate(state["python"])
         assert [*run(model, adam, noise, 4), torch.rand(()).item()] == expected
 
-    @settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+    @settings(max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture])
     @given(st.data())
     def test_any_tree(self, tmp_path: Path, data: st.DataObject) -> None:
         tensors = st.builds(

@@ -205,6 +205,20 @@ def test_a_model_may_suggest_settings_of_the_loop_which_anything_given_overrides
     assert config("train.lr=0.5", model="zi2zi").train.lr == 0.5
 
 
+def test_where_no_model_is_named_the_one_besides_our_own_is_taken(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert make_config({}, {}, plugins=[]).model_name == "zi2zi"
+    another = tmp_path / "another-1.0.dist-info"
+    another.mkdir()
+    (another / "METADATA").write_text("Metadata-Version: 2.1\nName: another\nVersion: 1.0\n")
+    (another / "entry_points.txt").write_text("[balancer.models]\nanother = another:Family\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    with pytest.raises(ConfigError, match=r"^which model\? name one with --model; installed are another, points"):
+        make_config({}, {}, plugins=[])
+    assert make_config({"run": {"model": "points"}}, {}, plugins=[]).model_name == "points"
+
+
 def test_lambda_adv_of_the_run_is_the_base_of_the_knob() -> None:
     host = config("train.lambda_adv=0.3", "model.lambda_category=2.0").composition.host
     assert host.base == {"lambda_adv": 0.3, "lambda_category": 2.0}
@@ -279,7 +293,7 @@ ITEMS = st.fixed_dictionaries(
 )
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(items=ITEMS)
 def test_a_resolved_config_given_back_resolves_to_itself(items: dict[str, Any]) -> None:
     overrides: dict[str, dict[str, Any]] = {}
@@ -295,6 +309,19 @@ def test_a_resolved_config_given_back_resolves_to_itself(items: dict[str, Any]) 
     for key, value in items.items():
         table, _, name = key.partition(".")
         assert first.resolved()[table][name] == value
+
+
+def test_recorded_sizes_are_allowed_and_set_nothing() -> None:
+    made = config("train.lr=1e-3")
+    recorded = tomllib.loads(made.toml({"generator_parameters": 7, "training_items": 3}).decode())
+    assert recorded["run"]["sizes"] == {"generator_parameters": 7, "training_items": 3}
+    again = make_config(recorded, {})
+    assert again.toml() == made.toml()
+    assert "sizes" not in again.resolved()["run"]
+    assert differences(recorded, again.resolved()) == {}
+    refuse_changes(recorded, again.resolved(), [])
+    with pytest.raises(ConfigError, match="no such setting"):
+        refuse_changes(recorded, again.resolved(), ["run.sizes"])
 
 
 def test_a_resolved_config_names_every_default_and_every_version() -> None:

@@ -5,12 +5,11 @@ import shutil
 import signal
 import subprocess
 import sys
-import time
 import tomllib
 from collections import defaultdict
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO, NamedTuple
 
 import pytest
 import torch
@@ -342,17 +341,47 @@ def test_the_config_of_a_run_repeats_it(tmp_path: Path, cli: Cli) -> None:
 ENVIRONMENT = {**os.environ, "OMP_NUM_THREADS": "1"}
 
 
-def start(*args: object) -> "subprocess.Popen[str]":
-    command = [sys.executable, "-m", "balancer", "train", *map(str, args)]
-    return subprocess.Popen(command, env=ENVIRONMENT, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+# The command line, which says each step that is done to a pipe.
+TELLING = """
+import os, sys
+from balancer.cli.main import main
+from balancer.train.loop import Trainer
+pipe, step = int(sys.argv.pop(1)), Trainer.step
+def told(trainer, batch):
+    step(trainer, batch)
+    os.write(pipe, b".")
+Trainer.step = told
+main()
+"""
 
 
-def wait_for(condition: Callable[[], bool], process: "subprocess.Popen[str]") -> None:
-    deadline = time.monotonic() + 60
-    while not condition():
-        assert process.poll() is None, process.communicate()
-        assert time.monotonic() < deadline, "nothing happens"
-        time.sleep(0.005)
+class Started(NamedTuple):
+    """A run in a process of its own, and the pipe to which it says each step."""
+
+    process: "subprocess.Popen[str]"
+    steps: BinaryIO
+
+    def wait_for(self, condition: Callable[[], bool]) -> None:
+        """Look after each step whether the condition holds."""
+        while self.steps.read(1):
+            if condition():
+                return
+        raise AssertionError(self.process.communicate())
+
+    def end(self) -> None:
+        self.process.kill()
+        self.process.communicate()
+        self.steps.close()
+
+
+def start(*args: object) -> Started:
+    reading, writing = os.pipe()
+    process = subprocess.Popen(
+        [sys.executable, "-c", TELLING, str(writing), "train", *map(str, args)],
+        env=ENVIRONMENT, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE, pass_fds=[writing],
+    )  # fmt: skip
+    os.close(writing)
+    return Started(process, os.fdopen(reading, "rb", buffering=0))
 
 
 def logged_steps(run: Path) -> int:
@@ -368,7 +397,8 @@ ENDLESS = ("--plugins", ALL, *POINTS, *SETTINGS[ALL], "--set", "train.threads=1"
 
 def test_killed_beyond_its_checkpoint(tmp_path: Path, cli: Cli) -> None:
     run = tmp_path / "run"
-    process = start(*ENDLESS, "--set", "train.checkpoint_every=100", "--out", run)
+    started = start(*ENDLESS, "--set", "train.checkpoint_every=100", "--out", run)
+    process = started.process
     roots = run / "checkpoints"
 
     def beyond() -> bool:
@@ -382,10 +412,9 @@ def test_killed_beyond_its_checkpoint(tmp_path: Path, cli: Cli) -> None:
         return False
 
     try:
-        wait_for(beyond, process)
+        started.wait_for(beyond)
     finally:
-        process.kill()
-        process.communicate()
+        started.end()
     assert process.returncode == -signal.SIGKILL
     saved = checkpoint.steps(roots)[-1]
     assert logged_steps(run) > saved
@@ -408,22 +437,22 @@ def test_a_second_ctrl_c_breaks_off() -> None:
 def test_ctrl_c_and_sigterm_end_at_a_step_with_a_checkpoint(tmp_path: Path, cli: Cli) -> None:
     runs = {number: tmp_path / number.name for number in (signal.SIGINT, signal.SIGTERM)}
     every = ("--set", "train.checkpoint_every=1000000")
-    processes = {number: start(*ENDLESS, *every, "--out", run) for number, run in runs.items()}
+    begun = {number: start(*ENDLESS, *every, "--out", run) for number, run in runs.items()}
     try:
-        for number, process in processes.items():
-            wait_for(lambda run=runs[number]: logged_steps(run) > 0, process)
-            process.send_signal(number)
-        for number, process in processes.items():
-            out, err = process.communicate(timeout=30)
+        for number, started in begun.items():
+            started.wait_for(lambda run=runs[number]: logged_steps(run) > 0)
+            started.process.send_signal(number)
+        for number, (process, pipe) in begun.items():
+            pipe.read()  # to its end, for a full one would hold the run up
+            out, err = process.communicate()
             assert process.returncode == 0, err
             (steps,) = checkpoint.steps(runs[number] / "checkpoints")
             assert out == f"stopped at step {steps}; go on with: balancer train --resume {runs[number]}\n"
             assert err == ""
             assert read_signals(runs[number])["step"].tolist() == list(range(steps))
     finally:
-        for process in processes.values():
-            process.kill()
-            process.communicate()
+        for started in begun.values():
+            started.end()
     run = runs[signal.SIGTERM]
     (steps,) = checkpoint.steps(run / "checkpoints")
     train(cli, "--resume", run, "--steps", steps + 15, "--quiet")

@@ -12,10 +12,12 @@ from PIL import Image
 
 from balancer.errors import DataError
 from zi2zi_model.data.charsets import is_held_out, load_charset
+from zi2zi_model.data.font import Font
 from zi2zi_model.data.font_data import EMBEDDED_SOURCE, EMBEDDED_TARGETS, from_fonts
-from zi2zi_model.data.glyphs import EM_BOX, Font, Placement, draw_glyph
+from zi2zi_model.data.glyphs import draw_glyph
 from zi2zi_model.data.pair_data import from_pairs
 from zi2zi_model.data.pairs import GlyphData
+from zi2zi_model.data.placement import EM_BOX, Placement
 
 DEMO = load_charset("demo")
 TARGET = EMBEDDED_TARGETS[0]
@@ -82,20 +84,18 @@ def test_unaligned_fonts_are_drawn_in_their_em_box() -> None:
 
 
 def test_alignment_looks_at_training_characters_only(tmp_path: Path) -> None:
-    held = [c for c in DEMO if is_held_out(ord(c), 0.1, 0)]
+    held = [c for c in DEMO if is_held_out(ord(c), 0.1)]
     whole = from_fonts(size=32)
     without = from_fonts(size=32, charset=charset_file(tmp_path, "".join(c for c in DEMO if c not in held[1:])))
     assert placements(whole) == placements(without)
 
 
-@settings(max_examples=3, deadline=None)
-@given(st.sets(st.sampled_from(DEMO), min_size=60, max_size=80), st.integers(0, 3))
-def test_no_character_moves_when_characters_are_added(
-    tmp_path_factory: pytest.TempPathFactory, few: set[str], seed: int
-) -> None:
+@settings(max_examples=3)
+@given(st.sets(st.sampled_from(DEMO), min_size=60, max_size=80))
+def test_no_character_moves_when_characters_are_added(tmp_path_factory: pytest.TempPathFactory, few: set[str]) -> None:
     folder = tmp_path_factory.mktemp("split")
-    fewer = from_fonts(size=16, charset=charset_file(folder, "".join(few)), held_out=0.3, seed=seed)
-    whole = from_fonts(size=16, held_out=0.3, seed=seed)
+    fewer = from_fonts(size=16, charset=charset_file(folder, "".join(few)), held_out=0.3)
+    whole = from_fonts(size=16, held_out=0.3)
     split = dict(zip(whole.characters, whole.held_out.tolist(), strict=True))
     assert dict(zip(fewer.characters, fewer.held_out.tolist(), strict=True)).items() <= split.items()
 
@@ -105,12 +105,11 @@ def test_no_character_moves_when_fonts_are_added(demo: GlyphData, tmp_path: Path
     assert np.array_equal(more.held_out, demo.held_out)
 
 
-def test_most_characters_are_chosen_by_seed(demo: GlyphData) -> None:
+def test_most_characters_are_chosen_alike(demo: GlyphData) -> None:
     few = from_fonts(size=16, max_characters=60)
     assert len(few.characters) == 60
     assert few.characters == from_fonts(size=16, max_characters=60).characters
     assert set(few.characters) < set(from_fonts(size=16, max_characters=90).characters)
-    assert few.characters != from_fonts(size=16, max_characters=60, seed=1).characters
 
 
 def test_glyphs_that_a_style_lacks_are_counted_and_never_trained_on(tmp_path: Path) -> None:
@@ -147,7 +146,7 @@ def test_empty_split(tmp_path: Path) -> None:
         from_fonts(size=16, held_out=0.0)
     with pytest.raises(DataError, match=rf"style {TARGET.name}: no training characters are left"):
         from_fonts(size=16, held_out=1.0)
-    held = next(c for c in DEMO if is_held_out(ord(c), 0.1, 0))
+    held = next(c for c in DEMO if is_held_out(ord(c), 0.1))
     with pytest.raises(DataError, match=r"style one\.ttf: no training characters are left"):
         from_fonts(targets=[TARGET, cut_font(tmp_path / "one.ttf", held)], size=16)
 
@@ -219,7 +218,7 @@ def test_blank_halves_are_refused_by_name(tmp_path: Path, name: str, left: int, 
         from_pairs(tmp_path)
 
 
-def test_a_picture_that_is_no_pair(tmp_path: Path) -> None:
+def test_a_picture_that_is_not_a_pair(tmp_path: Path) -> None:
     Image.new("L", (32, 32)).save(tmp_path / "0_1.png")
     with pytest.raises(DataError, match=r"0_1\.png: 32x32 pixels; a pair is twice as wide as high"):
         from_pairs(tmp_path)

@@ -57,7 +57,7 @@ def test_pairs_come_back(data: GlyphData, tmp_path: Path) -> None:
     assert dataset.load(tmp_path / "set").record == pairs.record
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.sampled_from([dataset.MANIFEST, dataset.GLYPHS]), st.integers(0), st.integers(0, 7))
 def test_a_flipped_bit_is_noticed(
     built: Path, tmp_path_factory: pytest.TempPathFactory, name: str, at: int, bit: int
@@ -117,7 +117,7 @@ def test_an_archive_that_only_its_hash_fits_is_refused(built: Path, tmp_path: Pa
 
 
 @pytest.mark.parametrize("glyphs", [b"", b"text", b"PK\x05\x06" + b"\0" * 18, b"\x80\x04N.", b"\x93NUMPY\x01\x00"])
-def test_what_is_no_archive_is_refused(built: Path, tmp_path: Path, glyphs: bytes) -> None:
+def test_what_is_not_an_archive_is_refused(built: Path, tmp_path: Path, glyphs: bytes) -> None:
     shutil.copytree(built, tmp_path / "set")
     forge(tmp_path / "set", glyphs)
     with pytest.raises(DataError, match=r"glyphs\.npz was changed or damaged"):
@@ -131,7 +131,7 @@ def test_a_later_format_is_said_to_be_one(built: Path, tmp_path: Path) -> None:
         dataset.load(tmp_path / "set")
 
 
-def test_a_path_that_is_no_text_is_kept(data: GlyphData, tmp_path: Path) -> None:
+def test_a_path_that_is_not_text_is_kept(data: GlyphData, tmp_path: Path) -> None:
     face = replace(data.typefaces[1], name="\udca5\udcc3.ttf", path="/fonts/\udca5\udcc3.ttf")  # 永 in Big5
     named = replace(data, typefaces=(data.typefaces[0], face, data.typefaces[2]))
     dataset.save(named, tmp_path / "set")

@@ -156,7 +156,7 @@ def test_a_cut_file_is_an_error_that_says_where(tmp_path: Path) -> None:
         (b"PK\x03\x04 a zip file", "record 0"),
     ],
 )  # fmt: skip
-def test_what_is_no_package_is_refused(tmp_path: Path, data: bytes, said: str) -> None:
+def test_what_is_not_a_package_is_refused(tmp_path: Path, data: bytes, said: str) -> None:
     path = tmp_path / "a.obj"
     path.write_bytes(data)
     with pytest.raises(DataError, match=said) as refused:
@@ -222,7 +222,7 @@ def test_small_files_that_would_fill_memory_are_refused(tmp_path: Path, monkeypa
         list(read_package(path))
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(
     st.binary(min_size=1, max_size=60)
     | st.lists(st.sampled_from(list(OPCODES)), min_size=1, max_size=60).map(lambda codes: bytes([*codes, ord(".")])),
@@ -309,7 +309,7 @@ def test_a_picture_that_cannot_be_read_is_named_by_its_record(tmp_path: Path) ->
         from_packages([write(tmp_path / "a.obj", [])], size=32)
 
 
-def test_a_package_whose_name_is_no_text_is_read(tmp_path: Path) -> None:
+def test_a_package_whose_name_is_not_text_is_read(tmp_path: Path) -> None:
     path = packed(tmp_path, "train.obj")
     try:
         path = path.rename(tmp_path / os.fsdecode(b"\xa5\xc3.obj"))

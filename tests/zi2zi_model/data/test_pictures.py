@@ -16,9 +16,11 @@ from PIL import Image, ImageOps
 
 from balancer.errors import DataError
 from zi2zi_model.data.charsets import load_charset
+from zi2zi_model.data.font import Font
 from zi2zi_model.data.font_data import EMBEDDED_SOURCE, EMBEDDED_TARGETS, from_fonts
-from zi2zi_model.data.glyphs import EM_BOX, Font, Placement, draw_glyph, reframe
+from zi2zi_model.data.glyphs import draw_glyph, reframe
 from zi2zi_model.data.pictures import Pictures, character_named, file_name
+from zi2zi_model.data.placement import EM_BOX, Placement
 
 SOME = load_charset("demo")[::3]
 FONT = Font(EMBEDDED_TARGETS[0])
@@ -183,7 +185,7 @@ def test_what_cannot_be_used_is_named(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("stem", [b"\xff", b"\xa5\xc3"])  # the second is 永 in Big5
-def test_a_name_that_is_no_text_is_refused(tmp_path: Path, stem: bytes) -> None:
+def test_a_name_that_is_not_text_is_refused(tmp_path: Path, stem: bytes) -> None:
     try:
         (tmp_path / os.fsdecode(stem + b".png")).touch()
     except OSError:
@@ -192,7 +194,7 @@ def test_a_name_that_is_no_text_is_refused(tmp_path: Path, stem: bytes) -> None:
         Pictures(tmp_path)
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(st.sampled_from(["PNG", "JPEG"]), st.integers(0, 2000), st.binary(max_size=4), st.booleans())
 def test_damage_is_refused_by_name_or_does_not_matter(
     tmp_path_factory: pytest.TempPathFactory, kind: str, at: int, noise: bytes, cut: bool

@@ -2,55 +2,40 @@
 
 from __future__ import annotations
 
+import tomllib
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 from support.port_networks import PortDiscriminator, PortGenerator
-from torch import nn
 
 from balancer.errors import CheckpointError, ConfigError
-from balancer.record import checkpoint
+from zi2zi_model.data.font_data import from_fonts
 from zi2zi_model.diagnosis.extension import EXTENSION
-from zi2zi_model.diagnosis.sizes import discriminator_parameters, generator_parameters
-from zi2zi_model.network.networks import Discriminator, Generator
+from zi2zi_model.network.networks import Discriminator, Generator, count_parameters
 from zi2zi_model.settings import Zi2ziSettings
 
 
-@pytest.mark.parametrize(
-    "given",
-    [
-        {},
-        {"preset": "zi2zi"},
-        {"preset": "classic"},
-        {
-            "preset": "classic",
-            "d_head": "patch",
-            "attention": "3,4",
-            "skips": "add",
-            "spectral_norm": True,
-            "channels": 3,
-        },
-        {"preset": "zi2zi", "norm": "batch", "skips": "concat", "attention_decoder": True},
-    ],
-)
-def test_parameters_are_those_of_the_networks(given: dict[str, Any]) -> None:
-    settings = Zi2ziSettings(**given)
-    with torch.device("meta"):
-        networks: tuple[nn.Module, nn.Module] = Generator(settings), Discriminator(settings)
-    counted = [sum(parameter.numel() for parameter in network.parameters()) for network in networks]
-    assert [generator_parameters(settings), discriminator_parameters(settings)] == counted
+def test_the_structure_of_a_run_is_what_training_recorded(tmp_path: Path, cli: Callable[..., Any]) -> None:
+    words = ["--steps", "1", "--device", "cpu", "--quiet", "--set", "model.charset=demo", "--set", "model.attention=5"]
+    made = cli("train", "--model", "zi2zi", "--plugins", "", *words, "--out", tmp_path / "run")
+    assert made.status == 0, made.err
+    config = tomllib.loads((tmp_path / "run" / "config.toml").read_text(encoding="utf-8"))
+    settings = Zi2ziSettings(**config["model"])
+    networks = Generator(settings), Discriminator(settings)
+    counted = tuple(sum(parameter.numel() for parameter in network.parameters()) for network in networks)
+    structure = EXTENSION.structure(tmp_path / "run", config)
+    assert (structure.g_parameters, structure.d_parameters) == counted == count_parameters(settings)
+    assert structure.items == from_fonts().counts["training items"]
+    assert (structure.batch, structure.attention) == (8, ("176ch@2px",))
 
 
-def test_the_structure_of_a_run(tmp_path: Path) -> None:
-    config = {"model": {"preset": "zi2zi"}, "train": {"batch_size": 16}}
-    made = EXTENSION.structure(tmp_path, config)
-    assert (made.g_parameters, made.d_parameters) == (52_874_950, 4_412_266)
+def test_a_run_that_recorded_no_sizes_has_none(tmp_path: Path) -> None:
+    made = EXTENSION.structure(tmp_path, {"model": {"preset": "zi2zi"}, "train": {"batch_size": 16}})
+    assert (made.g_parameters, made.d_parameters, made.items, made.batch) == (None, None, None, 16)
     assert made.attention == ("512ch@12px", "512ch@3px")
-    assert (made.items, made.batch) == (None, 16)
-    checkpoint.save(tmp_path / checkpoint.FOLDER, 7, {"data": {"training items": 6645}, "x": [1.0]}, keep=1)
-    assert EXTENSION.structure(tmp_path, config).items == 6645
     with pytest.raises(ConfigError, match=r"config\.toml.*zi2zi"):
         EXTENSION.structure(tmp_path, {"model": {"downs": "many"}})
 
@@ -64,16 +49,13 @@ def test_the_structure_of_a_port(tmp_path: Path) -> None:
     for path in (tmp_path, tmp_path / "500_net_G.pth", tmp_path / "500_net_D.pth"):
         made = EXTENSION.checkpoint(path)
         assert made is not None
-        assert (made.g_parameters, made.d_parameters) == (
-            generator_parameters(settings),
-            discriminator_parameters(settings),
-        )
+        assert (made.g_parameters, made.d_parameters) == count_parameters(settings)
     (tmp_path / "500_net_D.pth").unlink()
     alone = EXTENSION.checkpoint(tmp_path)
     assert alone is not None and alone.d_parameters is None
 
 
-def test_what_is_no_port(tmp_path: Path) -> None:
+def test_what_is_not_a_port(tmp_path: Path) -> None:
     assert EXTENSION.checkpoint(tmp_path) is None
     assert EXTENSION.checkpoint(tmp_path / "model.bin") is None
     with pytest.raises(CheckpointError, match="not there"):

@@ -86,7 +86,7 @@ def test_a_raw_log_of_the_first_port() -> None:
     assert units.weights["l1"] == 100
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(
     st.floats(3, 300),
     st.floats(3, 60),

@@ -13,10 +13,12 @@ import pytest
 from PIL import Image
 
 from zi2zi_model.data.charsets import load_charset
+from zi2zi_model.data.font import Font
 from zi2zi_model.data.font_data import EMBEDDED_SOURCE, EMBEDDED_TARGETS
-from zi2zi_model.data.glyphs import EM_BOX, Font, reframe
+from zi2zi_model.data.glyphs import reframe
+from zi2zi_model.data.placement import EM_BOX
 from zi2zi_model.drawing.font_file import overlap
-from zi2zi_model.drawing.inference import Source, load_run
+from zi2zi_model.drawing.inference import SourceTypeface, trained_run
 
 Cli = Callable[..., Any]
 SOME = "".join(load_charset("demo")[40:60])
@@ -79,15 +81,15 @@ def test_what_is_drawn_depends_on_nothing_else(trained: Path, tmp_path: Path, cl
 
 
 def test_training_and_inference_see_the_same_glyph(trained: Path) -> None:
-    run = load_run(trained)
+    run = trained_run(trained)
     rows = [run.data.characters.index(character) for character in SOME]
-    assert np.array_equal(Source(run, None).draw(SOME, 64), run.data.source[rows])
+    assert np.array_equal(SourceTypeface(run, None).draw(SOME, 64), run.data.source[rows])
 
 
 def test_the_frame_is_what_g_drew_and_the_em_box_undoes_the_alignment(trained: Path, tmp_path: Path, cli: Cli) -> None:
     ok(cli("zi2zi", "infer", trained, "--text", SOME, "--out", tmp_path / "frame", "--frame", "--no-sheets"))
     ok(cli("zi2zi", "infer", trained, "--text", SOME, "--out", tmp_path / "em", "--size", "100", "--no-sheets"))
-    placement = load_run(trained).placement(0)
+    placement = trained_run(trained).placement(0)
     assert placement is not None
     assert placement != EM_BOX
     for name, frame in pictures(tmp_path / "frame").items():
@@ -126,7 +128,7 @@ def test_styles_are_chosen_by_name_or_row(trained: Path, tmp_path: Path, cli: Cl
     assert "Mine.ttf" in result.err
     assert not (tmp_path / "x").exists()
     result = ok(cli("zi2zi", "infer", trained, "--text", "永", "--out", tmp_path / "7", "--style", "7"))
-    assert "row 7 is no style that this run was trained on" in result.err
+    assert "row 7 is not a style that this run was trained on" in result.err
 
 
 def test_the_way_from_one_style_to_another(trained: Path, tmp_path: Path, cli: Cli) -> None:
@@ -208,7 +210,7 @@ def test_own_glyphs_are_kept(trained: Path, tmp_path: Path, cli: Cli) -> None:
 
 
 def test_pairs_need_a_source_font(trained: Path, tmp_path: Path, cli: Cli) -> None:
-    data = load_run(trained).data
+    data = trained_run(trained).data
     (tmp_path / "pairs").mkdir()
     for index in range(60):
         pair = np.hstack([data.target[data.target_index[index, 0]], data.source[index]])
@@ -220,6 +222,6 @@ def test_pairs_need_a_source_font(trained: Path, tmp_path: Path, cli: Cli) -> No
     assert result.status == 2
     assert "give the source with --source" in result.err
     ok(cli("zi2zi", "infer", run, "--text", "永", "--out", tmp_path / "out", "--source", EMBEDDED_SOURCE))
-    placed = Source(load_run(run), EMBEDDED_SOURCE).placement
-    meant = load_run(trained).record["typefaces"][0]["placement"]
+    placed = SourceTypeface(trained_run(run), EMBEDDED_SOURCE).placement
+    meant = trained_run(trained).record["typefaces"][0]["placement"]
     assert np.allclose([placed.scale, *placed.offset], meant, atol=0.03)  # of 60 characters, where 256 are compared

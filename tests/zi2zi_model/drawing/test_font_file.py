@@ -12,9 +12,11 @@ from PIL import Image, ImageDraw, ImageFilter, ImageFont
 
 from balancer.errors import ConfigError
 from zi2zi_model.data.charsets import load_charset
+from zi2zi_model.data.font import Font
 from zi2zi_model.data.font_data import EMBEDDED_SOURCE, EMBEDDED_TARGETS
-from zi2zi_model.data.glyphs import EM_BOX, Font, Pixels, Placement, draw_glyph
-from zi2zi_model.drawing.font_file import check, code_pages, overlap, refuse, write_font
+from zi2zi_model.data.glyphs import Pixels, draw_glyph
+from zi2zi_model.data.placement import EM_BOX, Placement
+from zi2zi_model.drawing.font_file import code_pages, overlap, overlaps, validate, write_font
 from zi2zi_model.drawing.outlines import Outline, font_outline, trace
 
 CHARACTERS = load_charset("demo")[::8]
@@ -44,9 +46,9 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_the_font_shows_what_was_drawn(tmp_path: Path, font: Font, size: int, blur: float) -> None:
     pictures = drawn(font, size, blur)
     write_font(tmp_path / "a.ttf", {c: trace(p, PLACEMENT) for c, p in pictures.items()}, family="A")
-    overlaps = check(tmp_path / "a.ttf", pictures, PLACEMENT)
-    assert np.mean([*overlaps.values()]) > 0.97
-    assert min(overlaps.values()) > 0.9
+    found = overlaps(tmp_path / "a.ttf", pictures, PLACEMENT)
+    assert np.mean([*found.values()]) > 0.97
+    assert min(found.values()) > 0.9
     shown = Font(tmp_path / "a.ttf")
     for character in CHARACTERS:  # where the font it was drawn from has it
         assert np.allclose(shown.ink_box(character), font.ink_box(character), atol=0.02), character
@@ -62,7 +64,7 @@ def test_strokes_keep_their_weight(made: Path) -> None:
 def test_a_shifted_glyph_fails_the_check(tmp_path: Path) -> None:
     moved = Placement(PLACEMENT.scale, PLACEMENT.x + 0.03, PLACEMENT.y)
     write_font(tmp_path / "a.ttf", {c: trace(p, moved) for c, p in drawn().items()}, family="A")
-    assert np.mean([*check(tmp_path / "a.ttf", drawn(), PLACEMENT).values()]) < 0.8
+    assert np.mean([*overlaps(tmp_path / "a.ttf", drawn(), PLACEMENT).values()]) < 0.8
 
 
 def test_blank_and_repeated_glyphs_are_checked_like_others(tmp_path: Path) -> None:
@@ -70,9 +72,9 @@ def test_blank_and_repeated_glyphs_are_checked_like_others(tmp_path: Path) -> No
     (picture, *_), blank = drawn().values(), np.full((64, 64), 255, np.uint8)
     pictures = {**dict.fromkeys("一丁七万丈", picture), "永": blank}
     write_font(tmp_path / "a.ttf", {c: trace(p, PLACEMENT) for c, p in pictures.items()}, family="A")
-    overlaps = check(tmp_path / "a.ttf", pictures, PLACEMENT)
-    assert overlaps["永"] == 1
-    assert min(overlaps.values()) > 0.95
+    found = overlaps(tmp_path / "a.ttf", pictures, PLACEMENT)
+    assert found["永"] == 1
+    assert min(found.values()) > 0.95
 
 
 def test_a_fonts_own_outlines_stay_exactly_as_they_are(tmp_path: Path) -> None:
@@ -86,7 +88,7 @@ def test_a_fonts_own_outlines_stay_exactly_as_they_are(tmp_path: Path) -> None:
         assert ends[0] == ends[1], character
         assert on_curve[0] == on_curve[1], character
     pictures = {c: draw_glyph(TARGET, c, 128, EM_BOX) for c in CHARACTERS}
-    assert np.mean([*check(tmp_path / "own.ttf", pictures, EM_BOX).values()]) > 0.98
+    assert np.mean([*overlaps(tmp_path / "own.ttf", pictures, EM_BOX).values()]) > 0.98
 
 
 def test_bearings_are_the_glyphs_own(made: Path) -> None:
@@ -140,7 +142,7 @@ def test_characters_beyond_the_first_plane(tmp_path: Path) -> None:
     pictures = {"𠀀": picture, "永": picture}
     write_font(tmp_path / "a.ttf", {c: trace(p, PLACEMENT) for c, p in pictures.items()}, family="A")
     assert {table.format for table in TTFont(tmp_path / "a.ttf")["cmap"].tables} == {4, 12}
-    assert check(tmp_path / "a.ttf", pictures, PLACEMENT)["𠀀"] > 0.95
+    assert overlaps(tmp_path / "a.ttf", pictures, PLACEMENT)["𠀀"] > 0.95
 
 
 def test_the_same_glyphs_give_the_same_bytes(tmp_path: Path) -> None:
@@ -180,9 +182,9 @@ def test_names_that_fonts_cannot_have_are_refused(tmp_path: Path, family: str) -
 
 
 @pytest.mark.parametrize("version", ["one", "1", "99999.0", "1.000-beta"])
-def test_versions_that_are_no_numbers_are_refused(tmp_path: Path, version: str) -> None:
+def test_versions_that_are_not_numbers_are_refused(tmp_path: Path, version: str) -> None:
     with pytest.raises(ConfigError, match="font version"):
-        refuse(tmp_path / "a.ttf", "A", version)
+        validate(tmp_path / "a.ttf", "A", version)
 
 
 @pytest.mark.parametrize("family", ["字" * 31, "x" * 31, "---", "9 Lives", "(a)"])

@@ -20,8 +20,10 @@ from fontTools.svgLib.path import parse_path
 
 from balancer.errors import ConfigError, DataError
 from zi2zi_model.data.charsets import load_charset
+from zi2zi_model.data.font import Font
 from zi2zi_model.data.font_data import EMBEDDED_SOURCE, EMBEDDED_TARGETS
-from zi2zi_model.data.glyphs import EM_BOX, Font, Pixels, Placement, draw_glyph
+from zi2zi_model.data.glyphs import Pixels, draw_glyph
+from zi2zi_model.data.placement import EM_BOX, Placement
 from zi2zi_model.drawing.outlines import Outline, font_outline, svg, trace
 
 CHARACTERS = load_charset("demo")[::8]
@@ -103,7 +105,7 @@ def test_edges_run_clockwise_and_holes_against_them() -> None:
     assert inside(outline, middle[0] - 16 / 64, middle[1])
 
 
-def test_noise_below_half_coverage_and_specks_are_no_ink() -> None:
+def test_noise_below_half_coverage_and_specks_are_not_ink() -> None:
     picture = draw_glyph(TARGET, CHARACTERS[0], 128, PLACEMENT)
     dusty = np.minimum(picture, np.random.default_rng(0).integers(160, 256, picture.shape).astype(np.uint8))
     assert len(areas(trace(dusty, PLACEMENT))) == len(areas(trace(picture, PLACEMENT)))

@@ -17,7 +17,9 @@ from PIL import Image, ImageFilter
 
 from balancer.errors import DataError
 from zi2zi_model.data.charsets import load_charset
-from zi2zi_model.data.glyphs import Font, Pixels, centre_in_frame, draw_glyph, meet
+from zi2zi_model.data.font import Font
+from zi2zi_model.data.glyphs import Pixels, draw_glyph
+from zi2zi_model.data.placement import align_to_source, centre_in_frame
 from zi2zi_model.judging import judges
 
 FONTS = Path(judges.__file__).parents[1] / "fonts"
@@ -42,7 +44,7 @@ def drawn(request: pytest.FixtureRequest) -> Drawn:
     source, target = Font(FONTS / "source.ttf"), Font(FONTS / "target.ttf")
     mean = source.mean_box(characters)
     placement = centre_in_frame(mean)
-    aligned = meet(target.mean_box(characters), mean, placement)
+    aligned = align_to_source(target.mean_box(characters), mean, placement)
     pictures = [
         np.stack([draw_glyph(font, character, request.param, place) for character in characters])
         for font, place in ((source, placement), (target, aligned))
@@ -75,7 +77,7 @@ def test_other_characters_of_one_font_are_near(drawn: Drawn, count: int) -> None
     assert judges.style_distance(one, two) <= 0.2  # 0.12 at most with 20, 0.10 with 60, 0.06 with 128, of ten draws
 
 
-def test_what_is_no_glyph_is_no_character_and_no_style(drawn: Drawn) -> None:
+def test_what_is_not_a_glyph_has_neither_character_nor_style(drawn: Drawn) -> None:
     noise = np.random.default_rng(0).integers(0, 256, drawn.target.shape, dtype=np.uint8)
     for pictures in (noise, np.full_like(drawn.target, 255)):
         assert drawn.accuracy(pictures) <= 0.02  # 0.004, one of 256: chance

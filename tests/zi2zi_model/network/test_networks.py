@@ -6,8 +6,9 @@ import pytest
 import torch
 from torch import nn
 
+from zi2zi_model.defaults import PRESETS
 from zi2zi_model.network.networks import Discriminator, Generator, SelfAttention
-from zi2zi_model.settings import PRESETS, Zi2ziSettings
+from zi2zi_model.settings import Zi2ziSettings
 
 SMALL = {"g_channels": 8, "max_channels": 16, "d_channels": 8, "styles": 3, "style_dim": 4}
 

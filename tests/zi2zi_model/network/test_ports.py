@@ -234,7 +234,7 @@ def refused(path: Path, said: str) -> None:
     assert "give a file made by torch.save" in message
 
 
-def test_what_is_no_state_dict_is_refused(tmp_path: Path) -> None:
+def test_what_is_not_a_state_dict_is_refused(tmp_path: Path) -> None:
     whole, _ = files(tmp_path, FORK)
     bad = tmp_path / "bad_net_G.pth"
     torch.save(PortGenerator(fork=True, downs=5, width=8, styles=2, style_dim=4), bad)

@@ -10,16 +10,16 @@ from balancer.contract.knobs import KnobSpec, Op, Value
 Rows = Sequence[tuple[str, Op, Value]]
 
 
-def meeting(spec: KnobSpec, base: Value, rows: Rows, step: int, lr_g: float) -> str:
+def merge_text(spec: KnobSpec, base: Value, rows: Rows, step: int, lr_g: float) -> str:
     """One line: where the value came from and what was done to it; `rows` are (plugin, operation, value)."""
     if "add" in spec.ops:
-        return "; ".join(f"{plugin} adds {said(value)}" for plugin, _, value in rows) or f"base: {said(base)}"
+        return "; ".join(f"{plugin} adds {shown(value)}" for plugin, _, value in rows) or f"base: {shown(base)}"
     if "gate" in spec.ops:
-        return "; ".join([f"base {said(base)}", *(_gate(*row, step) for row in rows)])
+        return "; ".join([f"base {shown(base)}", *(_gate(*row, step) for row in rows)])
     return ", ".join([_origin(base, rows, lr_g), *(_turned(*row) for row in rows if row[1] in ("mul", "min", "max"))])
 
 
-def said(value: Any) -> str:
+def shown(value: Any) -> str:
     """A value as text, short."""
     if value is None:
         return "nothing"
@@ -29,18 +29,18 @@ def said(value: Any) -> str:
 
 
 def _origin(base: Value, rows: Rows, lr_g: float) -> str:
-    origin = f"base {said(base)}"
+    origin = f"base {shown(base)}"
     for plugin, op, value in rows:
         if op == "ratio":
-            origin = f"{plugin} makes it {said(value)} · lr_g, which is {said(lr_g)}"
+            origin = f"{plugin} makes it {shown(value)} · lr_g, which is {shown(lr_g)}"
     for plugin, op, value in rows:
         if op == "set":
-            origin = f"{plugin} sets {said(value)} (base {said(base)})"
+            origin = f"{plugin} sets {shown(value)} (base {shown(base)})"
     return origin
 
 
 def _turned(plugin: str, op: Op, value: Value) -> str:
-    return f"{ {'mul': 'times', 'min': 'at least', 'max': 'at most'}[op] } {said(value)} ({plugin})"
+    return f"{ {'mul': 'times', 'min': 'at least', 'max': 'at most'}[op] } {shown(value)} ({plugin})"
 
 
 def _gate(plugin: str, op: Op, value: Value, step: int) -> str:
@@ -50,5 +50,5 @@ def _gate(plugin: str, op: Op, value: Value, step: int) -> str:
     if value == 1:
         return f"{plugin} allows every step"
     due = -(-step // value) * value
-    turn = "this is one" if due == step else f"this is none, the next is step {due}"
+    turn = "this is one" if due == step else f"this is not one, the next is step {due}"
     return f"{plugin} allows every step that {value} divides: {turn}"

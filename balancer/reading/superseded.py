@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from balancer.reading.source import Row
 
 
-def lasting(rows: Iterable[Row], restarts: Sequence[tuple[float, float]]) -> Iterator[Row]:
+def without_superseded(rows: Iterable[Row], restarts: Sequence[tuple[float, float]]) -> Iterator[Row]:
     """One row for each step of the run as it went on.
 
     Rows of one step become one: logs may print D's losses and G's on lines of their own. Of what they say twice, such

@@ -1,0 +1,82 @@
+"""What else a law would have answered: the law itself is asked, by a replay of neighbouring signals and epochs."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import groupby
+from typing import Final
+
+from balancer.contract.compose import compose
+from balancer.contract.knobs import Decision, Op, Value
+from balancer.contract.moments import hook_options
+from balancer.hindsight.player import Player
+from balancer.hindsight.replay import with_signals
+from balancer.hindsight.trajectory import Replay
+from balancer.record.compositions import Composed
+
+# A signal is held at its value times each of these, for so many steps that the usual warm-up is over.
+FACTORS: Final = tuple(2.0**power for power in range(-4, 5))
+HELD_STEPS: Final = 300
+# Epochs are played one after the other, a step each, to twice the present one and some more.
+EPOCHS_BEYOND: Final = 30
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What a law contributes under neighbouring conditions; `value` None: nothing. `here` marks what it did."""
+
+    when: str
+    value: Value | None
+    here: bool
+
+
+def neighbours(composed: Composed, decision: Decision) -> list[Answer]:
+    """What a decision's plugin answers, alone and from a fresh start, where its signals are held at other values, and
+    in other epochs; equal answers side by side are one.
+
+    Raises:
+        PluginError, ConfigError, CompositionError: the plugin is not there any more, or not as it was.
+        Exception: whatever the plugin raises.
+    """
+    answers = []
+    for name, value in decision.signals.items():
+        levels = [factor * value for factor in FACTORS] if value else [0.0, 0.01, 0.1, 1.0]
+        values = [_asked(composed, decision, [{**decision.signals, name: level}] * HELD_STEPS)[-1] for level in levels]
+        for answer, group in groupby(zip(levels, values, strict=True), key=lambda pair: pair[1]):
+            held = [level for level, _ in group]
+            ends = f"{held[0]:.3g}" + (f" to {held[-1]:.3g}" if len(held) > 1 else "")
+            answers.append(Answer(f"{name} held at {ends}", answer, answer == decision.new))
+    if not answers and _acts_on_epochs(composed, decision.plugin):
+        rows = [{"epoch": float(epoch)} for epoch in range(2 * decision.epoch + EPOCHS_BEYOND)]
+        values = _asked(composed, decision, rows)
+        for answer, group in groupby(enumerate(values), key=lambda pair: pair[1]):
+            epochs = [epoch for epoch, _ in group]
+            last = "on" if epochs[-1] == len(rows) - 1 else f"to {epochs[-1]}"
+            when = f"epoch {epochs[0]}" + (f" {last}" if len(epochs) > 1 else "")
+            answers.append(Answer(when, answer, decision.epoch in epochs))
+    # One answer to everything is not an alternative.
+    return answers if len(answers) > 1 else []
+
+
+def _asked(composed: Composed, decision: Decision, rows: Sequence[Mapping[str, float]]) -> list[Value | None]:
+    """The plugin's contribution to the knob after each row."""
+    settings = {decision.plugin: composed.settings[decision.plugin]}
+    player = Player(Replay(), lambda made: None)
+    host = with_signals(composed.host, decision.signals, {})
+    player.begin(compose([decision.plugin], settings, host=host), seed=composed.seed)
+    return list(_contributions(player, decision, rows))
+
+
+def _contributions(player: Player, decision: Decision, rows: Sequence[Mapping[str, float]]) -> Iterator[Value | None]:
+    # Alone, a plugin that is an upper bound beside others owns the knob.
+    ops: tuple[Op, ...] = (decision.op, "set") if decision.op == "max" else (decision.op,)
+    for row in rows:
+        player.play(row)
+        own = (player.balance.board.own(decision.plugin, decision.knob, op) for op in ops)
+        yield next((value for value in own if value is not None), None)
+
+
+def _acts_on_epochs(composed: Composed, plugin: str) -> bool:
+    (made,) = compose([plugin], {plugin: composed.settings[plugin]}, host=composed.host).plugins
+    return hook_options(getattr(made, "on_epoch", None)) is not None

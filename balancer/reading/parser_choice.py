@@ -1,0 +1,183 @@
+"""Which parser reads a text log, and whether a terminal broke its lines: settled by the log's first lines."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Final
+
+from balancer.reading.families import LineParser, LogFamily
+from balancer.reading.lines import NumberedLines, lines
+from balancer.reading.names import Names
+from balancer.reading.pairs import PairParser, PatternParser
+from balancer.reading.raw_bytes import RawBytes
+from balancer.reading.sniff import beginning
+from balancer.reading.source import Source, Unread
+from balancer.reading.step_axis import HIGHEST_STEP, StepAxis
+from balancer.reading.wrapped import Width, joined, width
+
+# A family that knows its own logs reads at least so much of what names beside figures give.
+FAMILY_SHARE: Final = 0.5
+
+
+class ParserChoice:
+    """How a text log is read.
+
+    A pattern takes precedence; else the family of codes whose parser reads most of the first lines, or names beside
+    figures. A family whose parser fails is left out.
+
+    Args:
+        source: its `family` and `tags` are filled in.
+        names: signals by the names of the log, for a log of no family; learned from the first lines.
+        given: names by signal, as the user gave them.
+        failed: is called with what a family's parser raised, and the family's name.
+
+    Attributes:
+        parser: a fresh one.
+        first: the first lines, joined where they were broken.
+        origin: the steps before the log's first epoch.
+    """
+
+    def __init__(
+        self,
+        source: Source,
+        data: RawBytes,
+        names: Names,
+        given: Mapping[str, str],
+        pattern: str | None,
+        families: Mapping[str, LogFamily],
+        failed: Callable[[Exception, str], None],
+    ) -> None:
+        self._source: Final = source
+        self._names: Final = names
+        self._given: Final = given
+        self._failed: Final = failed
+        self._width: Width | None = None
+        self.first: list[str] = beginning(data)
+        self.parser: LineParser
+        # Makes another parser like it.
+        self._another: Callable[[], LineParser | None]
+        if pattern is not None:
+            found = self._take_pattern(pattern)
+        else:
+            broken = width(self.first)
+            if broken is not None and broken.sure:
+                self._join(broken)
+            elif broken is not None and not given:
+                self._join_for(families, broken)
+            found = self._choose({} if given else families)
+        self.origin: Final = self._origin_of(found, data)
+
+    def lines(self, blocks: Iterable[bytes], unread: Unread) -> Iterator[NumberedLines]:
+        """The lines of the log, joined where a terminal broke them."""
+        numbered = lines(blocks, unread)
+        return numbered if self._width is None else joined(numbered, self._width)
+
+    def _take_pattern(self, pattern: str) -> Survey:
+        parser = PatternParser(pattern, self._given)
+        self.parser, self._another = parser, lambda: PatternParser(pattern, self._given)
+        self._source.tags |= {parser.signals.get(group, group): group for group in parser.groups}
+        return survey(PatternParser(pattern, self._given), self.first)
+
+    def _join(self, broken: Width) -> None:
+        self._width = broken
+        self.first = [line for _, block in joined([(1, self.first)], broken) for line in block if line]
+
+    def _join_for(self, families: Mapping[str, LogFamily], broken: Width) -> None:
+        """Join lines where a family reads them only then."""
+        whole = [line for _, block in joined([(1, self.first)], broken) for line in block]
+        for name, family in families.items():
+            try:
+                apart, together = family.parser(), family.parser()
+                if apart is None or together is None or survey(apart, self.first).rows:
+                    continue
+                rows = survey(together, whole).rows
+            except Exception as error:
+                self._failed(error, name)
+                continue
+            if rows >= FAMILY_SHARE * sum(line.startswith(broken.begin) for line in whole):
+                self._join(broken)
+                return
+
+    def _choose(self, families: Mapping[str, LogFamily]) -> Survey:
+        """Take the parser that reads most of the log's beginning."""
+        generic, trial = PairParser(self._names), self._trial()
+        self._names.learn(generic.counted(self.first))
+        self.parser, self._another = generic, self._trial
+        best = survey(trial, self.first)
+        generic.take_fractions_for_epochs(best.rows, trial)
+        most = FAMILY_SHARE * best.rows
+        for name, family in families.items():
+            try:
+                parser = family.parser()
+                again = family.parser()
+                if parser is None or again is None:
+                    continue
+                found = survey(parser, self.first)
+            except Exception as error:
+                self._failed(error, name)
+                continue
+            if found.rows and found.rows >= most:
+                most, best = found.rows, found
+                self.parser, self._another = again, family.parser
+                self._source.family = name
+                self._source.tags.clear()
+                self._source.other_tags.clear()
+        return best
+
+    def _trial(self) -> PairParser:
+        """A parser by names beside figures whose names are its own."""
+        return PairParser(Names(self._given, Source("", "")))
+
+    def _origin_of(self, found: Survey, data: RawBytes) -> float:
+        """The steps before the log's first epoch; a later one takes a look at more of the log."""
+        if found.first_epoch is None or found.first_epoch <= 1:
+            return 0.0
+        whole = (line for _, block in self.lines([data.head], Unread()) for line in block)
+        try:
+            parser = self._another()
+            return survey(parser, whole).origin if parser is not None else 0.0
+        except Exception as error:
+            self._failed(error, self._source.family)
+            return 0.0
+
+
+@dataclass(frozen=True)
+class Survey:
+    """The number of rows, the first epoch that one names, and steps in an epoch where these count within it."""
+
+    rows: int
+    first_epoch: float | None
+    per_epoch: float | None
+
+    @property
+    def origin(self) -> float:
+        """The steps before the log's first epoch, as far as its beginning tells.
+
+        The steps of a log that begins with epoch 1 or 0 begin there. Where it begins later, epochs are taken to be
+        counted from 1, as most codes print them.
+        """
+        if self.first_epoch is None or self.first_epoch <= 1 or self.per_epoch is None:
+            return 0.0
+        return float(round((self.first_epoch - 1) * self.per_epoch))
+
+
+def survey(parser: LineParser, lines: Iterable[str]) -> Survey:
+    """Read lines with a parser made for that."""
+    feed: Callable[[str], object] = parser.feed
+    axis = StepAxis(Source("", ""))
+    rows, first = 0, None
+    for line in lines:
+        try:
+            made = feed(line)
+        except ValueError:
+            continue
+        if not isinstance(made, Mapping):
+            continue
+        rows += 1
+        step, epoch = made.get("step"), made.get("epoch")
+        if (step is None or abs(step) <= HIGHEST_STEP) and (epoch is None or math.isfinite(epoch)):
+            axis.place(step, epoch, parser.steps_per_epoch)
+            first = epoch if first is None else first
+    return Survey(rows, first, axis.steps_per_epoch if axis.counts_within else None)

@@ -1,0 +1,184 @@
+"""compositions.jsonl: what a `Balancer` was composed of, from which step on; written, read and cut here.
+
+A line says what the host offered, every knob with its base and the moment after which it is read, the plugins with
+their settings, and the seed: all that it takes to explain the run's knobs and to replay its signals.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+from balancer.contract.compose import Composition
+from balancer.contract.host import Host
+from balancer.contract.knobs import KnobSpec
+from balancer.contract.model import HeadSpec
+from balancer.contract.signals import SignalSpec
+from balancer.errors import CheckpointError, ConfigError
+from balancer.record.files import write_atomically
+from balancer.record.folder import COMPOSITIONS
+
+FORMAT: Final = 1
+
+
+@dataclass(frozen=True)
+class Composed:
+    """What ran from step `first` on, until before step `until` (None: to the end)."""
+
+    first: int
+    until: int | None
+    host: Host
+    # Every knob, those that plugins brought among them.
+    knobs: Mapping[str, KnobSpec]
+    # In the order they acted: name -> the distribution that it came from.
+    plugins: Mapping[str, str]
+    settings: Mapping[str, Mapping[str, Any]]
+    seed: int
+    steps_per_epoch: int | None
+
+    @classmethod
+    def of(
+        cls, composition: Composition, first: int = 0, seed: int = 0, steps_per_epoch: int | None = None
+    ) -> Composed:
+        """What a composition is, as a record keeps it."""
+        plugins = composition.plugins
+        return cls(
+            first,
+            None,
+            composition.host,
+            composition.knobs,
+            {plugin.name: composition.sources[plugin.name] for plugin in plugins},
+            {plugin.name: plugin.config.model_dump(mode="json", exclude_none=True) for plugin in plugins},
+            seed,
+            steps_per_epoch,
+        )
+
+
+def keep_composition(folder: Path, composed: Composed) -> None:
+    """Add a line, unless the newest one says the same."""
+    path = folder / COMPOSITIONS
+    line = _line(composed)
+    before = [_row(old) for old in path.read_bytes().splitlines()] if path.is_file() else []
+    if before and {**before[-1], "step": 0} == {**_row(line), "step": 0}:
+        return
+    write_atomically(path, (path.read_bytes() if before else b"") + line)
+
+
+def read_compositions(folder: Path) -> list[Composed]:
+    """What a run was composed of, in the order of its steps; empty where none is kept.
+
+    Raises:
+        CheckpointError: the file is damaged, or cannot be read.
+    """
+    path = folder / COMPOSITIONS
+    try:
+        made = [_composed(_row(line)) for line in path.read_bytes().splitlines()]
+    except FileNotFoundError:
+        return []
+    except OSError as error:
+        raise CheckpointError(f"{path} cannot be read: {error.strerror}") from None
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
+        raise CheckpointError(f"{path} does not say what the run was composed of: it is damaged") from None
+    ends: list[int | None] = [following.first for following in made[1:]]
+    return [dataclasses.replace(one, until=until) for one, until in zip(made, [*ends, None], strict=True)]
+
+
+def run_compositions(folder: Path) -> list[Composed]:
+    """What a run was composed of, where there must be something.
+
+    Raises:
+        ConfigError: there is no such folder, or it does not say.
+        CheckpointError: the file is damaged.
+    """
+    if not folder.is_dir():
+        raise ConfigError(f"{folder} is not a run directory: there is no such folder")
+    compositions = read_compositions(folder)
+    if not compositions:
+        raise ConfigError(
+            f"{folder} does not say what it was composed of ({COMPOSITIONS} is missing): "
+            "it is not a run directory, no step was taken in it, or a version before 0.2 logged it"
+        )
+    return compositions
+
+
+def cut_compositions(folder: Path, step: int) -> None:
+    """Forget those that began at `step` or later.
+
+    Raises:
+        ValueError, KeyError: a line is damaged.
+    """
+    path = folder / COMPOSITIONS
+    if path.is_file():
+        lines = path.read_bytes().splitlines(keepends=True)
+        write_atomically(path, b"".join(line for line in lines if _row(line)["step"] < step))
+
+
+def _line(composed: Composed) -> bytes:
+    row = {
+        "format": FORMAT,
+        "step": composed.first,
+        "seed": composed.seed,
+        "steps_per_epoch": composed.steps_per_epoch,
+        "plugins": dict(composed.plugins),
+        "settings": {name: dict(table) for name, table in composed.settings.items()},
+        "knobs": [dataclasses.asdict(spec) for spec in composed.knobs.values()],
+        "host": {
+            "name": composed.host.name,
+            "knobs": list(composed.host.knobs),
+            "signals": [dataclasses.asdict(spec) for spec in composed.host.signals.values()],
+            "base": dict(composed.host.base),
+            "heads": {name: dataclasses.asdict(head) for name, head in composed.host.heads.items()},
+            "d_terms": list(composed.host.d_terms),
+            "adversarial": composed.host.adversarial,
+            "calls": list(composed.host.calls),
+            "meaningless": dict(composed.host.meaningless),
+            "weighs": composed.host.weighs,
+        },
+    }
+    return json.dumps(row, ensure_ascii=False, sort_keys=True).encode() + b"\n"
+
+
+def _row(line: bytes) -> dict[str, Any]:
+    row: dict[str, Any] = json.loads(line)
+    if row["format"] != FORMAT:
+        raise ValueError(f"format {row['format']}")
+    return row
+
+
+def _composed(row: Mapping[str, Any]) -> Composed:
+    knobs = {spec["name"]: _knob(spec) for spec in row["knobs"]}
+    host = row["host"]
+    return Composed(
+        row["step"],
+        None,
+        Host(
+            host["name"],
+            {name: knobs[name] for name in host["knobs"]},
+            {spec["name"]: SignalSpec(**spec) for spec in host["signals"]},
+            {name: _tuples(value) for name, value in host["base"].items()},
+            {name: HeadSpec(tuple(head["d_terms"]), tuple(head["g_terms"])) for name, head in host["heads"].items()},
+            tuple(host["d_terms"]),
+            host["adversarial"],
+            tuple(host["calls"]),
+            host["meaningless"],
+            host["weighs"],
+        ),
+        knobs,
+        row["plugins"],
+        row["settings"],
+        row["seed"],
+        row["steps_per_epoch"],
+    )
+
+
+def _knob(row: Mapping[str, Any]) -> KnobSpec:
+    return KnobSpec(**{name: _tuples(value) for name, value in row.items()})
+
+
+def _tuples(value: Any) -> Any:
+    """JSON knows no tuples."""
+    return tuple(value) if isinstance(value, list) else value

@@ -1,0 +1,14 @@
+"""The former place of `balancer.record.signals`; it goes with 0.2."""
+
+import warnings
+
+from balancer.record.folder import COLUMNS, SIGNALS
+from balancer.record.signals import SignalLog, read_signals
+
+__all__ = ["COLUMNS", "SIGNALS", "SignalLog", "read_signals"]
+
+warnings.warn(
+    "balancer.signal_log is balancer.record.signals now: take read_signals from balancer",
+    DeprecationWarning,
+    stacklevel=2,
+)

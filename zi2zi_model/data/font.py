@@ -1,0 +1,182 @@
+"""A font file: which characters it really draws, how large, and their pictures."""
+
+from __future__ import annotations
+
+import hashlib
+import math
+import re
+from collections import Counter
+from collections.abc import Iterable
+from io import BytesIO
+from pathlib import Path
+from typing import Final, NamedTuple
+
+import numpy as np
+from fontTools.ttLib import TTFont
+from PIL import Image, ImageDraw, ImageFont
+
+from balancer.errors import DataError
+from zi2zi_model.data.glyphs import INK, Pixels
+from zi2zi_model.data.placement import InkBox, Placement
+
+_LAYOUT: Final = ImageFont.Layout.BASIC  # the same picture with and without the Raqm library
+_MEASURE: Final = 256  # pixels per em
+_PROBES: Final = 256  # ideographs of every font that are searched for a repeated drawing
+_TOFU_REPEATS: Final = 4  # unified variants share a drawing in twos and threes
+_IDEOGRAPHS: Final = range(0x4E00, 0xA000)
+
+
+class _Drawing(NamedTuple):
+    """A glyph's ink box, and a digest that equal drawings share."""
+
+    box: InkBox
+    digest: bytes
+
+
+class Font:
+    """A TrueType or OpenType font file, or one face of a collection (`file.ttc:3`, counted from 0).
+
+    Attributes:
+        name: the file's name without directories, with the face's number if it was given.
+        units_per_em: font units to the em.
+
+    Raises:
+        DataError: no such file, unreadable, not a font, no such face, or no Unicode character map.
+    """
+
+    def __init__(self, path: str | Path) -> None:
+        self.name = Path(path).name
+        self.path = str(path)
+        try:
+            face = None if Path(path).exists() else re.fullmatch(r"(.+):(\d+)", str(path))
+            file, self._index = (face[1], int(face[2])) if face else (str(path), 0)
+            self._data = Path(file).read_bytes()
+        except OSError as error:
+            raise DataError(f"font {path}: cannot be read: {error.strerror}") from error
+        faces = int.from_bytes(self._data[8:12], "big") if self._data[:4] == b"ttcf" else 1
+        if self._index >= faces:
+            raise DataError(f"font {file}: has no face {self._index}; its faces are 0 to {faces - 1}")
+        try:
+            with TTFont(BytesIO(self._data), fontNumber=self._index, lazy=True) as font:
+                characters: dict[int, str] | None = font.getBestCmap()
+                tables = {tag: font.reader[tag] for tag in font.reader.tables}  # fails where the file is cut short
+            self.units_per_em = int.from_bytes(tables["head"][18:20], "big")
+        except Exception as error:  # fontTools lets whatever its table parsers meet in a damaged file escape
+            raise DataError(f"font {file}: damaged, or not TrueType or OpenType ({error or 'cut short'})") from error
+        self._sizes: dict[int, ImageFont.FreeTypeFont] = {}
+        try:
+            self.at(_MEASURE)
+        except OSError as error:
+            raise DataError(f"font {file}: FreeType cannot open it ({error})") from error
+        if not characters:
+            raise DataError(f"font {file}: has no Unicode character map, so its characters cannot be found")
+        self._codes = frozenset(characters)
+        self._drawings: dict[str, _Drawing | None] = {}
+        self._tofu = self._find_tofu()
+
+    def usable(self, characters: Iterable[str]) -> tuple[str, ...]:
+        """Those of the characters that the font draws, in the order given.
+
+        Left out is what the character map lacks, what is drawn without ink or cannot be drawn at all, and
+        tofu: what looks like `.notdef`, or like many others of the font's ideographs or of these characters.
+        """
+        characters = tuple(dict.fromkeys(characters))
+        lacking = self.lacking(characters)
+        return tuple(c for c in characters if c not in lacking)
+
+    def lacking(self, characters: Iterable[str]) -> dict[str, str]:
+        """Those of the characters that `usable` leaves out, each with the reason."""
+        drawings = {c: self._drawing(c) for c in characters}
+        repeats = Counter(drawing.digest for drawing in drawings.values() if drawing)
+        tofu = self._tofu.union(digest for digest, count in repeats.items() if count >= _TOFU_REPEATS)
+        reasons = {}
+        for character, drawing in drawings.items():
+            if ord(character) not in self._codes:
+                reasons[character] = "not in the font"
+            elif drawing is None:
+                reasons[character] = "blank"
+            elif drawing.digest in tofu:
+                reasons[character] = "tofu"
+        return reasons
+
+    def identity(self) -> str:
+        """SHA-256 of the file, and of the face's number where it is not the first."""
+        face = f":{self._index}".encode() if self._index else b""
+        return hashlib.sha256(self._data + face).hexdigest()
+
+    def outlines(self) -> TTFont:
+        """The font as fontTools reads it."""
+        return TTFont(BytesIO(self._data), fontNumber=self._index, lazy=True)
+
+    def ink_box(self, character: str) -> InkBox:
+        """Ink box of a character, exact to about 1/256 em.
+
+        Raises:
+            DataError: the font does not draw the character.
+        """
+        drawing = self._drawing(character)
+        if drawing is None or drawing.digest in self._tofu:
+            raise DataError(f"font {self.name}: does not draw {character} (U+{ord(character):04X})")
+        return drawing.box
+
+    def mean_box(self, characters: Iterable[str]) -> InkBox:
+        """Mean ink box of characters, at least one, that the font draws."""
+        return InkBox(*np.mean([self.ink_box(c) for c in characters], axis=0).tolist())
+
+    def drawn(self, character: str, size: int, placement: Placement) -> Pixels:
+        """The picture (size, size) of a character.
+
+        It is drawn at 256 pixels per em or more and reduced, so that neither hinting nor whole pixels move or
+        reshape strokes, and a placement holds to a small part of a pixel.
+        """
+        pixels = max(_MEASURE, math.ceil(2 * size * placement.scale))
+        side = pixels / placement.scale
+        left, top = -placement.x * side, -placement.y * side
+        x, y = math.floor(left), math.floor(top)
+        picture = Image.new("L", (math.ceil(side) + 1, math.ceil(side) + 1), 255)
+        ImageDraw.Draw(picture).text((-x, -y), character, fill=0, font=self.at(pixels), anchor="ls")
+        frame = (left - x, top - y, left - x + side, top - y + side)
+        return np.asarray(picture.resize((size, size), Image.Resampling.HAMMING, box=frame))
+
+    def advance(self, character: str) -> float:
+        """Advance width of a character in em."""
+        return float(self.at(_MEASURE).getlength(character)) / _MEASURE
+
+    def at(self, pixels: int) -> ImageFont.FreeTypeFont:
+        """The font at a number of pixels per em."""
+        if pixels not in self._sizes:
+            file = BytesIO(self._data)  # given a path to a damaged file, Pillow opens an installed font of that name
+            self._sizes[pixels] = ImageFont.truetype(file, pixels, self._index, layout_engine=_LAYOUT)
+        return self._sizes[pixels]
+
+    def _find_tofu(self) -> set[bytes]:
+        """Digests of `.notdef` and of any drawing repeated in an even sample of the font's ideographs."""
+        unmapped = next(code for code in range(0x10FFFF, 0, -1) if code not in self._codes)
+        notdef = self._draw(chr(unmapped))
+        ideographs = sorted(self._codes.intersection(_IDEOGRAPHS))
+        sample = (self._drawing(chr(code)) for code in ideographs[:: 1 + len(ideographs) // _PROBES])
+        repeats = Counter(drawing.digest for drawing in sample if drawing)
+        tofu = {digest for digest, count in repeats.items() if count >= _TOFU_REPEATS}
+        return tofu | ({notdef.digest} if notdef else set())
+
+    def _drawing(self, character: str) -> _Drawing | None:
+        if ord(character) not in self._codes:
+            return None
+        if character not in self._drawings:
+            self._drawings[character] = self._draw(character)
+        return self._drawings[character]
+
+    def _draw(self, character: str) -> _Drawing | None:
+        font = self.at(_MEASURE)
+        try:
+            left, top, right, bottom = (int(edge) for edge in font.getbbox(character, anchor="ls"))
+            ink = Image.new("L", (right - left + 2, bottom - top + 2))
+            ImageDraw.Draw(ink).text((1 - left, 1 - top), character, fill=255, font=font, anchor="ls")
+        except OSError:  # FreeType refuses the outline
+            return None
+        box = ink.point(INK).getbbox()
+        if box is None:
+            return None
+        edges = (box[0] + left - 1, 1 - top - box[3], box[2] + left - 1, 1 - top - box[1])
+        digest = hashlib.blake2b(repr(edges).encode() + ink.crop(box).tobytes(), digest_size=16)
+        return _Drawing(InkBox(*(edge / _MEASURE for edge in edges)), digest.digest())
