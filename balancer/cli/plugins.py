@@ -6,15 +6,7 @@ from typing import Annotated
 
 import typer
 
-from balancer.cli.options import (
-    ConfigOption,
-    JsonOption,
-    ModelOption,
-    SetOption,
-    composed,
-    plugin_names,
-    print_json,
-)
+from balancer.cli.options import ConfigOption, JsonOption, ModelOption, SetOption, composed, plugin_names, print_json
 
 app = typer.Typer(no_args_is_help=True, help="List, show and check plugins.")
 

@@ -8,11 +8,11 @@ from typing import Final
 
 import numpy as np
 
-from balancer.contract.levels import HEALTHY_D_ADV, SATURATED_BELOW
+from balancer.contract.levels import CHANCE, HEALTHY_D_ADV, SATURATED_BELOW
 from balancer.diagnosis.finding import Case, Confidence, Figure, Finding, rule
 from balancer.diagnosis.saturation import ROWS, above_since, saturated, span
 from balancer.diagnosis.trends import crossings, curve, trend
-from balancer.diagnosis.units import CHANCE, PIXEL_TERMS
+from balancer.diagnosis.units import PIXEL_TERMS
 
 # Remedies in the document's order: weaken D first, with the pair that it tries first before all.
 WEAKEN_D: Final = ("combination", "d_lr_ratio", "d_skip", "label_smoothing", "freeze_head")
@@ -44,22 +44,14 @@ def _saturated(case: Case) -> Iterator[Finding]:
     few = case.history["d_adv"].count < ROWS
     # Halved or not, a loss so low is one of a D that has won.
     sure = case.units.d_basis != "assumed" or worst.median < SATURATED_BELOW / 2
+    steps = (worst.first, worst.last)
     if worst.lasting:
-        yield Finding(
-            "saturated",
-            evidence,
-            (worst.first, worst.last),
-            "low" if few else "high" if sure else "medium",
-            90,
-            "lasting",
-            WEAKEN_D,
-        )
+        how: Confidence = "low" if few else "high" if sure else "medium"
+        yield Finding("saturated", evidence, steps, how, 90, "lasting", WEAKEN_D)
     elif worst.at_end:
-        yield Finding(
-            "saturated", evidence, (worst.first, worst.last), "low" if few else "medium", 75, "open", WEAKEN_D
-        )
+        yield Finding("saturated", evidence, steps, "low" if few else "medium", 75, "open", WEAKEN_D)
     else:
-        yield Finding("saturated", evidence, (worst.first, worst.last), "medium", 30, "passed")
+        yield Finding("saturated", evidence, steps, "medium", 30, "passed")
 
 
 @rule("smoothing_floor", needs=["d_loss"], rows=ROWS)

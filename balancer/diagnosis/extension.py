@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -21,6 +22,11 @@ class Extension(LogFamily):
     rules: Sequence[NamedRule] = ()
     # Folder with the words of its rules, in files *.LANGUAGE.toml.
     words: Path | None = None
+
+    def __init_subclass__(cls) -> None:
+        if "adopt" in cls.__dict__:  # the old name of `import_command`, for one release
+            warnings.warn(f"{cls.__name__}.adopt is now import_command", DeprecationWarning, stacklevel=2)
+            cls.import_command = cls.__dict__["adopt"]  # type: ignore[method-assign]
 
     def units(self, history: History, source: Source, told: Units) -> Units | None:
         """The units of a log of this family, worked out; `told` holds what the user said; None without an opinion."""

@@ -12,7 +12,6 @@ from balancer.reading.source import Source
 
 Confidence = Literal["high", "medium", "low"]
 Figure = float | int | str
-Value = Figure  # its old name, for one release
 
 
 @dataclass(frozen=True)

@@ -7,11 +7,11 @@ from typing import Final
 
 import numpy as np
 
-from balancer.contract.levels import STARVED_ABOVE
+from balancer.contract.levels import CHANCE, STARVED_ABOVE
 from balancer.diagnosis.finding import Case, Confidence, Figure, Finding, rule
 from balancer.diagnosis.saturation import ROWS, saturated, span
 from balancer.diagnosis.trends import Curve, curve, trend
-from balancer.diagnosis.units import CHANCE, PIXEL_TERMS, g_terms
+from balancer.diagnosis.units import PIXEL_TERMS, g_terms
 
 TRUST_LESS: Final = ("combination", "dynamic_lambda", "schedule")
 # Terms that tie G to its target; the others are free to rise.
@@ -115,13 +115,7 @@ def _compromise(case: Case) -> Iterator[Finding]:
         evidence["share"] = sum(trend(curve(case.history[name])).last for name in shares)
         variant = "share"
     yield Finding(
-        "compromise",
-        evidence,
-        span(curve(case.history[first])),
-        "medium",
-        55,
-        variant,
-        ("combination", "raise_lambda"),
+        "compromise", evidence, span(curve(case.history[first])), "medium", 55, variant, ("combination", "raise_lambda")
     )
 
 

@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Final, Literal
 import numpy as np
 
 from balancer.contract.adversarial import LOSSES, AdversarialName
+from balancer.contract.levels import CHANCE
 from balancer.diagnosis.trends import curve
-from balancer.diagnosis.units import CHANCE, Units, below_least, g_terms
+from balancer.diagnosis.units import Units, below_least, g_terms
 from balancer.errors import ConfigError
 from balancer.reading.history import History
 from balancer.reading.source import Source

@@ -15,8 +15,8 @@ from balancer.diagnosis.finding import Case
 class Remedy:
     """One change to a run: plugins to add or leave out, and settings.
 
-    `number` is the source document's (docs/source-document.md), None for what it does not name; `needs`
-    names signals without which the remedy means nothing.
+    `number` is the source document's (docs/source-document.md), None for what it does not name; a setting of None
+    depends on the run; `needs` names signals without which the remedy means nothing.
     """
 
     name: str
@@ -90,28 +90,17 @@ def _resume(remedy: Remedy, case: Case, folder: str, config: Mapping[str, Any]) 
     if new != old:
         parts += ["--plugins", ",".join(new)]
         changes.append("run.plugins")
-    for key, value in settings(remedy, config).items():
+    for key, value in remedy.settings.items():
+        if value is None:  # a quarter of the run's own learning rate
+            value = float(config.get("train", {}).get("lr", 2e-4)) / 4
         parts += ["--set", f"{key}={value:g}"]
         changes.append(key)
     for change in changes:
         parts += ["--allow-change", change]
-    parts += ["--steps", str(trial_end(case))]
-    return shlex.join(parts)
-
-
-def settings(remedy: Remedy, config: Mapping[str, Any]) -> dict[str, float]:
-    """The remedy's settings, those that depend on the run worked out."""
-    made = dict(remedy.settings)
-    if "train.lr" in made:
-        made["train.lr"] = float(config.get("train", {}).get("lr", 2e-4)) / 4
-    return made
-
-
-def trial_end(case: Case) -> int:
-    """The step at which a trial of three epochs from the log's end is over."""
-    done = int(case.history.last_step) + 1
     epoch = case.source.steps_per_epoch
-    return done + (round(TRIAL_EPOCHS * epoch) if epoch else TRIAL_STEPS)
+    trial = round(TRIAL_EPOCHS * epoch) if epoch else TRIAL_STEPS
+    parts += ["--steps", str(int(case.history.last_step) + 1 + trial)]
+    return shlex.join(parts)
 
 
 def chosen(names: Sequence[str], case: Case) -> list[Remedy]:

@@ -16,7 +16,7 @@ from balancer.reading.history import Series
 
 IndicatorOutcome = Literal["good", "improved", "unchanged", "worse", "unknown"]
 ROWS: Final = 5  # rows on each side of the change, at least
-# "If nothing changed, change D's learning rate or update count next" (seed-facts 14), then what weakens D further.
+# "If nothing changed, change D's learning rate or update count next", says the document; then what weakens D further.
 NEXT: Final = ("d_lr_ratio", "d_skip", "label_smoothing", "freeze_head")
 
 

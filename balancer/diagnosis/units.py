@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Final, Literal
 import numpy as np
 
 from balancer.contract.adversarial import LOSSES, AdversarialName
+from balancer.contract.levels import CHANCE
 from balancer.reading.history import History
 
 if TYPE_CHECKING:
@@ -19,7 +20,6 @@ if TYPE_CHECKING:
 
 # How sure: told by the user or the run's config, by the log's format, measured in the figures, or assumed.
 Basis = Literal["told", "format", "measured", "assumed"]
-CHANCE: Final = LOSSES["bce"].chance  # ln 2, to which every other loss is scaled
 # Terms of G's loss that compare pixels (or spectra) with the target.
 PIXEL_TERMS: Final = frozenset({"l1", "l2", "rec", "mel", "pixel", "nll"})
 # Names in a history that are not a term of G's loss.

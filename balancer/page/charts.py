@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 
 from balancer.contract.knobs import STANDARD_KNOBS
-from balancer.contract.levels import HEALTHY_D_ADV
-from balancer.diagnosis.units import CHANCE, g_terms
+from balancer.contract.levels import CHANCE, HEALTHY_D_ADV
+from balancer.diagnosis.units import g_terms
 from balancer.page.paths import POINTS, SIZE, Drawn, Line, extremes, smoothed, thinned
 from balancer.page.scales import Scale, Tick, Zone, number, scale_for, ticks, zone
 from balancer.page.view import RunView

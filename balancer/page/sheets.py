@@ -15,7 +15,7 @@ from PIL import Image
 from balancer.page.view import Sheet
 
 SHOWN: Final = 10
-JUDGED: Final = (3.0, 5.0)  # epochs whose sheets the source document asks to look at (seed-facts 19)
+JUDGED: Final = (3.0, 5.0)  # epochs whose sheets the source document asks to look at
 WIDTHS: Final = (720, 480, 320, 240)  # pixels of a sheet, tried in turn
 BYTES: Final = 1_000_000  # of all sheets of a run
 _NAME: Final = re.compile(r"step_(\d+)\.png")

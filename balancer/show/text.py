@@ -33,8 +33,8 @@ if TYPE_CHECKING:
     from balancer.reading.history import History
 
 SPARK: Final = 32  # characters
-FIGURE: Final = 11  # what a figure takes at most, with its margin
-FIGURES: Final = "0123456789-—?"  # what a figure begins with
+FIGURE_WIDTH: Final = 11  # what a figure takes at most, with its margin
+NUMERIC: Final = "0123456789-—?"  # what a figure begins with
 STYLES: Final = {"healthy": "green", "rescue": "yellow", "rescue_held": "yellow", "watch": "yellow"}
 # A Chinese character may stand at the end of a line, with the punctuation that must not begin the next one.
 _PIECES: Final = re.compile(
@@ -126,7 +126,7 @@ class _Text:
         self._say(passage.lines[0], indent=3)
         table = _table()
         for head, *cells in zip(passage.head, *passage.rows, strict=True):
-            table.add_column(head, justify="right" if all(cell[0] in FIGURES for cell in cells) else "left")
+            table.add_column(head, justify="right" if all(cell[0] in NUMERIC for cell in cells) else "left")
         for row in passage.rows:
             table.add_row(*row)
         self.console.print(table)
@@ -183,7 +183,7 @@ def wrapped(text: str, width: int) -> Iterator[str]:
 def signal_table(history: History, words: Words, width: int) -> Table:
     """First, last, lowest and highest value of each signal, and a sparkline that leaves them their room."""
     names = shown_signals(history)
-    spark = min(max(width - max(map(len, names), default=0) - 4 * FIGURE - 3 * 2, 8), SPARK)
+    spark = min(max(width - max(map(len, names), default=0) - 4 * FIGURE_WIDTH - 3 * 2, 8), SPARK)
     table = _table(indent=0)
     table.add_column(words("ui.signal"), no_wrap=True)
     table.add_column(words("ui.over_time"), no_wrap=True)

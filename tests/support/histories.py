@@ -67,3 +67,19 @@ def judged(rows: Rows, **more: Any) -> Diagnosis:
     items = more.pop("items", None)
     source = Source("train.log", "log", rows=len(rows), **more)
     return diagnose_history(as_history(rows), source, told=told, items=items)
+
+
+def words(diagnosis: Diagnosis) -> list[str]:
+    """The keys of the problems found."""
+    return [finding.words for finding in diagnosis.findings]
+
+
+def remarks(diagnosis: Diagnosis) -> list[str]:
+    """The keys of the remarks."""
+    return [remark.words for remark in diagnosis.remarks]
+
+
+def found(diagnosis: Diagnosis, key: str) -> dict[str, float]:
+    """The evidence of the one finding of that key."""
+    (finding,) = [finding for finding in diagnosis.findings if finding.words == key]
+    return dict(finding.evidence)  # type: ignore[arg-type]

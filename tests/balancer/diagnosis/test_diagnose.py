@@ -11,6 +11,7 @@ import pytest
 from support.page_reader import check_self_contained
 
 import balancer
+from balancer.diagnosis import Case, Extension
 from balancer.errors import ConfigError
 
 CASE = Path(__file__).parents[3] / "docs" / "case.log"
@@ -93,3 +94,15 @@ def test_neither_the_functions_nor_their_page_import_torch() -> None:
         "assert 'torch' not in sys.modules and 'balancer.cli' not in sys.modules\n"
     )
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_an_extension_may_still_call_its_import_command_by_the_old_name(case: balancer.Diagnosis) -> None:
+    with pytest.warns(DeprecationWarning, match="Old.adopt is now import_command"):
+
+        class Old(Extension):
+            name = "old"
+
+            def adopt(self, case: Case, into: str) -> str:
+                return f"import into {into}"
+
+    assert Old().import_command(case.case, "runs/x") == "import into runs/x"

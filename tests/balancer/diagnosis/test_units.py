@@ -11,8 +11,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from support.histories import Rows, document_signals, judged, run_of
 
+from balancer.contract.levels import CHANCE
 from balancer.diagnosis.infer_units import told_units
-from balancer.diagnosis.units import CHANCE, Units, implied_adv, least_adv
+from balancer.diagnosis.units import Units, implied_adv, least_adv
 from balancer.errors import ConfigError
 
 
