@@ -82,7 +82,6 @@ def test_in_our_loop_too() -> None:
         )
     turned.step(turned.next_batch())
     assert used == pytest.approx([2.5e-4, 1e-3])
-    assert turned.balance.last_row["lr/d"] == used[0]
 
 
 @pytest.mark.parametrize("further", [[], [0.5], [1.0, 0.125, 0.0]])
@@ -95,6 +94,14 @@ def test_groups_keep_their_proportion_to_the_first(further: list[float]) -> None
         assert stepped(opt_d, weights) == [2 * rate for rate in rates]
         balance.after_d_step()
         assert rates_of(opt_d) == rates
+
+
+def test_after_the_run_an_optimizer_steps_as_it_was_found() -> None:
+    opt_d, weights = descent(1.0, 0.5)
+    with Balancer([Doubled], obeys={"lr_d"}, optimizers={"d": opt_d}) as balance:
+        balance.start_step(epoch=0)
+        assert stepped(opt_d, weights) == [2.0, 1.0]
+    assert stepped(opt_d, weights) == [1.0, 0.5]
 
 
 def test_groups_follow_their_own_schedule_and_the_knob_at_once() -> None:

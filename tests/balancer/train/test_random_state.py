@@ -103,6 +103,11 @@ def test_the_seed_is_that_of_every_generator(made: Callable[[int], object]) -> N
     assert all(one != two for one, two in zip(draws[0], draws[2], strict=True))
 
 
+def test_the_seed_is_that_of_the_order_of_the_data() -> None:
+    one, again, other = (toy_trainer([], seed=seed).next_batch()["points"] for seed in (3, 3, 4))
+    assert torch.equal(one, again) and not torch.equal(one, other)
+
+
 def test_a_state_brings_every_generator_back() -> None:
     trainer = toy_trainer([])
     random.gauss(0, 1), np.random.normal()  # each keeps a second draw for the next call
