@@ -7,12 +7,12 @@ from pathlib import Path
 from PIL import Image
 
 from balancer import Balancer, HeadSpec, Plugin, StepContext, hookimpl
-from balancer.record.recorder import Telemetry
+from balancer.record.recorder import Recorder
 from balancer.record.signals import read_signals
 
 
 def test_a_cut_keeps_the_sheet_that_was_drawn_after_the_last_step_it_keeps(tmp_path: Path) -> None:
-    telemetry = Telemetry(tmp_path, 10)
+    telemetry = Recorder(tmp_path, 10)
     for done in (6, 12, 18):
         telemetry.sheet(done, Image.new("RGB", (4, 4)))
     telemetry.cut(12)
