@@ -42,7 +42,7 @@ def replay(
         signals: for each step the values by signal name (`d_adv`, `d_acc`, `adv`, `l1`, …); a `step` and an
             `epoch` among them say which step it is and to which epoch it belongs. They are gone through once.
         settings: each plugin's settings by plugin name.
-        spec: terms and heads of the model; by default zi2zi's three terms and its category head.
+        spec: terms and heads of the model; by default l1, const and category, and a head `category`.
         lambda_adv: the base value.
         steps_per_epoch: counts epochs where the signals do not say.
         names: all signals there may be; if not given, those of a list's rows, or of an iterator's first row.

@@ -117,7 +117,7 @@ def check_shape(tables: Mapping[str, Any]) -> None:
     """
     for name, table in tables.items():
         if not isinstance(table, Mapping):
-            raise ConfigError(f"config: {name} = {table!r} is no table; settings stand in one, such as [train]")
+            raise ConfigError(f"config: {name} = {table!r} is not a table; settings stand in one, such as [train]")
     run = tables.get("run", {})
     if not isinstance(run.get("model", ""), str):
         raise ConfigError(f"config: run.model must be a name, got {run['model']!r}")
