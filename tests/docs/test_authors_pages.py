@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -102,12 +103,16 @@ def test_the_example_trains_with_plugins_and_its_commands_work(shapes: Path, cli
     assert not (shapes / "other").exists()
 
 
-def test_the_family_names_its_terms_without_torch(shapes: Path) -> None:
-    import subprocess
-
-    program = "import sys, example_model; example_model.ShapesFamily().spec(example_model.ShapesSettings()); "
-    program += "sys.exit('torch' in sys.modules)"
-    assert subprocess.run([sys.executable, "-c", program], cwd=shapes, check=False).returncode == 0
+def test_neither_a_family_nor_an_extension_costs_torch(shapes: Path) -> None:
+    program = """if True:
+        import sys, balancer, balancer.diagnosis
+        assert "numpy" not in sys.modules, "public names are imported on first use"
+        import example_model, zi2zi_model.diagnosis.extension
+        example_model.ShapesFamily().spec(example_model.ShapesSettings())
+        assert "torch" not in sys.modules
+    """
+    done = subprocess.run([sys.executable, "-c", program], cwd=shapes, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
 
 
 def test_every_public_name_is_on_a_page() -> None:
