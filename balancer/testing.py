@@ -1,4 +1,4 @@
-"""For authors of plugins: replay signals through laws without training, a toy run, the checks all plugins pass."""
+"""For authors of plugins and models: replays without training, a toy run, the checks that all of theirs pass."""
 
 from __future__ import annotations
 
@@ -14,10 +14,20 @@ from balancer.hindsight.trajectory import Replay
 from balancer.train.points import PointsFamily, PointsSettings
 
 if TYPE_CHECKING:
+    from balancer.contract.model import ModelFamily
     from balancer.train.loop import Trainer
 
 # The toy GAN itself stands in points.py, where an entry point finds it as `--model points`.
-__all__ = ["PointsFamily", "PointsSettings", "Replay", "check_plugin", "recorded", "replay", "toy_trainer"]
+__all__ = [
+    "PointsFamily",
+    "PointsSettings",
+    "Replay",
+    "check_model",
+    "check_plugin",
+    "recorded",
+    "replay",
+    "toy_trainer",
+]
 
 
 def toy_trainer(
@@ -27,17 +37,50 @@ def toy_trainer(
     **train: Any,
 ) -> Trainer:
     """A trainer of the points model on the CPU, with these plugins; `train` are settings of `train.*`."""
-    from balancer.record.config import TrainSettings
-    from balancer.train.loop import Trainer, make_accelerator
-    from balancer.train.random_state import seed_all
-
     values = settings or {}
     model = PointsSettings(**values.get("model", {}))
-    options = TrainSettings(**{"device": "cpu", "batch_size": 32, "lr": 2e-3, **train})
-    host = model_host("points", PointsFamily().spec(model), options.lambda_adv)
-    composition = compose(plugins, values, host=host)
-    seed_all(options.seed)
-    return Trainer(PointsFamily().build(model), composition, options, make_accelerator(options, composition), folder)
+    return _trainer("points", PointsFamily(), model, plugins, values, folder, {"batch_size": 32, "lr": 2e-3, **train})
+
+
+def check_model(
+    family: ModelFamily, settings: Mapping[str, Any] | None = None, steps: int = 4, **train: Any
+) -> Trainer:
+    """Train a model on the CPU for a few steps and check what every model must do.
+
+    It computes the terms that its spec names, and as many images as that says, shaped as the real ones; its heads are
+    parts of D; two equal runs are equal; a resumed one goes on bit for bit; drawing a sheet changes nothing. `settings`
+    are those of the model, `train` those of `train.*`. Returns the trained trainer, for further checks.
+
+    Raises:
+        AssertionError: says which promise is broken. Errors of the model itself are raised as they are.
+    """
+    import tempfile
+
+    from balancer.record import checkpoint
+
+    model = family.Settings(**(settings or {}))
+    options = {"batch_size": 8, **family.train_defaults(model), **train}
+
+    def trained(count: int, state: Mapping[str, Any] | None = None, sheet: bool = False) -> Trainer:
+        trainer = _trainer(type(family).__name__, family, model, [], {}, None, options)
+        if state is not None:
+            trainer.load_state_dict(state)
+        while trainer.balance.step < count:
+            if sheet:
+                _draw(trainer)
+            trainer.step(trainer.next_batch())
+        return trainer
+
+    whole = trained(steps)
+    _check_outputs(whole)
+    assert _same_weights(whole, trained(steps)), "two equal runs differ"
+    assert _same_weights(whole, trained(steps, sheet=True)), "drawing a sheet changes the run"
+    half = steps // 2
+    with tempfile.TemporaryDirectory() as folder:
+        checkpoint.save(Path(folder), half, trained(half).state_dict(), keep=1)
+        state = checkpoint.load_latest(Path(folder)).state
+    assert _same_weights(whole, trained(steps, state)), "a resumed run differs from a whole one"
+    return whole
 
 
 def check_plugin(plugin: str | type[Plugin], settings: Mapping[str, Any] | None = None, steps: int = 12) -> None:
@@ -50,8 +93,6 @@ def check_plugin(plugin: str | type[Plugin], settings: Mapping[str, Any] | None 
         AssertionError: says which promise is broken. Errors of the plugin itself are raised as they are.
     """
     import tempfile
-
-    import torch
 
     from balancer.record import checkpoint
 
@@ -67,18 +108,73 @@ def check_plugin(plugin: str | type[Plugin], settings: Mapping[str, Any] | None 
             trainer.step(trainer.next_batch())
         return trainer
 
-    def weights(trainer: Trainer) -> list[torch.Tensor]:
-        return [*trainer.G.state_dict().values(), *trainer.D.state_dict().values()]
-
     whole = trained([plugin], steps)
     again = trained([plugin], steps)
-    assert all(map(torch.equal, weights(whole), weights(again))), f"{name}: two equal runs differ"
+    assert _same_weights(whole, again), f"{name}: two equal runs differ"
     with tempfile.TemporaryDirectory() as folder:
         checkpoint.save(Path(folder), half, trained([plugin], half).state_dict(), keep=1)
         state = checkpoint.load_latest(Path(folder)).state
     resumed = trained([plugin], steps, state)
-    assert all(map(torch.equal, weights(whole), weights(resumed))), f"{name}: a resumed run differs from a whole one"
+    assert _same_weights(whole, resumed), f"{name}: a resumed run differs from a whole one"
     off = trained([], half, state)
     for knob in off.balance.board.specs:
         left = off.balance.board.contributions(knob)
         assert not left, f"{name}: switched off on resume, it still holds {knob}"
+
+
+def _trainer(
+    name: str,
+    family: ModelFamily,
+    model: Any,
+    plugins: PluginList,
+    settings: Mapping[str, Mapping[str, Any]],
+    folder: Path | None,
+    train: Mapping[str, Any],
+) -> Trainer:
+    from balancer.record.config import TrainSettings
+    from balancer.train.loop import Trainer, make_accelerator
+    from balancer.train.random_state import seed_all
+
+    options = TrainSettings(**{"device": "cpu", **train})
+    host = model_host(name, family.spec(model), options.lambda_adv)
+    composition = compose(plugins, settings, host=host)
+    seed_all(options.seed)
+    return Trainer(family.build(model), composition, options, make_accelerator(options, composition), folder)
+
+
+def _same_weights(one: Trainer, two: Trainer) -> bool:
+    import torch
+
+    ours, theirs = ([*trainer.G.state_dict().values(), *trainer.D.state_dict().values()] for trainer in (one, two))
+    return all(map(torch.equal, ours, theirs))
+
+
+def _draw(trainer: Trainer) -> None:
+    import torch
+
+    trainer.G.eval()
+    with torch.no_grad():
+        trainer.model.sheet(trainer.G)
+    trainer.G.train()
+
+
+def _check_outputs(trainer: Trainer) -> None:
+    model, batch = trainer.model, trainer.next_batch()
+    spec, real = model.spec, model.real(batch)
+    fake = model.generate(trainer.G, batch)
+    expected = (spec.fakes_per_real * len(real), *real.shape[1:])
+    assert fake.images.shape == expected, f"G draws {tuple(fake.images.shape)}, expected {tuple(expected)}"
+    condition = model.condition(batch)
+    on_real = model.discriminate(trainer.D, real, condition)
+    judged = model.discriminate(trainer.D, fake.images, condition if fake.condition is None else fake.condition)
+    for of, terms, named in (
+        ("D", model.d_terms(on_real, judged, batch), spec.d_terms),
+        ("G", model.g_terms(fake, judged, batch), spec.weights),
+    ):
+        assert set(terms) == set(named), f"{of}'s terms are {sorted(terms)}, the spec names {sorted(named)}"
+        for name, value in terms.items():
+            assert value.ndim == 0, f"{of}'s term {name} has shape {tuple(value.shape)}, not that of a scalar"
+    own = {id(parameter) for parameter in trainer.D.parameters()}
+    for head in spec.heads:
+        parts = [id(parameter) for parameter in model.head_parameters(head)]
+        assert parts and own.issuperset(parts), f"head {head} is not a part of D"

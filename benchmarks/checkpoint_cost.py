@@ -44,7 +44,7 @@ def main() -> None:
                 action()
                 times.append(time.perf_counter() - began)
         began = time.perf_counter()
-        loaded = checkpoint.load_latest(folder / checkpoint.FOLDER)
+        loaded = checkpoint.load_latest(folder / "checkpoints")
         load = time.perf_counter() - began
         size = sum(path.stat().st_size for path in loaded.path.iterdir())
         trainer.balance.end_run()

@@ -44,7 +44,7 @@ class Structure:
     """What is known of the networks and the data, from a run or a checkpoint.
 
     Parameters are counts; `attention` names the levels with self-attention, such as ("512ch@12px",);
-    `items` is the number of training items (characters times styles, for zi2zi), `batch` that of a step.
+    `items` is the number of training items, `batch` that of a step.
     """
 
     g_parameters: int | None = None

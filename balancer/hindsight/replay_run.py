@@ -19,7 +19,7 @@ from balancer.hindsight.replay import PluginList, brought, refuse_missing, with_
 from balancer.hindsight.trajectory import Replay
 from balancer.record.compositions import Composed, run_compositions
 from balancer.record.config import RESERVED, TrainSettings
-from balancer.record.segments import Segment, run_segments
+from balancer.record.configs import Segment, run_segments
 from balancer.record.signals import SignalRows
 
 # What `train.*` says about a knob; the rest of it went into the signals.

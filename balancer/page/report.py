@@ -14,9 +14,9 @@ from balancer.page.page import page_words, render_page, view_of
 from balancer.page.sheets import page_sheets
 from balancer.page.view import Change, RunView
 from balancer.record.config import differences
+from balancer.record.configs import run_segments
 from balancer.record.files import write_atomically
 from balancer.record.folder import DECISIONS, SHEETS
-from balancer.record.segments import run_segments
 from balancer.show.words import Words, check_language
 
 

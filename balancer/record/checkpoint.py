@@ -20,13 +20,9 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from balancer.errors import CheckpointError
 from balancer.record.files import fsync_directory, write_atomically
-from balancer.record.folder import CHECKPOINTS
 
 if TYPE_CHECKING:
     from torch import Tensor
-
-# Where a run directory keeps its checkpoints.
-FOLDER: Final = CHECKPOINTS
 
 _FORMAT: Final = 2
 _MANIFEST: Final = "manifest.json"

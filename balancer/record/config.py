@@ -20,7 +20,6 @@ from balancer.contract.registry import MODELS, PLUGINS, entries, load_model
 from balancer.contract.settings import Settings
 from balancer.errors import ConfigError, suggestion
 
-CONFIG: Final = "config.toml"
 RESERVED: Final = ("run", "train", "model")
 # What a run's config says besides its settings: who made it, and how large it is.
 RECORDED: Final = ("versions", "sizes")
@@ -117,7 +116,7 @@ def check_shape(tables: Mapping[str, Any]) -> None:
     """
     for name, table in tables.items():
         if not isinstance(table, Mapping):
-            raise ConfigError(f"config: {name} = {table!r} is no table; settings stand in one, such as [train]")
+            raise ConfigError(f"config: {name} = {table!r} is not a table; settings stand in one, such as [train]")
     run = tables.get("run", {})
     if not isinstance(run.get("model", ""), str):
         raise ConfigError(f"config: run.model must be a name, got {run['model']!r}")

@@ -10,7 +10,9 @@ from typing import TYPE_CHECKING, Any
 
 from balancer.errors import ConfigError
 from balancer.record import checkpoint
-from balancer.record.config import CONFIG, check_shape, make_config, read_toml
+from balancer.record.config import make_config
+from balancer.record.configs import read_config
+from balancer.record.folder import CHECKPOINTS
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -70,26 +72,10 @@ def load_run(folder: Path, model: str | None = None) -> SavedRun:
     config = read_config(folder)
     if model is not None and config["run"]["model"] != model:
         raise ConfigError(f"{folder}: a run of model {config['run']['model']}, not of {model}")
-    step, state, path, skipped = checkpoint.load_latest(folder / checkpoint.FOLDER)
+    step, state, path, skipped = checkpoint.load_latest(folder / CHECKPOINTS)
     average = state["average"]
     if average is not None:
         # As torch's AveragedModel names them.
         average = {key.removeprefix("module."): value for key, value in average.items() if key != "n_averaged"}
     networks = state["generator"], state["discriminator"]
     return SavedRun(config, step, path, *networks, average, state["data"], tuple(skipped))
-
-
-def read_config(folder: Path, where: str = "") -> dict[str, Any]:
-    """The tables of a run's config; `where` precedes the directory in an error.
-
-    Raises:
-        ConfigError: no run is there, or its config does not say of which model and plugins.
-    """
-    path = folder / CONFIG
-    if not path.is_file():
-        raise ConfigError(f"{where}{folder}: no run there ({CONFIG} is missing)")
-    tables = read_toml(path)
-    check_shape(tables)
-    if not {"model", "plugins"} <= tables.get("run", {}).keys():
-        raise ConfigError(f"config {path}: run.model or run.plugins is missing, so it is not the config of a run")
-    return tables

@@ -21,6 +21,7 @@ from balancer.engine.ranks import distributed_mean
 from balancer.errors import CheckpointError
 from balancer.record import checkpoint
 from balancer.record.config import TrainSettings
+from balancer.record.folder import CHECKPOINTS
 from balancer.train.health import StrongStart
 from balancer.train.progress import Progress
 from balancer.train.random_state import random_state, set_random_state
@@ -229,7 +230,7 @@ class Trainer:
         """Write a checkpoint, after the logs that belong to it."""
         state = self.state_dict()
         if self.accelerator.is_main_process and self.folder is not None:
-            checkpoint.save(self.folder / checkpoint.FOLDER, self.balance.step, state, keep=self.train.keep)
+            checkpoint.save(self.folder / CHECKPOINTS, self.balance.step, state, keep=self.train.keep)
         self.accelerator.wait_for_everyone()
 
     def _gather(self, value: Any) -> list[Any]:

@@ -10,7 +10,9 @@ from balancer.contract.registry import find_config
 from balancer.errors import CheckpointError
 from balancer.record import checkpoint
 from balancer.record.config import check_shape, make_config, parse_set, read_toml
-from balancer.train.run import build, refuse_used, sizes, write_config
+from balancer.record.configs import write_config
+from balancer.record.folder import CHECKPOINTS, refuse_used
+from balancer.train.run import build, sizes
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -80,6 +82,6 @@ class NewRun:
             why = " ".join(str(error).split())
             raise CheckpointError(f"the weights do not fit model {self._model}: {why}") from None
         trainer.balance.begin_at(step)
-        write_config(made, self._out, step, sizes(trainer))
-        checkpoint.save(self._out / checkpoint.FOLDER, step, trainer.state_dict(), keep=1)
+        write_config(made.toml(sizes(trainer)), self._out, step)
+        checkpoint.save(self._out / CHECKPOINTS, step, trainer.state_dict(), keep=1)
         return [*trainer.model.remarks(), *made.composition.warnings]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,11 +10,9 @@ from typing import TYPE_CHECKING, Any
 from balancer.contract.registry import find_config
 from balancer.engine.ranks import is_first_rank
 from balancer.errors import ConfigError
-from balancer.record.checkpoint import FOLDER
-from balancer.record.config import CONFIG as CONFIG
 from balancer.record.config import RunConfig, check_shape, flat, make_config, read_toml, refuse_changes
-from balancer.record.files import write_atomically
-from balancer.record.saved_run import read_config
+from balancer.record.configs import read_config, write_config
+from balancer.record.folder import CHECKPOINTS, default_folder, refuse_used
 
 if TYPE_CHECKING:
     from balancer.train.loop import Trainer
@@ -72,7 +69,7 @@ def train(
 
     if config.train.steps is None and config.train.epochs is None:
         raise ConfigError("how long? give --steps N or --epochs N")
-    folder = resume or out or default_folder(config)
+    folder = resume or out or default_folder(config.model_name, [plugin.name for plugin in config.composition.plugins])
     if resume is None and is_first_rank():
         refuse_used(folder)
     trainer = build(config, folder)
@@ -85,7 +82,7 @@ def train(
     else:
         begun = trainer.model.begin()
     if trainer.accelerator.is_main_process:
-        write_config(config, folder, done, sizes(trainer))
+        write_config(config.toml(sizes(trainer)), folder, done)
     trainer.accelerator.wait_for_everyone()
     progress = Progress(
         total,
@@ -147,7 +144,7 @@ def restore(trainer: Trainer, folder: Path, total: int, *, other_data: bool = Fa
     """
     from balancer.record import checkpoint
 
-    loaded = checkpoint.load_latest(folder / checkpoint.FOLDER)
+    loaded = checkpoint.load_latest(folder / CHECKPOINTS)
     if loaded.step >= total:
         raise ConfigError(f"--resume {folder}: it has done {loaded.step} steps already; ask for more with --steps")
     trainer.load_state_dict(loaded.state, other_data=other_data)
@@ -163,63 +160,8 @@ def length(config: RunConfig, steps_per_epoch: int) -> int:
     return config.train.epochs * steps_per_epoch
 
 
-def refuse_used(folder: Path) -> None:
-    """Refuse a run directory that exists with something in it.
-
-    Raises:
-        ConfigError: says how to go on instead.
-    """
-    try:
-        used = folder.exists() and (not folder.is_dir() or any(folder.iterdir()))
-    except OSError as error:
-        raise ConfigError(f"run directory {folder} cannot be used: {error.strerror}") from None
-    if used:
-        begun = (folder / CONFIG).is_file()
-        whole = begun and (folder / FOLDER).is_dir()
-        onward = f", or go on with --resume {shlex.quote(str(folder))}" if whole else ""
-        why = " and holds a run that stopped before its first checkpoint" if begun and not whole else ""
-        raise ConfigError(f"run directory {folder} exists{why}: choose another --out{onward}")
-
-
-def default_folder(config: RunConfig) -> Path:
-    """`runs/MODEL-PLUGINS`, with a number where that exists."""
-    names = "-".join(plugin.name for plugin in config.composition.plugins) or "baseline"
-    base = Path("runs") / f"{config.model_name}-{names}"
-    folder, count = base, 1
-    while folder.exists():
-        count += 1
-        folder = base.with_name(f"{base.name}-{count}")
-    return folder
-
-
 def sizes(trainer: Trainer) -> dict[str, int]:
     """What was built, as `[run.sizes]` keeps it: parameters of each network, and training items."""
     networks = {"generator_parameters": trainer.G, "discriminator_parameters": trainer.D}
     counts = {name: sum(part.numel() for part in network.parameters()) for name, network in networks.items()}
     return {**counts, "training_items": trainer.model.train_size}
-
-
-def write_config(config: RunConfig, folder: Path, done: int, sizes: Mapping[str, int]) -> None:
-    """Keep the resolved config, with the sizes of what was built.
-
-    One that it replaces stays beside it, named by the step it held until.
-
-    Raises:
-        ConfigError: the directory cannot be written.
-    """
-    path, until = folder / CONFIG, folder / f"config.until_{done:08d}.toml"
-    new = config.toml(sizes)
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        held = path.read_bytes() if path.is_file() else new
-        later = sorted(file for file in folder.glob("config.until_*.toml") if file.name > until.name)
-        if later:
-            # Steps beyond `done` are forgotten: what held at `done` is the config that held until the first of these.
-            held = later[0].read_bytes()
-        if held != new and not until.exists():
-            write_atomically(until, held)
-        for forgotten in later:
-            forgotten.unlink()
-        write_atomically(path, new)
-    except OSError as error:
-        raise ConfigError(f"run directory {folder} cannot be written: {error.strerror}") from None

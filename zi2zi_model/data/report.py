@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 SHOWN: Final = 40
 SHEET_COLUMNS: Final = 16
+SHEET_BANDS: Final = 8  # each a row of sources and one for each style
 
 
 def show(folder: Path, out: Path | None = None) -> dict[str, Any]:
@@ -93,11 +94,11 @@ def lines(figures: dict[str, Any]) -> list[str]:
     return text
 
 
-def sheet(data: GlyphData, rows: int = 8) -> Image:
-    """Evenly spread characters: a row of sources, then a row for each style, and so on down the page."""
+def sheet(data: GlyphData) -> Image:
+    """Evenly spaced characters: a row of sources, then a row for each style, and so on down the page."""
     names = ["source", *(str(label) for label in data.labels)]
     blank = np.full((data.size, data.size), 255, np.uint8)
-    every = evenly_spaced(np.arange(len(data.characters)), SHEET_COLUMNS * rows)
+    every = evenly_spaced(np.arange(len(data.characters)), SHEET_COLUMNS * SHEET_BANDS)
     pictures, labels = [], []
     for first in range(0, len(every), SHEET_COLUMNS):
         chosen = every[first : first + SHEET_COLUMNS]

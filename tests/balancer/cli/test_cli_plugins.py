@@ -90,7 +90,7 @@ def test_check_shows_order_owners_and_how_contributions_meet(cli: Cli) -> None:
         "  lambda_schedule (balancer 0.1.0) reads no signal",
         "  lambda_adv: base 1.0; dynamic_lambda (sets it), lambda_schedule (upper bound); "
         "right after before_g_backward",
-        "  lr_d: base scheduled; d_lr_ratio (ratio to lr_g); at D's optimizer step, and only for it",
+        "  lr_d: base scheduled; d_lr_ratio (ratio to lr_g); read after before_d_backward",
         "warning: lambda_schedule: it bounds what dynamic_lambda sets (0.4 from epoch 0): "
         "bands above the bound act as one",
         "these plugins can work together",
@@ -105,7 +105,7 @@ def test_check_as_json(cli: Cli) -> None:
     assert checked["knobs"]["lambda_adv"] == {
         "base": 0.3,
         "writers": [{"plugin": "lambda_schedule", "how": "set"}],
-        "takes effect": "right after before_g_backward",
+        "read after": "before_g_backward",
     }
     assert checked["knobs"]["d_update"]["writers"] == [
         {"plugin": "d_skip", "how": "period"},

@@ -19,9 +19,9 @@ from balancer.contract.knobs import Decision, Value
 from balancer.errors import CheckpointError, ConfigError
 from balancer.hindsight.explain import MOST_DECISIONS, Explanation, explain, parse_steps
 from balancer.hindsight.explain_step import StepState
+from balancer.record.configs import run_segments
 from balancer.record.decisions import read_decisions
 from balancer.record.folder import DECISIONS
-from balancer.record.segments import run_segments
 from balancer.record.signals import read_signals
 from balancer.show.explanation import explanation_lines
 from balancer.testing import replay, toy_trainer

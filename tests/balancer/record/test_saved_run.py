@@ -28,7 +28,7 @@ def test_a_run_is_what_it_was_made_of_and_its_newest_weights(folder: Path) -> No
     assert run.config == tomllib.loads((folder / "config.toml").read_text(encoding="utf-8"))
     assert run.settings == PointsSettings(width=8, points=128)
     assert run.data == {"training items": 128}
-    state = checkpoint.load_latest(folder / checkpoint.FOLDER).state
+    state = checkpoint.load_latest(folder / "checkpoints").state
     for name in ("generator", "discriminator"):
         weights = getattr(run, name)
         assert weights.keys() == state[name].keys()

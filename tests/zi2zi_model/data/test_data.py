@@ -160,7 +160,7 @@ def test_pairs_come_back_as_they_were_written(demo: GlyphData, tmp_path: Path) -
     assert pairs.characters == tuple(f"{3 + 4 * (index % 2)}_{index:04d}" for index in order)
     assert np.array_equal(pairs.source, demo.source[order])
     assert np.array_equal(pairs.target, demo.target[order])
-    assert pairs.held_out.tolist() == [is_held_out(index, 0.2, 0) for index in order]
+    assert pairs.held_out.tolist() == [is_held_out(index, 0.2) for index in order]
     source, target, style = pairs.batch(pairs.train_items[-1:])
     row = pairs.train_items[-1, 0]
     assert style.tolist() == [7]

@@ -76,7 +76,7 @@ def ok(result: Any) -> Any:
 
 
 def state(run: Path) -> dict[str, Any]:
-    return checkpoint.load_latest(run / checkpoint.FOLDER).state
+    return checkpoint.load_latest(run / "checkpoints").state
 
 
 # Shuffled labels.
@@ -324,7 +324,7 @@ def no_run(base: Path) -> dict[str, Any]:
 
 
 def no_checkpoint(base: Path) -> dict[str, Any]:
-    shutil.rmtree(base / checkpoint.FOLDER)
+    shutil.rmtree(base / "checkpoints")
     return {"start": base}
 
 
