@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 from balancer.contract.compose import compose
 from balancer.contract.host import model_host
 from balancer.contract.plugin import Plugin
-from balancer.hindsight.replay import PluginList, recorded, replay
+from balancer.hindsight.replay import PluginList, recorded
+from balancer.hindsight.replay import replay_rows as replay
 from balancer.hindsight.trajectory import Replay
 from balancer.train.points import PointsFamily, PointsSettings
 

@@ -105,10 +105,10 @@ def plugin_config(cls: type[Plugin], values: Mapping[str, Any], source: str) -> 
     try:
         return cls.Config.model_validate(dict(values))
     except ValidationError as error:
-        raise ConfigError(f"{one_line(error, cls.name, cls.Config)} (plugin {cls.name} of {source})") from None
+        raise ConfigError(f"{first_error(error, cls.name, cls.Config)} (plugin {cls.name} of {source})") from None
 
 
-def one_line(error: ValidationError, prefix: str, model: Any) -> str:
+def first_error(error: ValidationError, prefix: str, model: Any) -> str:
     """The first complaint of a pydantic error as one line: key, what is wrong, what was given."""
     first = error.errors(include_url=False)[0]
     key = ".".join([prefix, *(str(part) for part in first["loc"])])

@@ -16,7 +16,7 @@ Phase = Literal["d", "g", "plugin"]
 Kind = Literal["clock", "d", "g", "plugin", "knob", "base", "derived"]
 Key = tuple[Kind, str]
 # Everything that one step measured and did.
-Row = Mapping[Key, float]
+StepRow = Mapping[Key, float]
 
 
 @dataclass(frozen=True)

@@ -16,7 +16,7 @@ from balancer.errors import ConfigError, suggestion
 
 # The source document's own sums, L1 0.25 × 100 = 25, const 0.28 × 15 = 4.2, adv ≈ 10, with its lambda_adv of 0.3.
 DOCUMENT_TERMS: Final = {"adv": 0.3 * 10, "l1": 25.0, "const": 4.2}
-BATCH: Final = 16  # zi2zi's, where nothing else is known
+ASSUMED_BATCH: Final = 16  # zi2zi's, where nothing else is known
 
 
 @dataclass(frozen=True)
@@ -109,7 +109,7 @@ def calibrate(case: Case, shares: Mapping[str, float]) -> Calibration:
         rows.append(Weight(term, raw, weight, share, new, targets[term]))
     structure = case.structure
     items = case.items or (structure.items if structure else None)
-    batch = (structure.batch if structure and structure.batch else None) or BATCH
+    batch = (structure.batch if structure and structure.batch else None) or ASSUMED_BATCH
     per_epoch = case.source.steps_per_epoch
     steps = round(per_epoch) if per_epoch else math.ceil(items / batch) if items else None
     ours = case.source.kind == "run" or bool(case.source.family)

@@ -15,7 +15,7 @@ from balancer.errors import ConfigError
 from balancer.reading.history import Series
 
 IndicatorOutcome = Literal["good", "improved", "unchanged", "worse", "unknown"]
-ROWS: Final = 5  # rows on each side of the change, at least
+FEWEST_ROWS: Final = 5  # rows on each side of the change, at least
 # "If nothing changed, change D's learning rate or update count next", says the document; then what weakens D further.
 NEXT: Final = ("d_lr_ratio", "d_skip", "label_smoothing", "freeze_head")
 
@@ -98,7 +98,7 @@ def _first_good(name: str, case: Case, step: int, until: float, reach: float, ep
 
 
 def _indicator(name: str, before: Curve, after: Curve) -> Indicator:
-    if len(before) < ROWS or len(after) < ROWS:
+    if len(before) < FEWEST_ROWS or len(after) < FEWEST_ROWS:
         return Indicator(name, "unknown")
     levels = float(np.median(before.values)), float(np.median(after.values))
     judge = {"d_adv": _d_adv, "adv": _adv, "g_loss": _g_loss}[name]

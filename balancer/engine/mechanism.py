@@ -12,7 +12,7 @@ from balancer.contract.adversarial import LOSSES
 from balancer.contract.compose import Composition
 from balancer.contract.knobs import Decision
 from balancer.contract.moments import RunInfo, StepContext
-from balancer.contract.signals import STANDARD_SIGNALS, Phase, Row, taken
+from balancer.contract.signals import STANDARD_SIGNALS, Phase, StepRow, taken
 from balancer.engine.boards import Change, KnobBoard, SignalBoard, Transfer
 from balancer.engine.calls import PluginCalls
 from balancer.engine.clock import Clock
@@ -50,7 +50,7 @@ class Mechanism:
         self.board: Final = KnobBoard(composition.knobs, composition.host.base, order, self.clock, self._changed)
         self.signals: Final = SignalBoard(self.clock)
         # What the last finished step measured and did.
-        self.row: Row = {}
+        self.row: StepRow = {}
         # D's knobs as they hold in this step.
         self.d_update = True
         self.d_frozen: tuple[str, ...] = ()
@@ -184,7 +184,7 @@ class Mechanism:
         assert isinstance(fixed, int | float)
         return float(fixed)
 
-    def _step_row(self) -> Row:
+    def _step_row(self) -> StepRow:
         """Everything that the step now ending measured and did."""
         row = self.signals.row()
         if "adv" in self._g_terms and ("g", "adv") in row:

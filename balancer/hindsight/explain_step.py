@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from typing import Final
 
 from balancer.contract.knobs import Decision, KnobSpec, Op, Value, merge
-from balancer.contract.signals import Row
+from balancer.contract.signals import StepRow
 from balancer.hindsight.active import Active, merged
-from balancer.hindsight.merge_text import merge_text, shown
+from balancer.hindsight.merge_text import merge_text, text_of
 from balancer.hindsight.neighbours import neighbours
 from balancer.record.compositions import Composed
 from balancer.record.folder import DECISIONS
@@ -71,7 +71,7 @@ class StepState:
         return {state.knob: state for state in self.knobs}[knob]
 
 
-def explain_step(active: Active, row: Row, composed: Composed, ask: bool) -> StepState:
+def explain_step(active: Active, row: StepRow, composed: Composed, ask: bool) -> StepState:
     """Every knob of the composition, as the step's row has it; `ask` laws what else they would have answered."""
     board = _Board(active, row, composed, ask)
     knobs = tuple(board.state(spec) for spec in composed.knobs.values())
@@ -81,7 +81,7 @@ def explain_step(active: Active, row: Row, composed: Composed, ask: bool) -> Ste
 class _Board:
     """The knobs of a run at one step."""
 
-    def __init__(self, active: Active, row: Row, composed: Composed, ask: bool) -> None:
+    def __init__(self, active: Active, row: StepRow, composed: Composed, ask: bool) -> None:
         self._active: Final = active
         self._row: Final = row
         self._composed: Final = composed
@@ -98,7 +98,7 @@ class _Board:
         rows = [(d.plugin, d.op, d.new) for d in decisions if d.new is not None]
         remarks = list(self._remarks(spec))
         if held is not None and folded != held:
-            remarks.append(f"the logged contributions make it {shown(folded)}: {DECISIONS} does not hold all of them")
+            remarks.append(f"the logged contributions make it {text_of(folded)}: {DECISIONS} does not hold all of them")
         return KnobState(
             spec.name,
             folded if held is None else held,

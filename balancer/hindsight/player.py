@@ -14,7 +14,7 @@ from balancer.errors import CompositionError, ConfigError
 from balancer.hindsight.trajectory import Replay
 
 # What a learning rate is in an epoch before any plugin turns it, by knob.
-Rates = Callable[[int], Mapping[str, float]]
+RatesAt = Callable[[int], Mapping[str, float]]
 RATES: Final = ("lr_d", "lr_g")
 
 
@@ -42,7 +42,7 @@ class Player:
         seed: int = 0,
         steps_per_epoch: int | None = None,
         g_updates: int = 1,
-        rates: Rates | None = None,
+        rates: RatesAt | None = None,
         epoch: int | None = None,
     ) -> None:
         """Go on with a composition, as a resume does: from the state of the one before, if there was one.

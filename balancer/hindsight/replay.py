@@ -34,7 +34,7 @@ def recorded(folder: str | Path) -> SignalRows:
     return SignalRows(folder)
 
 
-def replay(
+def replay_rows(
     plugins: PluginList,
     signals: Iterable[Mapping[str, float]],
     *,

@@ -15,7 +15,7 @@ from balancer.contract.model import HeadSpec, ModelSpec
 from balancer.diagnosis.diagnose import Diagnosis, diagnose
 from balancer.errors import ConfigError
 from balancer.hindsight.comparison import compare
-from balancer.hindsight.replay import PluginList, replay
+from balancer.hindsight.replay import PluginList, replay_rows
 from balancer.hindsight.replay_run import RunReplay
 from balancer.reading.opening import NO_TAGS, open_source
 from balancer.reading.superseded import without_superseded
@@ -68,7 +68,7 @@ def replay_log(
         decisions += 1
         turned.add(decision.knob)
 
-    made = replay(
+    made = replay_rows(
         plugins,
         logged.rows(rows),
         settings=tables,

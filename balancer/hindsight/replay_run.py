@@ -14,7 +14,7 @@ from balancer.contract.host import Host
 from balancer.contract.knobs import Decision
 from balancer.errors import ConfigError, suggestion
 from balancer.hindsight.comparison import Comparison, compare
-from balancer.hindsight.player import RATES, Player, Rates
+from balancer.hindsight.player import RATES, Player, RatesAt
 from balancer.hindsight.replay import PluginList, brought, refuse_missing, with_signals
 from balancer.hindsight.trajectory import Replay
 from balancer.record.compositions import Composed, run_compositions
@@ -115,7 +115,7 @@ class _Part:
     seed: int = 0
     steps_per_epoch: int | None = None
     g_updates: int = 1
-    rates: Rates | None = None
+    rates: RatesAt | None = None
 
 
 def _parts(

@@ -11,7 +11,7 @@ import numpy as np
 from balancer.contract.knobs import STANDARD_KNOBS
 from balancer.contract.levels import CHANCE, HEALTHY_D_ADV
 from balancer.diagnosis.units import g_terms
-from balancer.page.paths import POINTS, SIZE, Drawn, Line, extremes, smoothed, thinned
+from balancer.page.paths import POINTS, SIZE, Line, PlottedCurve, extremes, smoothed, thinned
 from balancer.page.scales import Scale, Tick, Zone, number, scale_for, ticks, zone
 from balancer.page.view import RunView
 from balancer.show.words import Words
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 WINDOW: Final = 1 / 40  # of the axis: over so much of it a line is averaged
 SMALL: Final = 240  # points of a small chart
-SIGNALS: Final = 24  # small charts at most
+CHARTED_SIGNALS: Final = 24  # small charts at most
 LEAST_LABEL: Final = 0.09  # a share that is nowhere larger has its name in the legend only
 # In the order in which people look at them; further ones follow.
 ORDER: Final = (
@@ -80,7 +80,9 @@ class Charts:
         """Whether runs differ by name and colour."""
         return len(self.views) > 1
 
-    def chart(self, title: str, lines: Sequence[Drawn], y: Scale, *, percent: bool = False, **more: Any) -> Chart:
+    def chart(
+        self, title: str, lines: Sequence[PlottedCurve], y: Scale, *, percent: bool = False, **more: Any
+    ) -> Chart:
         """Lines on the axes that all charts share in x; `more` are further fields of the chart."""
         return Chart(
             title=title,
@@ -104,14 +106,14 @@ class Charts:
         """A small chart for each further signal that some view has."""
         names = sorted({name for view in self.views for name in view.history if _is_signal(name)})
         ordered = sorted(names, key=lambda name: ORDER.index(name) if name in ORDER else len(ORDER))
-        found = [self.signal(name, SMALL, size="small") for name in ordered[:SIGNALS]]
+        found = [self.signal(name, SMALL, size="small") for name in ordered[:CHARTED_SIGNALS]]
         return [chart for chart in found if chart is not None]
 
     def signal(
         self, name: str, points: int, *, show: Sequence[float] = (), size: str = "", strips: Sequence[Strip] = ()
     ) -> Chart | None:
         """One signal of all views on one pair of axes; None where none has it."""
-        lines: list[Drawn] = []
+        lines: list[PlottedCurve] = []
         smooth: list[Floats] = []
         around: list[Floats] = []
         broken: list[str] = []
@@ -126,7 +128,7 @@ class Charts:
             title = self.words("page.line", run=view.name, first=first, last=last, low=low, high=high)
             # With few rows the line passes through each of them.
             shade = bounds if (bounds[0] < bounds[1]).any() else None
-            lines.append(Drawn(view.name if self.several else name, title, index, part.steps, values, shade))
+            lines.append(PlottedCurve(view.name if self.several else name, title, index, part.steps, values, shade))
             smooth.append(values)
             around += bounds
             if series.nonfinite:
@@ -185,7 +187,7 @@ class Charts:
         for term, share in found.items():
             above = below + share
             title = self.words("page.share_line", term=term, first=float(share[0]), last=float(share[-1]))
-            lines.append(Drawn(term, title, terms.index(term), steps, around=(below, above), kind="share"))
+            lines.append(PlottedCurve(term, title, terms.index(term), steps, around=(below, above), kind="share"))
             labels += _share_label(term, self.x.place(steps), below, above)
             below = above
         heading = self.words("page.share_title") + (f": {view.name}" if self.several else "")

@@ -13,8 +13,8 @@ from balancer.page.view import Decisions, FoldedContribution
 from balancer.reading.history import History
 from balancer.record.decisions import decision_lines
 
-SHOWN: Final = 20  # decisions in the table, of one run
-STRETCHES: Final = 300
+MOST_DECISIONS: Final = 20  # decisions in the table, of one run
+COUNTED_STRETCHES: Final = 300
 CORNERS: Final = 4096  # changes of one contribution that are kept
 
 
@@ -42,11 +42,11 @@ def folded_decisions(path: Path, history: History) -> Decisions | None:
         size = _size(effective.get(decision.knob), decision.effective)
         if new or size > 0:
             heapq.heappush(best, (new, size, -count, decision))
-        if len(best) > SHOWN:
+        if len(best) > MOST_DECISIONS:
             heapq.heappop(best)
         folds.setdefault(key, _Fold()).add(decision.step, decision.new)
-        stretch = min(max(int((decision.step - first) / length * STRETCHES), 0), STRETCHES - 1)
-        marks.setdefault(decision.knob, np.zeros(STRETCHES, dtype=np.int64))[stretch] += 1
+        stretch = min(max(int((decision.step - first) / length * COUNTED_STRETCHES), 0), COUNTED_STRETCHES - 1)
+        marks.setdefault(decision.knob, np.zeros(COUNTED_STRETCHES, dtype=np.int64))[stretch] += 1
         effective[decision.knob] = decision.effective
         count += 1
     made = [FoldedContribution(*key, fold.values(), fold.count) for key, fold in folds.items()]

@@ -10,7 +10,7 @@ import numpy as np
 
 from balancer.contract.knobs import STANDARD_KNOBS
 from balancer.page.charts import SMALL, Chart, Charts, is_knob
-from balancer.page.paths import Drawn, Points, thinned
+from balancer.page.paths import PlottedCurve, Points, thinned
 from balancer.page.scales import number, scale_for
 from balancer.page.view import FoldedContribution, RunView
 
@@ -86,7 +86,7 @@ def _chart(charts: Charts, knob: str) -> Chart:
     return charts.chart(charts.title(knob), lines, y, notes=notes, strips=charts.strips(knob), size="half")
 
 
-def _lines(charts: Charts, knob: str, index: int) -> Iterator[Drawn]:
+def _lines(charts: Charts, knob: str, index: int) -> Iterator[PlottedCurve]:
     view = charts.views[index]
     if knob not in view.history:
         return
@@ -98,11 +98,13 @@ def _lines(charts: Charts, knob: str, index: int) -> Iterator[Drawn]:
     steps, end = points.steps, view.history.last_step
     if knob == "d_update" and len(steps) == STRETCHES:
         steps = steps - (steps[1] - steps[0]) / 2
-    yield Drawn(name, title, index, steps, points.values, end=end)
+    yield PlottedCurve(name, title, index, steps, points.values, end=end)
     for count, contribution in enumerate(_contributions(view, knob)):
         text = _legend(charts, view, contribution)
         style = index if charts.several else count + 1
-        yield Drawn(text, text, style, *_staircase(contribution, view, points), kind=f"thin t{count % 4}", end=end)
+        yield PlottedCurve(
+            text, text, style, *_staircase(contribution, view, points), kind=f"thin t{count % 4}", end=end
+        )
 
 
 def _legend(charts: Charts, view: RunView, contribution: FoldedContribution) -> str:

@@ -33,7 +33,7 @@ class Points:
 
 
 @dataclass(frozen=True)
-class Drawn:
+class PlottedCurve:
     """One line in steps and in the units of its axis, before it is placed; `title` says what it shows.
 
     `values` run along it, `around` are the lower and the upper bound of what is filled. With `end` it is a staircase

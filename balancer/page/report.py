@@ -12,7 +12,7 @@ from balancer.errors import ConfigError
 from balancer.page.folded_decisions import folded_decisions
 from balancer.page.page import page_words, render_page, view_of
 from balancer.page.sheets import page_sheets
-from balancer.page.view import Change, RunView
+from balancer.page.view import ConfigChange, RunView
 from balancer.record.config import differences
 from balancer.record.configs import run_segments
 from balancer.record.files import write_atomically
@@ -84,7 +84,7 @@ def with_run(view: RunView, folder: Path) -> RunView:
     sheets, found, unreadable = page_sheets(folder / SHEETS, view.steps_per_epoch)
     return replace(
         view,
-        changes=[Change(step, fields) for step, fields in changed if fields],
+        changes=[ConfigChange(step, fields) for step, fields in changed if fields],
         decisions=folded_decisions(folder / DECISIONS, view.history),
         sheets=sheets,
         sheets_found=found,

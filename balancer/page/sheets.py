@@ -14,7 +14,7 @@ from PIL import Image
 
 from balancer.page.view import Sheet
 
-SHOWN: Final = 10
+MOST_SHEETS: Final = 10
 JUDGED: Final = (3.0, 5.0)  # epochs whose sheets the source document asks to look at
 WIDTHS: Final = (720, 480, 320, 240)  # pixels of a sheet, tried in turn
 BYTES: Final = 1_000_000  # of all sheets of a run
@@ -52,10 +52,10 @@ def _is_judged(epoch: float | None) -> bool:
 
 def chosen_sheets(steps: Sequence[int], judged: Sequence[int]) -> list[int]:
     """At most ten of these, evenly spread, the first and the last among them; those to be judged in any case."""
-    most = SHOWN * 2 // 3
+    most = MOST_SHEETS * 2 // 3
     kept = set(judged if len(judged) <= most else (judged[round(at)] for at in np.linspace(0, len(judged) - 1, most)))
     others = [step for step in steps if step not in judged]
-    room = min(SHOWN - len(kept), len(others))
+    room = min(MOST_SHEETS - len(kept), len(others))
     kept |= {others[round(at)] for at in np.linspace(0, len(others) - 1, room)} if room else set()
     return sorted(kept)
 

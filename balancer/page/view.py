@@ -59,7 +59,7 @@ class Sheet:
 
 
 @dataclass(frozen=True)
-class Change:
+class ConfigChange:
     """A config that a resume replaced at `step`: fields as (old, new)."""
 
     step: int
@@ -83,7 +83,7 @@ class RunView:
     marks: Sequence[tuple[float, str]] = ()
     steps_per_epoch: float | None = None
     config: Mapping[str, Any] | None = None
-    changes: Sequence[Change] = ()
+    changes: Sequence[ConfigChange] = ()
     decisions: Decisions | None = None
     sheets: Sequence[Sheet] = ()
     sheets_found: int = 0

@@ -13,7 +13,7 @@ from typing import Any, Final, Literal
 import tomli_w
 from pydantic import Field, ValidationError
 
-from balancer.contract.compose import Composition, compose, one_line
+from balancer.contract.compose import Composition, compose, first_error
 from balancer.contract.host import Host, model_host
 from balancer.contract.model import ModelFamily
 from balancer.contract.registry import MODELS, PLUGINS, entries, load_model
@@ -263,4 +263,4 @@ def _validated(model: type[Any], values: Mapping[str, Any], where: str) -> Any:
     try:
         return model.model_validate(dict(values))
     except ValidationError as error:
-        raise ConfigError(one_line(error, where, model)) from None
+        raise ConfigError(first_error(error, where, model)) from None

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, Final
 
 from balancer.contract.knobs import Decision
-from balancer.contract.signals import Row
+from balancer.contract.signals import StepRow
 from balancer.errors import CheckpointError, ConfigError, DataError
 from balancer.record.compositions import Composed, cut_compositions, keep_composition
 from balancer.record.decisions import DecisionLog, cut_decisions
@@ -43,14 +43,14 @@ class Recorder:
             raise ConfigError(f"run directory {folder} cannot be made: {error.strerror}") from None
         self._open()
 
-    def step(self, step: int, epoch: int, row: Row) -> None:
+    def step(self, step: int, epoch: int, row: StepRow) -> None:
         """Keep one step's row; draw it where its turn has come."""
         numbered = {STEP: float(step), EPOCH: float(epoch), **row}
         self._guard("signals", lambda: self._signals.append(numbered))
         if step % self._log_every == 0:
             self.scalars(step, row)
 
-    def scalars(self, step: int, row: Row) -> None:
+    def scalars(self, step: int, row: StepRow) -> None:
         """Draw points in TensorBoard."""
         self._guard("TensorBoard", lambda: self._events.scalars(step, row))
 

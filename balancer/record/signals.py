@@ -16,7 +16,7 @@ from typing import IO, TYPE_CHECKING, Any, Final
 import numpy as np
 
 from balancer.contract.knobs import STANDARD_KNOBS
-from balancer.contract.signals import STANDARD_SIGNALS, Key, Phase, Row
+from balancer.contract.signals import STANDARD_SIGNALS, Key, Phase, StepRow
 from balancer.errors import DataError
 from balancer.record.files import write_atomically
 from balancer.record.folder import COLUMNS, SIGNALS
@@ -48,7 +48,7 @@ class SignalLog:
         self._keys: list[Key] = []
         self.file: IO[bytes] | None = None
 
-    def append(self, row: Row) -> None:
+    def append(self, row: StepRow) -> None:
         """Keep one step's values."""
         if self.file is None:
             name = SIGNALS
@@ -148,7 +148,7 @@ class SignalRows:
         place = self.columns.index(name)
         return np.concatenate([np.empty(0), *(table[:, place].copy() for table in self.tables())])
 
-    def at(self, step: int) -> Row | None:
+    def at(self, step: int) -> StepRow | None:
         """Everything of one step; None where it has no row."""
         place = self.keys.index(STEP)
         for table in self.tables():

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 
 from balancer.contract.levels import HEALTHY_D_ADV
-from balancer.contract.signals import Key, Row
+from balancer.contract.signals import Key, StepRow
 from balancer.record.folder import EVENTS
 
 if TYPE_CHECKING:
@@ -43,7 +43,7 @@ def tag(key: Key) -> str | None:
     return f"loss/{name}" if is_loss else f"signal/{name}"
 
 
-def tagged(row: Row) -> dict[str, float]:
+def tagged(row: StepRow) -> dict[str, float]:
     """A step's values by tag."""
     return {name: value for key, value in row.items() if (name := tag(key)) is not None}
 
@@ -60,7 +60,7 @@ class EventLog:
         self._records: Any = None
         self._flushed = 0.0
 
-    def scalars(self, step: int, row: Row) -> None:
+    def scalars(self, step: int, row: StepRow) -> None:
         """Draw a step's values, and the edges of the healthy band beside `d_adv`."""
         from torch.utils.tensorboard import summary
 

@@ -6,9 +6,9 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from balancer.hindsight.explain import Explanation, Taken
 from balancer.hindsight.explain_step import Alternative, Contribution, KnobState, StepState
-from balancer.hindsight.merge_text import shown
+from balancer.hindsight.merge_text import text_of
 
-# Alternatives to either side of the one in force that are shown, where there are many.
+# Alternatives to either side of the one in force that are text_of, where there are many.
 AROUND = 3
 
 
@@ -45,7 +45,7 @@ def _step(state: StepState) -> Iterator[str]:
             continue
         yield ""
         yield from _knob(knob)
-    rest = [f"{knob.knob} {shown(knob.effective)}" for knob in state.knobs if not knob.contributions]
+    rest = [f"{knob.knob} {text_of(knob.effective)}" for knob in state.knobs if not knob.contributions]
     if rest:
         yield ""
         yield f"at their base, as no plugin contributes: {', '.join(rest)}"
@@ -57,7 +57,7 @@ def _step(state: StepState) -> Iterator[str]:
 
 
 def _knob(knob: KnobState) -> Iterator[str]:
-    yield f"{knob.knob} = {shown(knob.effective)} (read after {knob.read_after})"
+    yield f"{knob.knob} = {text_of(knob.effective)} (read after {knob.read_after})"
     yield f"  {knob.how}"
     for one in knob.contributions:
         yield f"  - {_contribution(one)}"
@@ -69,7 +69,7 @@ def _knob(knob: KnobState) -> Iterator[str]:
 
 
 def _contribution(one: Contribution) -> str:
-    what = "withdrawn" if one.value is None else shown(one.value)
+    what = "withdrawn" if one.value is None else text_of(one.value)
     since = f"since step {one.step}, epoch {one.epoch}, {one.moment}"
     return f"{one.plugin}: {one.op} {what}, {since}{_on(one.signals)}"
 
@@ -81,7 +81,7 @@ def _alternatives(knob: str, outcomes: Sequence[Alternative]) -> Iterator[str]:
         yield f"      … {first} before"
     for outcome in outcomes[first:last]:
         mark = "*" if outcome.here else " "
-        yield f"    {mark} {outcome.when}: {shown(outcome.value)} -> {knob} {shown(outcome.effective)}"
+        yield f"    {mark} {outcome.when}: {text_of(outcome.value)} -> {knob} {text_of(outcome.effective)}"
     if len(outcomes) > last:
         yield f"      … {len(outcomes) - last} more"
 
@@ -100,11 +100,11 @@ def _decisions(decisions: Sequence[Taken], left_out: int, first: int, last: int)
 def _decision(taken: Taken) -> str:
     made = taken.decision
     later = f", acting from step {taken.acts_from} on" if taken.acts_from > made.step else ""
-    change = f"{shown(made.old)} -> {shown(made.new)}"
+    change = f"{text_of(made.old)} -> {text_of(made.new)}"
     note = f" ({made.note})" if made.note else ""
     return (
         f"  step {made.step}, {made.moment}: {made.plugin} {made.op} {made.knob} {change}{_on(made.signals)}"
-        f", making it {shown(made.effective)}{later}{note}"
+        f", making it {text_of(made.effective)}{later}{note}"
     )
 
 

@@ -7,7 +7,7 @@ from typing import Final
 
 from balancer.contract.adversarial import AdversarialName
 from balancer.contract.levels import CHANCE, HEALTHY_D_ADV, SATURATED_BELOW, STARVED_ABOVE
-from balancer.contract.signals import Key, MovingAverage, Row
+from balancer.contract.signals import Key, MovingAverage, StepRow
 
 HALF_LIFE: Final = 20.0  # steps
 
@@ -30,7 +30,7 @@ class Health:
         """The average of `d_adv`, or None before its first measurement."""
         return self._d_adv.value
 
-    def update(self, step: int, row: Row) -> str:
+    def update(self, step: int, row: StepRow) -> str:
         """Take one step's row in and return the word for the state."""
         if ("d", "d_adv") in row:
             self._d_adv.update(row["d", "d_adv"])
@@ -75,7 +75,7 @@ class StrongStart:
         self._lambda_adv = 0.0
         self._sums = dict.fromkeys(self._bands, 0.0)
 
-    def update(self, row: Row) -> str | None:
+    def update(self, row: StepRow) -> str | None:
         """Take one step's row in; the warning, at the step that settles it, else None."""
         if self._steps >= STRONG_START_STEPS:
             return None

@@ -8,7 +8,7 @@ from types import TracebackType
 from typing import Any, Final
 
 from balancer.contract.adversarial import AdversarialName
-from balancer.contract.signals import Key, Row
+from balancer.contract.signals import Key, StepRow
 from balancer.train.health import HALF_LIFE, Health
 
 # d_adv is shown as the average that the word on the state is about.
@@ -52,7 +52,7 @@ class Progress:
         if self._bar is not None:
             self._bar.stop()
 
-    def update(self, done: int, row: Row) -> None:
+    def update(self, done: int, row: StepRow) -> None:
         """Take in one finished step; `row` is its telemetry."""
         state = self._health.update(done, row)
         if state and done - self._first < HALF_LIFE:
@@ -83,6 +83,6 @@ class Progress:
             print(text, file=sys.stderr, flush=True)
 
 
-def figures(row: Row) -> str:
+def figures(row: StepRow) -> str:
     """The figures to watch, those that were measured."""
     return "  ".join(f"{label} {row[key]:.3f}" for key, label in FIGURES if key in row)

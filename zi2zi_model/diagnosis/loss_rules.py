@@ -9,13 +9,13 @@ import numpy as np
 
 from balancer.diagnosis import Case, Confidence, Finding, below_least, curve, rule, trend
 
-ROWS: Final = 20
+FEWEST_ROWS: Final = 20
 # Printed as 0.0000 or nearly so.
 ZERO: Final = 5e-4
 # A rise of the category loss up to here is none worth a word; at random it is 0.69 a half and settles near 0.01.
 CATEGORY: Final = 0.05
 # The fifth band of a later commit of max32002/zi2zi-pytorch: above this d_loss, lambda_adv 0.05.
-BLOWN_UP: Final = 5.0
+D_LOSS_BLOWN_UP: Final = 5.0
 BLOWN_UP_LAMBDA: Final = 0.05
 
 
@@ -30,11 +30,11 @@ def _category_zero(case: Case) -> Iterator[Finding]:
         return
     always = float(np.quantile(category.values, 0.95)) <= ZERO
     evidence: dict[str, float | str] = {"highest": float(category.high.max()), "rows": category.count}
-    sure: Confidence = "high" if category.count >= ROWS else "low"
+    sure: Confidence = "high" if category.count >= FEWEST_ROWS else "low"
     yield Finding("category_zero", evidence, None, sure, variant="always" if always else "reached", remark=True)
 
 
-@rule("style_collapse", needs=["category"], rows=2 * ROWS)
+@rule("style_collapse", needs=["category"], rows=2 * FEWEST_ROWS)
 def _style_collapse(case: Case) -> Iterator[Finding]:
     whole = curve(case.history["category"])
     over = trend(whole)
@@ -44,7 +44,7 @@ def _style_collapse(case: Case) -> Iterator[Finding]:
     yield Finding("style_collapse", evidence, (float(whole.steps[0]), whole.end), "low", 40)
 
 
-@rule("inconsistent_columns", needs=["adv"], rows=ROWS)
+@rule("inconsistent_columns", needs=["adv"], rows=FEWEST_ROWS)
 def _columns(case: Case) -> Iterator[Finding]:
     if case.source.kind != "log":
         return
@@ -77,7 +77,7 @@ def _d_blow_band(case: Case) -> Iterator[Finding]:
     trust, d_loss = case.history["lambda_adv"], case.history["d_loss"]
     at = trust.low <= BLOWN_UP_LAMBDA + 0.005
     into = np.clip(np.searchsorted(d_loss.steps, trust.steps, side="right") - 1, 0, len(d_loss.steps) - 1)
-    blown = at & (d_loss.high[into] > BLOWN_UP)
+    blown = at & (d_loss.high[into] > D_LOSS_BLOWN_UP)
     if blown.any():
         evidence: dict[str, float | str] = {
             "highest": float(d_loss.high.max()),

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import Final
 
 from balancer.diagnosis import Case, Confidence, Finding, curve, rule
-from zi2zi_model.diagnosis.units import CATEGORY_IN_D, CHANCE
+from zi2zi_model.diagnosis.units import CATEGORY_IN_D, HALF_AT_CHANCE
 from zi2zi_model.diagnosis.weights import KNOWN
 
 # The source document takes the class defaults for granted (seed-facts, "The case").
@@ -30,7 +30,7 @@ def _units(case: Case) -> Iterator[Finding]:
 
 def _d_loss(case: Case) -> Finding:
     by, kind, evidence = case.units.evidence.get("d_by"), case.units.d_loss_kind, case.units.evidence
-    chance = CHANCE * (2 if kind == "sum" else 1)
+    chance = HALF_AT_CHANCE * (2 if kind == "sum" else 1)
     figures: dict[str, float | str] = {
         "chance": chance,
         "start": evidence.get("start", 0.0),

@@ -11,10 +11,10 @@ import numpy as np
 from balancer.diagnosis import History, Series, Source, Units, g_terms, implied_adv, least_adv
 from zi2zi_model.diagnosis.weights import DEFAULT, RAW_L1, find_weights
 
-CHANCE: Final = math.log(2.0)  # of one half of D's loss, in BCE
-Kind = Literal["mean", "sum", "unknown"]
+HALF_AT_CHANCE: Final = math.log(2.0)  # of one half of D's loss, in BCE
+Reduction = Literal["mean", "sum", "unknown"]
 # What d_loss adds up in the code that prints this format; "two-line" is not known to be either.
-KINDS: Final[dict[str, Kind]] = {"tf": "sum", "port": "sum", "fork": "mean", "later": "mean"}
+REDUCTIONS: Final[dict[str, Reduction]] = {"tf": "sum", "port": "sum", "fork": "mean", "later": "mean"}
 # The logged category loss is that of real and generated images together, and d_loss holds half of it.
 CATEGORY_IN_D: Final = 0.5
 
@@ -63,11 +63,11 @@ def _d_units(history: History, source: Source, told: Units) -> Units:
     holds = _holds_category(history, source, told)
     if told.d_basis == "told" or "d_loss" not in history:
         return replace(told, d_holds_category=holds, evidence={"d_by": "told" if told.d_basis == "told" else "nothing"})
-    expected = KINDS.get(source.format, "unknown")
+    expected = REDUCTIONS.get(source.format, "unknown")
     units = replace(told, d_loss_kind=expected, d_basis="format", d_holds_category=holds)
     evidence: dict[str, float | int | str] = {"d_by": "format" if expected != "unknown" else "nothing"}
     start = _start(history, source, holds)
-    ratio = start / CHANCE if start is not None else 0.0
+    ratio = start / HALF_AT_CHANCE if start is not None else 0.0
     if start is not None:
         evidence["start"] = start
     by_start = "sum" if 1.45 <= ratio <= 2.6 else "mean" if 0.6 <= ratio <= 1.25 else ""
@@ -86,7 +86,7 @@ def _d_units(history: History, source: Source, told: Units) -> Units:
 
 
 def _holds_category(history: History, source: Source, told: Units) -> bool | None:
-    if told.d_holds_category is not None or source.format not in KINDS:
+    if told.d_holds_category is not None or source.format not in REDUCTIONS:
         return told.d_holds_category
     if "category" in history and "d_loss" in history:
         _, both = history.aligned(["d_loss", "category"])
