@@ -86,7 +86,6 @@ class Balancer(Mechanism):
         # Which part of a step is under way: "" between steps, then "d", "g" (D is done), "weights" (read).
         self._stage = ""
         self._epoch_open = False
-        self.real_label, self.fake_label = 1.0, 0.0
 
     # A step, in order.
 
@@ -104,20 +103,8 @@ class Balancer(Mechanism):
         self._stage = "d"
         self._rates.begin_step()
         self._g_terms = ()
-        self.d_update = True  # until the knob is read, right after the hook
         self.board.release()
         self._moment("on_step_start")
-        held, knobs = self.board.held, self.board.specs
-        if "d_update" in knobs:
-            self.d_update = bool(held("d_update"))
-        if "real_label" in knobs:
-            self.real_label = self.board.held_number("real_label")
-        if "fake_label" in knobs:
-            self.fake_label = self.board.held_number("fake_label")
-        if "d_frozen" in knobs:
-            frozen = held("d_frozen")
-            assert isinstance(frozen, tuple)
-            self.d_frozen = frozen
 
     def transform_d_input(self, images: Tensor, condition: Tensor | None = None) -> tuple[Tensor, Tensor | None]:
         """What D is to see instead of these images; call it in D's and in G's pass."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Final, NamedTuple
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeVar, cast
 
 from balancer.contract.knobs import KnobSpec, Op, Value, merge
 from balancer.contract.signals import Key, Phase, Reading
@@ -14,6 +14,8 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     Reduce = Callable[[Tensor], Tensor]
+
+T = TypeVar("T", bound=Value)
 
 
 class Change(NamedTuple):
@@ -84,6 +86,10 @@ class KnobBoard:
     def held(self, knob: str) -> Value:
         """The value that holds in this step; of a knob that was not read in it yet, the value now."""
         return self._held[knob] if knob in self._held else self.value(knob)
+
+    def read(self, knob: str, default: T) -> T:
+        """What holds in this step, or the default: before it is read, and where there is no such knob."""
+        return cast(T, self._held.get(knob, default))
 
     def held_number(self, knob: str) -> float:
         """The number that holds in this step."""

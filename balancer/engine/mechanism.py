@@ -51,9 +51,6 @@ class Mechanism:
         self.signals: Final = SignalBoard(self.clock)
         # What the last finished step measured and did.
         self.row: StepRow = {}
-        # D's knobs as they hold in this step.
-        self.d_update = True
-        self.d_frozen: tuple[str, ...] = ()
         self._resumed = False
         self._seed: Final = seed
         self._steps_per_epoch: Final = steps_per_epoch
@@ -84,6 +81,28 @@ class Mechanism:
     def g_updates(self) -> int:
         """Updates of G done so far."""
         return self.clock.g_updates
+
+    # D's knobs as they hold in this step; what they are by themselves before they are read, or where the host has none.
+
+    @property
+    def d_update(self) -> bool:
+        """Whether D is updated in this step."""
+        return bool(self.board.read("d_update", True))
+
+    @property
+    def real_label(self) -> float:
+        """The target of D's binary loss for real images."""
+        return float(self.board.read("real_label", 1.0))
+
+    @property
+    def fake_label(self) -> float:
+        """The target of D's binary loss for generated images."""
+        return float(self.board.read("fake_label", 0.0))
+
+    @property
+    def d_frozen(self) -> tuple[str, ...]:
+        """The heads of D that rest in this step."""
+        return self.board.read("d_frozen", ())
 
     @property
     def last_row(self) -> dict[str, float]:
@@ -162,13 +181,6 @@ class Mechanism:
             self._recorder.cut(self.step)
         for change in withdrawn:
             self._decide(change, self.step, "on_run_start", {})
-
-    @property
-    def laws_on_g_terms(self) -> bool:
-        """Whether a plugin acts in `before_g_backward` on what G's terms are in the same step."""
-        acting = self._calls.implemented("before_g_backward")
-        reads = {name for plugin in self.composition.plugins if plugin.name in acting for name in plugin.reads}
-        return any(self.composition.signals[name].phase == "g" for name in reads)
 
     def frozen_d_terms(self) -> set[str]:
         """Terms of D's loss that weigh nothing in this step, because their head is frozen."""

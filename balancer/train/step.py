@@ -9,7 +9,9 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 import torch
 from accelerate import Accelerator
 
+from balancer.contract.compose import Composition
 from balancer.contract.model import DOutput, GanModel, GOutput
+from balancer.contract.moments import hook_options
 from balancer.engine.balancer import Balancer
 
 if TYPE_CHECKING:
@@ -142,7 +144,7 @@ class GanStep:
         several = len(parts) > 1
         if several:
             # The weights are read before the first of several backward passes.
-            balance.before_g_backward(**(self.foreseen(parts) if balance.laws_on_g_terms else {}))
+            balance.before_g_backward(**(self.foreseen(parts) if acts_on_g_terms(balance.composition) else {}))
         scalars = []
         for index, part in enumerate(parts):
             fake = self.generate(part) if fakes is None else fakes[index]
@@ -185,6 +187,12 @@ class GanStep:
             for parameter in self.model.head_parameters(head):
                 parameter.requires_grad_(False)
                 parameter.grad = None
+
+
+def acts_on_g_terms(composition: Composition) -> bool:
+    """Whether a plugin acts in `before_g_backward` on what G's terms are in the same step."""
+    acting = [p for p in composition.plugins if hook_options(getattr(p, "before_g_backward", None)) is not None]
+    return any(composition.signals[name].phase == "g" for plugin in acting for name in plugin.reads)
 
 
 def split(batch: Batch, parts: int) -> list[Batch]:
