@@ -11,12 +11,12 @@ from balancer.contract.compose import compose
 from balancer.contract.knobs import Decision, Op, Value
 from balancer.contract.moments import hook_options
 from balancer.hindsight.player import Player
-from balancer.hindsight.replay import with_signals
+from balancer.hindsight.replay_rows import with_signals
 from balancer.hindsight.trajectory import Replay
 from balancer.record.compositions import Composed
 
 # A signal is held at its value times each of these, for so many steps that the usual warm-up is over.
-FACTORS: Final = tuple(2.0**power for power in range(-4, 5))
+FACTORS: Final = tuple(2.0**power for power in range(-8, 9))
 HELD_STEPS: Final = 300
 # Epochs are played one after the other, a step each, to twice the present one and some more.
 EPOCHS_BEYOND: Final = 30

@@ -8,7 +8,7 @@ from balancer.hindsight.explain import Explanation, Taken
 from balancer.hindsight.explain_step import Alternative, Contribution, KnobState, StepState
 from balancer.hindsight.merge_text import text_of
 
-# Alternatives to either side of the one in force that are text_of, where there are many.
+# Alternatives to either side of the one in force that are shown, where there are many.
 AROUND = 3
 
 

@@ -19,7 +19,7 @@ from balancer.contract.knobs import Decision, Value
 from balancer.errors import CheckpointError, ConfigError
 from balancer.hindsight.explain import MOST_DECISIONS, Explanation, explain, parse_steps
 from balancer.hindsight.explain_step import StepState
-from balancer.record.configs import run_segments
+from balancer.record.config_files import run_segments
 from balancer.record.decisions import read_decisions
 from balancer.record.folder import DECISIONS
 from balancer.record.signals import read_signals
