@@ -180,6 +180,14 @@ def test_what_a_law_is_said_to_answer_it_answers(held: float, tmp_path: Path) ->
             assert asked["lambda_adv"][-1] == alternative.value
 
 
+def test_a_law_in_its_warm_up_is_asked_by_what_the_step_measured(tmp_path: Path) -> None:
+    folder = ran(tmp_path / "run", "dynamic_lambda", (), 5)
+    (one,) = explain(folder, 3).first["lambda_adv"].contributions
+    assert (one.value, one.moment, one.signals) == (0.25, "on_run_start", {})
+    assert {a.value for a in one.alternatives} == {0.2, 0.35, 0.5, 0.6}
+    assert not any(a.here for a in one.alternatives)
+
+
 def test_a_range_has_both_ends_and_every_decision_in_between(run: Path) -> None:
     told = explain(run, 6, 25)
     assert (told.first.step, told.last.step) == (6, 25)
