@@ -48,14 +48,14 @@ def write_events(folder: Path, steps: int) -> None:
     """An event file with a record for each tag and step."""
     from tensorboard.compat.proto.summary_pb2 import Summary
 
-    from balancer.record.tensorboard import EventFile
+    from balancer.record.tensorboard import EventLog
 
     draw = random.Random(0)
-    file = EventFile(folder)
+    log = EventLog(folder)
     for step in range(steps):
         for tag in TAGS:
-            file.add(Summary(value=[Summary.Value(tag=tag, simple_value=draw.random())]), step)
-    file.close()
+            log.add(Summary(value=[Summary.Value(tag=tag, simple_value=draw.random())]), step)
+    log.flush()
 
 
 def ours(path: Path) -> int:

@@ -43,7 +43,7 @@ class KnobBoard:
     ) -> None:
         self.specs: Final = dict(specs)
         self.base: Final[dict[str, Value]] = {name: base.get(name, spec.base) for name, spec in specs.items()}
-        # G's learning rate where it is no knob here, of which `ratio` is a multiple.
+        # G's learning rate where it is not a knob here, of which `ratio` is a multiple.
         self.lr_g = 1.0
         self._clock: Final = clock
         # What knobs hold in the step under way, once they were read.
