@@ -96,8 +96,8 @@ def foreign_host(
     if adversarial not in LOSSES:
         raise ConfigError(f"adversarial {adversarial!r}: {suggestion(adversarial, sorted(LOSSES))}")
     knobs = {}
-    calls = [name for name in obeys if name in OPTIONAL_HOOKS]
-    for name in set(obeys) - set(calls):
+    calls = [name for name in sorted(obeys) if name in OPTIONAL_HOOKS]
+    for name in sorted(set(obeys) - set(calls)):
         spec = known_knob(name)
         if spec is None:
             known = sorted([*STANDARD_KNOBS, *OPTIONAL_HOOKS])
@@ -120,7 +120,7 @@ def foreign_host(
         if (why := taken(name)) is not None:
             raise ConfigError(f"supplies {name!r}, but {why}: rename it")
     # Any further name is a term of G's loss, known to the script alone.
-    signals = {name: STANDARD_SIGNALS.get(name, term_signal(name, "g")) for name in supplies}
+    signals = {name: STANDARD_SIGNALS.get(name, term_signal(name, "g")) for name in sorted(supplies)}
     return Host(
         "this script",
         knobs,

@@ -14,7 +14,6 @@ from balancer.contract.model import HeadSpec
 from balancer.contract.plugin import Plugin
 from balancer.engine.mechanism import Mechanism
 from balancer.errors import CheckpointError, ConfigError, suggestion
-from balancer.record.compositions import Composed
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -92,17 +91,19 @@ class Balancer(Mechanism):
     def start_step(self, *, epoch: int | None = None) -> None:
         """Begin a step: fires `on_run_start`, `on_epoch` where due, and `on_step_start`; then D's knobs hold."""
         self.end_step()
-        self.board.release()
         self.start_run()
-        if epoch is not None and epoch != self.epoch:
+        begins = epoch is not None and epoch != self.epoch
+        if epoch is not None and begins:
             self.end_epoch()
             self.clock.epoch = epoch
-            self._calls("on_epoch", run=self._run_info(), epoch=epoch)
         elif self.epoch < 0 and (acting := self._calls.implemented("on_epoch")):
             raise ConfigError(f"plugin {acting[0]} acts on epochs: pass epoch= to balance.start_step")
+        self.board.release()
+        self._rates.begin_step()
+        if begins:
+            self._calls("on_epoch", run=self._run_info(), epoch=epoch)
         self._epoch_open = True
         self._stage = "d"
-        self._rates.begin_step()
         self._g_terms = ()
         self._moment("on_step_start")
 
@@ -190,6 +191,10 @@ class Balancer(Mechanism):
             return self.weight(name.removeprefix("lambda_"))
         raise AttributeError(f"no attribute {name!r}; a weight lambda_… must be listed in obeys")
 
+    def frozen_d_terms(self) -> set[str]:
+        """Terms of D's loss that weigh nothing in this step, because their head is frozen."""
+        return {term for head in self.d_frozen for term in self.composition.host.heads[head].d_terms}
+
     def after_g_step(self) -> None:
         """G was updated; fires `after_g_step`. A host that does not call it gets it at the end of the step."""
         self.clock.g_updates += 1
@@ -224,12 +229,9 @@ class Balancer(Mechanism):
         """Fire `on_run_start`, once; `start_step` does it otherwise."""
         if not self._started:
             self._started = True
-            if self._recorder is not None:
-                if not self._resumed:
-                    self._recorder.refuse_logged()
-                composed = Composed.of(self.composition, self.step, self._seed, self._steps_per_epoch)
-                self._recorder.composition(composed)
-            self._rates.note_schedules()
+            if self._recorder is not None and not self._resumed:
+                self._recorder.refuse_logged()
+            self._begin_record()
             self._calls("on_run_start", run=self._run_info())
 
     def end_epoch(self) -> None:
@@ -289,3 +291,5 @@ class Balancer(Mechanism):
         self._stage = ""
         self._epoch_open = state["epoch_open"]
         self.restore_parts(state)
+        if self._started:
+            self._begin_record()

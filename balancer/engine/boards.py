@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeVar, cast
 
 from balancer.contract.knobs import KnobSpec, Op, Value, merge
+from balancer.contract.moments import HOOK_NAMES
 from balancer.contract.signals import Key, Phase, Reading
 from balancer.engine.clock import Clock
 
@@ -16,6 +17,10 @@ if TYPE_CHECKING:
     Reduce = Callable[[Tensor], Tensor]
 
 T = TypeVar("T", bound=Value)
+
+
+# A contribution that a resume leaves out: plugin, knob, operation, value.
+Left = tuple[str, str, Op, Value]
 
 
 class Change(NamedTuple):
@@ -51,6 +56,11 @@ class KnobBoard:
         self._read_after: Final[dict[str, list[str]]] = {}
         for name, spec in specs.items():
             self._read_after.setdefault(spec.read_after, []).append(name)
+        # Learning rates are read by their optimizers, which may step at other moments.
+        own = [spec for spec in specs.values() if spec.name not in ("lr_d", "lr_g")]
+        self._due: Final = {
+            moment: [spec.name for spec in own if not spec.acts_in_step(moment)] for moment in HOOK_NAMES
+        }
         self._order: Final = {name: index for index, name in enumerate(order)}
         self._on_change: Final = on_change
         self._contributions: Final[dict[str, dict[tuple[str, Op], Value]]] = {name: {} for name in specs}
@@ -72,9 +82,9 @@ class KnobBoard:
             note = "the lower bound exceeds the upper one: the upper one holds"
         self._on_change(Change(plugin, knob, op, old, checked, self.value(knob), note))
 
-    def value(self, knob: str) -> Value:
-        """The effective value now."""
-        contributions = ((op, value) for _, op, value in self.contributions(knob))
+    def value(self, knob: str, further: Sequence[tuple[Op, Value]] = ()) -> Value:
+        """The effective value now, or with further contributions."""
+        contributions = (*((op, value) for _, op, value in self.contributions(knob)), *further)
         lr_g = self.number("lr_g") if knob == "lr_d" and "lr_g" in self.specs else self.lr_g
         return merge(self.specs[knob], self.base[knob], contributions, self._clock.step, lr_g)
 
@@ -82,6 +92,12 @@ class KnobBoard:
         """The moment is over: knobs that are read after it hold from here on."""
         for knob in self._read_after.get(moment, ()):
             self._held[knob] = self.value(knob)
+
+    def hold_due(self, moment: str) -> None:
+        """A moment comes: knobs that were to be read after an earlier one, which did not come, hold from here on."""
+        for knob in self._due.get(moment, ()):
+            if knob not in self._held:
+                self._held[knob] = self.value(knob)
 
     def held(self, knob: str) -> Value:
         """The value that holds in this step; of a knob that was not read in it yet, the value now."""
@@ -120,11 +136,11 @@ class KnobBoard:
         """Contributions as primitives; base values belong to the run's settings."""
         return {knob: [[p, op, v] for p, op, v in self.contributions(knob)] for knob in self.specs}
 
-    def load_state_dict(self, state: Mapping[str, Any], allowed: Callable[[str, str, Op], bool]) -> list[Change]:
-        """Restore contributions; those that nobody composed makes any more are withdrawn, and returned as such."""
+    def load_state_dict(self, state: Mapping[str, Any], allowed: Callable[[str, str, Op], bool]) -> list[Left]:
+        """Restore contributions; those that nobody composed makes any more are left out, and returned."""
         for mine in self._contributions.values():
             mine.clear()
-        left = []
+        left: list[Left] = []
         for knob, rows in state.items():
             for plugin, op, value in rows:
                 given = tuple(value) if isinstance(value, list) else value
@@ -132,11 +148,14 @@ class KnobBoard:
                     self._contributions[knob][plugin, op] = self.specs[knob].check(plugin, op, given)
                 else:
                     left.append((plugin, knob, op, given))
+        return left
+
+    def withdrawals(self, left: Sequence[Left]) -> Iterator[Change]:
+        """The changes that leave out what `load_state_dict` returned, one after the other."""
         note = "not composed any more: withdrawn by the resume"
-        return [
-            Change(plugin, knob, op, old, None, self.value(knob) if knob in self.specs else None, note)
-            for plugin, knob, op, old in left
-        ]
+        for count, (plugin, knob, op, old) in enumerate(left, 1):
+            rest = [(op, value) for _, of, op, value in left[count:] if of == knob]
+            yield Change(plugin, knob, op, old, None, self.value(knob, rest) if knob in self.specs else None, note)
 
     def _bounds_cross(self, knob: str) -> bool:
         ops = [(op, value) for _, op, value in self.contributions(knob)]
@@ -181,11 +200,12 @@ class Transfer:
 class SignalBoard:
     """The newest value of every signal, and the step it was measured on."""
 
-    def __init__(self, clock: Clock) -> None:
+    def __init__(self, clock: Clock, phases: Mapping[str, Phase] | None = None) -> None:
         self._clock: Final = clock
         self._values: dict[str, float] = {}
         self._steps: dict[str, int] = {}
-        self._phases: dict[str, Phase] = {}
+        # A signal belongs to one phase, whenever it is passed: the one known of it, else that of its first value.
+        self._phases: Final[dict[str, Phase]] = dict(phases or {})
         self._pending: tuple[Transfer, Phase] | None = None
 
     def begin(self, transfer: Transfer, phase: Phase) -> None:
@@ -208,7 +228,7 @@ class SignalBoard:
         for name, value in values.items():
             self._values[name] = value
             self._steps[name] = self._clock.step
-            self._phases[name] = phase
+            self._phases.setdefault(name, phase)
 
     def read(self, name: str) -> Reading | None:
         """The newest value, or None where the signal has never been measured, or is not a number this time."""
@@ -240,4 +260,5 @@ class SignalBoard:
         self._values = {name: float(value) for name, value in state["values"].items()}
         self._steps = {name: int(step) for name, step in state["steps"].items()}
         # States of before 0.2 have none, and no value of theirs is of a step to come but what plugins published.
-        self._phases = {name: state.get("phases", {}).get(name, "plugin") for name in self._values}
+        for name in self._values:
+            self._phases.setdefault(name, state.get("phases", {}).get(name, "plugin"))

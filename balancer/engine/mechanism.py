@@ -14,12 +14,13 @@ from balancer.contract.compose import Composition
 from balancer.contract.knobs import Decision
 from balancer.contract.moments import RunInfo, StepContext
 from balancer.contract.signals import STANDARD_SIGNALS, Phase, StepRow, taken
-from balancer.engine.boards import Change, KnobBoard, SignalBoard, Transfer
+from balancer.engine.boards import Change, KnobBoard, Left, SignalBoard, Transfer
 from balancer.engine.calls import PluginCalls
 from balancer.engine.clock import Clock
 from balancer.engine.ranks import as_tensors, distributed_mean, is_first_rank
 from balancer.engine.rates import Rates
 from balancer.errors import ConfigError, PluginError, TrainingError
+from balancer.record.compositions import Composed
 from balancer.record.recorder import Recorder
 from balancer.record.tensorboard import tagged
 
@@ -49,9 +50,13 @@ class Mechanism:
         self.clock: Final = Clock()
         order = [plugin.name for plugin in composition.plugins]
         self.board: Final = KnobBoard(composition.knobs, composition.host.base, order, self.clock, self._changed)
-        self.signals: Final = SignalBoard(self.clock)
+        self._brought: Final = {spec.name: p.name for p in composition.plugins for spec in p.brings_signals}
+        phases: dict[str, Phase] = {name: spec.phase for name, spec in STANDARD_SIGNALS.items()}
+        self.signals: Final = SignalBoard(self.clock, {**phases, **dict.fromkeys(self._brought, "plugin")})
         self.row: StepRow = {}
         self._resumed = False
+        # Contributions that a resume left out, until that is written down.
+        self._left: list[Left] = []
         self._seed: Final = seed
         self._steps_per_epoch: Final = steps_per_epoch
         self._on_decision: Final = on_decision
@@ -152,22 +157,18 @@ class Mechanism:
             "knobs": self.board.state_dict(),
             "signals": self.signals.state_dict(),
             "plugins": {
-                plugin.name: {
-                    "version": plugin.state_version,
-                    "state": plugin.state_dict(),
-                    "rng": plugin.rng_state(),
-                }
+                plugin.name: {"version": plugin.state_version, "state": plugin.state_dict(), "rng": plugin.rng_state()}
                 for plugin in self.composition.plugins
             },
         }
 
     def restore_parts(self, state: Mapping[str, Any]) -> None:
-        """Restore what `saved_parts` returned, cut the logs back, and write down what is withdrawn by it."""
+        """Restore what `saved_parts` returned, and cut the logs back."""
         self.clock.step, self.clock.epoch = state["step"], state["epoch"]
         self.clock.d_updates, self.clock.g_updates = state["d_updates"], state["g_updates"]
         self.signals.load_state_dict(state["signals"])
         operations = self.composition.operations
-        withdrawn = self.board.load_state_dict(
+        self._left = self.board.load_state_dict(
             state["knobs"],
             lambda plugin, knob, op: op in operations.get(plugin, {}).get(knob, {}).values(),
         )
@@ -180,12 +181,15 @@ class Mechanism:
                 plugin.rng.set_state(saved["rng"])
         if self._recorder is not None:
             self._recorder.cut(self.step)
-        for change in withdrawn:
-            self._decide(change, self.step, "on_run_start", {})
 
-    def frozen_d_terms(self) -> set[str]:
-        """Terms of D's loss that weigh nothing in this step, because their head is frozen."""
-        return {term for head in self.d_frozen for term in self.composition.host.heads[head].d_terms}
+    def _begin_record(self) -> None:
+        """Write down what is composed from here on, and what a resume withdrew."""
+        self._rates.note_schedules()
+        if self._recorder is not None:
+            self._recorder.composition(Composed.of(self.composition, self.step, self._seed, self._steps_per_epoch))
+        for change in self.board.withdrawals(self._left):
+            self._decide(change, self.step, "on_run_start", {})
+        self._left = []
 
     def _held_weight(self, term: str) -> float:
         if any(term in self.composition.host.heads[head].g_terms for head in self.d_frozen):
@@ -224,18 +228,12 @@ class Mechanism:
         return StepContext(self.step, self.epoch, self.d_updates, self.g_updates, not self.d_update, **tensors)
 
     def _run_info(self) -> RunInfo:
-        return RunInfo(
-            self._seed,
-            max(self.epoch, 0),
-            self.step,
-            self.d_updates,
-            self.g_updates,
-            self._resumed,
-            self._steps_per_epoch,
-        )
+        done = self.step, self.d_updates, self.g_updates
+        return RunInfo(self._seed, max(self.epoch, 0), *done, self._resumed, self._steps_per_epoch)
 
     def _moment(self, hook: str) -> None:
         """Fire a moment of a step; then what is read after it holds."""
+        self.board.hold_due(hook)
         self._calls(hook, ctx=self.context())
         self.board.hold(hook)
 
@@ -254,6 +252,8 @@ class Mechanism:
 
     def _taken(self, name: str, phase: Phase) -> str | None:
         """Why a signal of this run may not have this name; None where it may."""
+        if name in self._brought:
+            return f"plugin {self._brought[name]} brings it"
         return "a knob has that name" if name in self.board.specs else taken(name, g_term=phase == "g")
 
     def _changed(self, change: Change) -> None:

@@ -31,6 +31,7 @@ class Rates:
 
     def begin_step(self) -> None:
         """A step begins: an optimizer that takes no step in it has the rate that its schedule gives now."""
+        self.note_schedules()
         for role in self._optimizers:
             self._bases.setdefault(role, self._scheduled(role))
 

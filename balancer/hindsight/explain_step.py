@@ -10,7 +10,7 @@ from balancer.contract.knobs import Decision, KnobSpec, Op, Value, merge
 from balancer.contract.signals import StepRow
 from balancer.hindsight.active import Active, merged
 from balancer.hindsight.merge_text import merge_text, text_of
-from balancer.hindsight.neighbours import neighbours
+from balancer.hindsight.neighbours import Answer, neighbours
 from balancer.record.compositions import Composed
 from balancer.record.folder import DECISIONS
 from balancer.record.signals import EPOCH
@@ -92,10 +92,17 @@ class _Board:
 
     def state(self, spec: KnobSpec) -> KnobState:
         """One knob."""
-        step, base, held = self._active.step, self._base(spec), self._held(spec)
-        decisions = self._active.decisions(spec, base, self._lr_g, held)
+        step, base, held, lr_g = self._active.step, self._base(spec), self._held(spec), self._lr_g
+        is_ratio = spec.name == "lr_d"
+        decisions = self._active.decisions(spec, base, lr_g, None if is_ratio else held)
         decisions.sort(key=lambda d: (self._order.get(d.plugin, len(self._order)), d.op))
-        folded = merged(spec, base, decisions, step, self._lr_g)
+        factor = merged(spec, base, decisions, step, 1.0)
+        if held and factor and any(d.op == "ratio" and d.new is not None for d in decisions):
+            # D's rate was made from G's at D's step; since then a plugin or a scheduler may have turned that.
+            lr_g = (
+                float(held) / float(factor) if not isinstance(held, tuple) and not isinstance(factor, tuple) else lr_g
+            )
+        folded = held if is_ratio and held is not None else merged(spec, base, decisions, step, lr_g)
         rows = [(d.plugin, d.op, d.new) for d in decisions if d.new is not None]
         remarks = list(self._remarks(spec))
         if held is not None and folded != held:
@@ -104,9 +111,9 @@ class _Board:
             spec.name,
             folded if held is None else held,
             base,
-            merge_text(spec, base, rows, step, self._lr_g),
+            merge_text(spec, base, rows, step, lr_g),
             spec.read_after,
-            tuple(self._contribution(spec, base, decision, decisions, remarks) for decision in decisions),
+            tuple(self._contribution(spec, base, lr_g, decision, decisions, remarks) for decision in decisions),
             tuple(remarks),
         )
 
@@ -122,21 +129,25 @@ class _Board:
         return bool(value) if "gate" in spec.ops else value
 
     def _contribution(
-        self, spec: KnobSpec, base: Value, decision: Decision, decisions: Sequence[Decision], remarks: list[str]
+        self,
+        spec: KnobSpec,
+        base: Value,
+        lr_g: float,
+        decision: Decision,
+        decisions: Sequence[Decision],
+        remarks: list[str],
     ) -> Contribution:
         others = [(d.op, d.new) for d in decisions if d is not decision and d.new is not None]
         alternatives = []
+        answers: list[Answer] = []
         try:
-            answers = (
-                neighbours(self._composed, decision, self._measured)
-                if self._ask and decision.plugin in self._order
-                else []
-            )
+            if self._ask and decision.plugin in self._order:
+                answers = neighbours(self._composed, decision, self._measured)
         except Exception as error:
             remarks.append(f"{decision.plugin} cannot be asked what else it would have answered: {error}")
         for answer in answers:
             rows = others if answer.value is None else [*others, (decision.op, answer.value)]
-            effective = merge(spec, base, rows, self._active.step, self._lr_g)
+            effective = merge(spec, base, rows, self._active.step, lr_g)
             alternatives.append(Alternative(answer.when, answer.value, answer.here, effective))
         return Contribution(
             decision.plugin,

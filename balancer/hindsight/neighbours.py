@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import groupby
@@ -17,7 +18,7 @@ from balancer.hindsight.trajectory import Replay
 from balancer.record.compositions import Composed
 
 # A signal is held at its value times each of these, for so many steps that the usual warm-up is over.
-FACTORS: Final = tuple(2.0**power for power in range(-8, 9))
+FACTORS: Final = tuple(4.0**power for power in range(-4, 5))
 HELD_STEPS: Final = 300
 # Epochs are played one after the other, a step each, to twice the present one and some more.
 EPOCHS_BEYOND: Final = 30
@@ -46,7 +47,9 @@ def neighbours(composed: Composed, decision: Decision, measured: Mapping[str, fl
     plugin = _alone(composed, decision.plugin)
     signals = decision.signals or {name: measured[name] for name in plugin.reads if name in measured}
     for name, value in signals.items():
-        levels = [factor * value for factor in FACTORS] if value else [0.0, 0.01, 0.1, 1.0]
+        most = 1.0 if name.startswith("d_acc") or name.endswith("_share") else math.inf
+        levels = [min(factor * value, most) for factor in FACTORS] if value else [0.0, 0.01, 0.1, 1.0]
+        levels = list(dict.fromkeys(levels))
         values = [_asked(composed, decision, [{**signals, name: level}] * HELD_STEPS)[-1] for level in levels]
         for answer, group in groupby(zip(levels, values, strict=True), key=lambda pair: pair[1]):
             held = [level for level, _ in group]

@@ -75,6 +75,10 @@ def replay_run(
     """
     folder, settings = Path(folder), settings or {}
     compositions, recorded = run_compositions(folder), SignalRows(folder)
+    steps = recorded.column("step")
+    if steps is not None and len(steps) and steps[0] < compositions[0].first:
+        begun = compositions[0].first
+        raise ConfigError(f"{folder} does not say what it was composed of before step {begun}: nothing can be replayed")
     configs = {segment.first: segment for segment in run_segments(folder)}
     parts = _parts(compositions, configs, recorded, plugins, settings)
     result, count = Replay(), 0

@@ -1,9 +1,10 @@
 """Checkpoints: a nested state, written so that a kill at any moment leaves a good one, verified when read.
 
-`root/step_00001234/` holds `tensors.safetensors`, `state.json` for all that is not a tensor, and `manifest.json` with the
-SHA-256 and size of both; nothing is pickled. One process at a time writes to a root: it fills `.saving_step_N`, then
-renames it to `step_N`. One that is there already (a resumed run saves a step again) steps aside as `step_N.old`, which
-readers take for step N meanwhile. Deletion begins by renaming to `.deleting_*`: whatever is named `step_*` is whole.
+`root/step_00001234/` holds `tensors.safetensors`, `state.json` for all that is not a tensor, and `manifest.json` with
+the SHA-256 and size of both; nothing is pickled. One process at a time writes to a root: it fills `.saving_step_N`,
+then renames it to `step_N`. One that is there already (a resumed run saves a step again) steps aside as `step_N.old`,
+which readers take for step N meanwhile. Deletion begins by renaming to `.deleting_*`: whatever is named `step_*` is
+whole.
 """
 
 from __future__ import annotations

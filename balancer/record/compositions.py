@@ -76,14 +76,15 @@ def read_compositions(folder: Path) -> list[Composed]:
     path = folder / COMPOSITIONS
     try:
         made = [_composed(_row(line)) for line in path.read_bytes().splitlines()]
+        steps = [one.first for one in made]
     except FileNotFoundError:
         return []
     except OSError as error:
         raise CheckpointError(f"{path} cannot be read: {error.strerror}") from None
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
-        raise CheckpointError(f"{path} does not say what the run was composed of: it is damaged") from None
-    ends: list[int | None] = [following.first for following in made[1:]]
-    return [dataclasses.replace(one, until=until) for one, until in zip(made, [*ends, None], strict=True)]
+        why = "it is damaged, or a newer version wrote it"
+        raise CheckpointError(f"{path} does not say what the run was composed of: {why}") from None
+    return [dataclasses.replace(one, until=until) for one, until in zip(made, [*steps[1:], None], strict=False)]
 
 
 def run_compositions(folder: Path) -> list[Composed]:
@@ -138,7 +139,12 @@ def _line(composed: Composed) -> bytes:
             "weighs": composed.host.weighs,
         },
     }
-    return json.dumps(row, ensure_ascii=False, sort_keys=True).encode() + b"\n"
+    return json.dumps(row, ensure_ascii=False, sort_keys=True, default=_plain).encode() + b"\n"
+
+
+def _plain(value: Any) -> Any:
+    """A set in order; a number of numpy or torch as Python's own."""
+    return sorted(value) if isinstance(value, set | frozenset) else value.item()
 
 
 def _row(line: bytes) -> dict[str, Any]:
@@ -152,7 +158,7 @@ def _composed(row: Mapping[str, Any]) -> Composed:
     knobs = {spec["name"]: _knob(spec) for spec in row["knobs"]}
     host = row["host"]
     return Composed(
-        row["step"],
+        int(row["step"]),
         None,
         Host(
             host["name"],

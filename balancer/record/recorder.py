@@ -105,7 +105,7 @@ class Recorder:
                     path.unlink()
         except OSError as error:
             raise CheckpointError(f"the logs in {self.folder} cannot be cut to step {step}: {error.strerror}") from None
-        except (ValueError, KeyError, DataError) as error:
+        except (ValueError, KeyError, TypeError, DataError) as error:
             raise CheckpointError(f"a log in {self.folder} is damaged, move it away to go on: {error}") from None
 
     def close(self) -> None:
@@ -127,7 +127,7 @@ class Recorder:
             return
         try:
             action()
-        except OSError as error:
+        except (OSError, DataError, KeyError, TypeError, ValueError) as error:
             self._dead.add(what)
             warnings.warn(f"{self.folder}: no more {what} log in this run: {error}", stacklevel=3)
 

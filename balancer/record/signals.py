@@ -53,8 +53,8 @@ class SignalLog:
         if self.file is None:
             name = SIGNALS
             if (self._folder / COLUMNS).is_file():
-                before = SignalRows(self._folder)
-                self._keys, name = list(before.keys), before.path.name
+                self._keys, path = _header(self._folder)
+                name = path.name
             else:
                 self._keys = list(row)
                 _write_header(self._folder, self._keys, name)
