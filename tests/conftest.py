@@ -14,6 +14,9 @@ from balancer.cli.main import main
 
 torch.set_num_threads(1)
 
+# An assertion of a shared check says what it compared, like one of a test.
+pytest.register_assert_rewrite("support")
+
 # No test measures time. So an example takes as long as it takes (deadline, too_slow), and a commit is tried on the same
 # examples wherever it is tested (derandomize). What hangs is ended by faulthandler_timeout in pyproject.toml.
 settings.register_profile("balancer", deadline=None, suppress_health_check=[HealthCheck.too_slow], derandomize=True)

@@ -1,4 +1,4 @@
-"""What a run writes about itself: what TensorBoard shows, what a replay needs, what cuts and full disks leave."""
+"""What a run writes about itself: what TensorBoard shows, what a replay needs, what a cut leaves."""
 
 from __future__ import annotations
 
@@ -6,8 +6,6 @@ import json
 import math
 import os
 import shutil
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -16,16 +14,14 @@ from PIL import Image
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from tensorboard.plugins.custom_scalar import layout_pb2
 
-from balancer import Balancer, Plugin, SignalSpec, StepContext, hookimpl
 from balancer.contract.levels import HEALTHY_D_ADV
 from balancer.record import tensorboard
-from balancer.record.folder import COLUMNS, DECISIONS, SHEETS, SIGNALS
+from balancer.record.folder import DECISIONS, SHEETS, SIGNALS
 from balancer.record.recorder import Recorder
 from balancer.record.run_config import make_config
 from balancer.record.signals import SignalRows, column, read_signals
 from balancer.record.tensorboard import LAYOUT
-from balancer.testing import recorded, replay, toy_trainer
-from balancer.train.points import PointsFamily
+from balancer.testing import recorded, replay
 from balancer.train.run import train
 
 STEPS, LOG_EVERY = 40, 5
@@ -141,67 +137,6 @@ def test_a_sheet_is_a_file_and_an_image_of_its_last_step(tmp_path: Path) -> None
     assert (image.step, image.width, image.height) == (15, 8, 4)
 
 
-class Probe(Plugin):
-    """Notes which signals are fresh when a step ends."""
-
-    name = "probe"
-    seen: set[str]
-
-    def __init__(self, config: Any) -> None:
-        super().__init__(config)
-        self.reads = tuple(OFFERED)
-        self.seen = set()
-
-    @hookimpl
-    def on_step_end(self, ctx: StepContext) -> None:
-        readings = {name: self.signals[name] for name in OFFERED}
-        self.seen |= {name for name, reading in readings.items() if reading is not None and reading.fresh}
-
-
-OFFERED: set[str] = set()
-
-
-def test_every_signal_on_offer_is_measured_and_kept(tmp_path: Path) -> None:
-    from balancer.contract.host import model_host
-
-    OFFERED.clear()
-    OFFERED.update(model_host("points", PointsFamily().spec(PointsFamily.Settings()), 1.0).signals)
-    trainer = toy_trainer([Probe], folder=tmp_path)
-    trainer.step(trainer.next_batch())
-    trainer.balance.end_run()
-    (probe,) = trainer.balance.composition.plugins
-    assert isinstance(probe, Probe)
-    assert probe.seen == OFFERED
-    kept = next(iter(recorded(tmp_path)))
-    assert set(kept) >= OFFERED
-
-
-class Late(Plugin):
-    """Turns lambda_adv when the step is over, for the next one."""
-
-    name = "late"
-    writes = {"lambda_adv": ("set",)}
-
-    @hookimpl
-    def on_step_end(self, ctx: StepContext) -> None:
-        self.knobs["lambda_adv"].set(0.1 * (ctx.step + 1))
-
-
-def test_the_weight_that_is_kept_is_the_one_that_was_used(tmp_path: Path) -> None:
-    balance = Balancer([Late], obeys={"lambda_adv"}, supplies={"adv"}, log_dir=tmp_path)
-    used = []
-    for _ in range(3):
-        balance.start_step(epoch=0)
-        balance.after_d_step()
-        used.append(balance.lambda_adv)
-        balance.end_step(adv=2.0)
-    balance.end_run()
-    columns = read_signals(tmp_path)
-    assert used == [1.0, 0.1, 0.2]
-    assert columns["lambda_adv"].tolist() == used
-    assert columns["adv_effective"].tolist() == [2.0 * weight for weight in used]
-
-
 # Replaying it.
 
 
@@ -222,32 +157,6 @@ def test_other_laws_can_be_replayed_on_a_finished_run(folder: Path) -> None:
     bands = {"dynamic_lambda": {"warmup_steps": 0, "bands": [[float(d_adv.mean()), 0.1]], "above": 0.5}}
     expected = [0.1 if value < d_adv.mean() else 0.5 for value in d_adv]
     assert replay(["dynamic_lambda"], recorded(folder), settings=bands)["lambda_adv"] == expected
-
-
-class Gap(Plugin):
-    """Brings a signal whose name looks like one of D's."""
-
-    name = "gap"
-    brings_signals = (SignalSpec("d_gap", "plugin", "difference of D's mean logits"),)
-    reads = ("d_logit_real", "d_logit_fake")
-
-    @hookimpl
-    def after_d_step(self, ctx: StepContext) -> None:
-        real, fake = self.signals["d_logit_real"], self.signals["d_logit_fake"]
-        assert real is not None
-        assert fake is not None
-        self.publish("d_gap", real.value - fake.value)
-
-
-def test_a_run_whose_plugin_brings_a_signal_can_be_replayed(tmp_path: Path) -> None:
-    trainer = toy_trainer([Gap, "dynamic_lambda"], {"dynamic_lambda": {"warmup_steps": 0}}, tmp_path)
-    for _ in range(3):
-        trainer.step(trainer.next_batch())
-    trainer.balance.end_run()
-    columns = read_signals(tmp_path)
-    assert columns["d_gap"].tolist() == (columns["d_logit_real"] - columns["d_logit_fake"]).tolist()
-    again = replay([Gap, "dynamic_lambda"], recorded(tmp_path), settings={"dynamic_lambda": {"warmup_steps": 0}})
-    assert again["lambda_adv"] == columns["lambda_adv"].tolist()
 
 
 # Cutting it.
@@ -312,115 +221,3 @@ def test_rows_after_a_torn_one_are_not_shifted(copy: Path) -> None:
     columns = read_signals(copy)
     assert columns["step"].tolist() == [*range(20), 30]
     assert columns["d_adv"][-1] == 0.25
-
-
-# Where it cannot be written.
-
-
-FULL_DISK = """
-import json, resource, sys, warnings
-from pathlib import Path
-
-import torch
-
-from balancer.record.signals import read_signals
-from balancer.testing import toy_trainer
-
-torch.set_num_threads(1)
-folder, steps = Path(sys.argv[1]), 120
-settings = {"dynamic_lambda": {"warmup_steps": 0, "bands": [[0.6, 0.2]], "above": 0.5}}
-weights = []
-for place in (folder / "whole", folder / "full"):
-    trainer = toy_trainer(["dynamic_lambda", "d_skip"], settings, place, log_every=1)
-    if place.name == "full":
-        (place / "decisions.jsonl").symlink_to("/dev/full")
-        limits = resource.getrlimit(resource.RLIMIT_FSIZE)
-        resource.setrlimit(resource.RLIMIT_FSIZE, (8192, limits[1]))
-    with warnings.catch_warnings(record=True) as caught:
-        warnings.simplefilter("always")
-        for step in range(steps):
-            trainer.step(trainer.next_batch())
-            if step == 60:
-                trainer.balance.recorder.flush()
-        trainer.balance.end_run()
-    weights.append([*trainer.G.state_dict().values(), *trainer.D.state_dict().values()])
-resource.setrlimit(resource.RLIMIT_FSIZE, limits)
-whole, full = read_signals(folder / "whole"), read_signals(folder / "full")
-kept = len(full["step"])
-print(json.dumps({
-    "equal": all(map(torch.equal, *weights)),
-    "done": trainer.balance.step,
-    "kept": kept,
-    "prefix": all(full[name].tolist() == whole[name][:kept].tolist() for name in full),
-    "warnings": [str(warning.message) for warning in caught],
-}))
-"""
-
-
-@pytest.fixture(scope="module")
-def full_disk(tmp_path_factory: pytest.TempPathFactory) -> tuple[dict[str, Any], str]:
-    """A run whose files may not grow beyond 8 KiB and whose decisions go to /dev/full, beside one with room."""
-    if not Path("/dev/full").exists():
-        pytest.skip("no /dev/full here")
-    out = tmp_path_factory.mktemp("full_disk")
-    done = subprocess.run([sys.executable, "-c", FULL_DISK, out], capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr
-    result: dict[str, Any] = json.loads(done.stdout)
-    return result, done.stderr
-
-
-def test_a_full_disk_never_stops_training_nor_changes_it(full_disk: tuple[dict[str, Any], str]) -> None:
-    result, _ = full_disk
-    assert result["done"] == 120
-    assert result["equal"]
-    assert 0 < result["kept"] < 120
-    assert result["prefix"]
-
-
-def test_a_full_disk_is_told_once_for_each_log(full_disk: tuple[dict[str, Any], str]) -> None:
-    result, errors = full_disk
-    told = sorted(warning.partition("no more ")[2].partition(":")[0] for warning in result["warnings"])
-    assert told == ["TensorBoard log in this run", "decisions.jsonl log in this run", "signals log in this run"]
-    assert "Traceback" not in errors
-
-
-def test_a_value_that_first_comes_later_gets_a_column_of_its_own(tmp_path: Path) -> None:
-    recorder = Recorder(tmp_path, 10)
-    recorder.step(0, 0, {("d", "d_adv"): 0.5})
-    for step in (1, 2):
-        recorder.step(step, 0, {("d", "d_adv"): 0.5, ("plugin", "late"): 1.0})
-    recorder.close()
-    assert json.loads((tmp_path / COLUMNS).read_text(encoding="utf-8"))["columns"] == ["step", "epoch", "d_adv", "late"]
-    columns = read_signals(tmp_path)
-    assert columns["d_adv"].tolist() == [0.5] * 3
-    assert math.isnan(columns["late"][0]) and columns["late"][1:].tolist() == [1.0] * 2
-    again = Recorder(tmp_path, 10)
-    again.cut(2)
-    again.step(2, 0, {("d", "d_adv"): 0.25, ("plugin", "late"): 2.0})
-    again.close()
-    assert read_signals(tmp_path)["late"][1:].tolist() == [1.0, 2.0]
-
-
-class LateRates(Plugin):
-    """Halves G's rate after D's step, and takes it back after G's: what G stepped with lies in between."""
-
-    name = "late_rates"
-    reads = ("d_adv",)
-    writes = {"lr_g": ("mul",)}
-
-    @hookimpl
-    def after_d_step(self, ctx: StepContext) -> None:
-        self.knobs["lr_g"].mul(0.5)
-
-    @hookimpl
-    def after_g_step(self, ctx: StepContext) -> None:
-        self.knobs["lr_g"].withdraw("mul")
-
-
-def test_the_log_holds_the_rates_that_were_used(tmp_path: Path) -> None:
-    trainer = toy_trainer([LateRates], folder=tmp_path, lr=1e-3)
-    with trainer.balance:
-        for _ in range(3):
-            trainer.step(trainer.next_batch())
-    assert read_signals(tmp_path)["lr_g"].tolist() == [5e-4] * 3
-    assert read_signals(tmp_path)["lr_d"].tolist() == [1e-3] * 3

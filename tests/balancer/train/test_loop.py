@@ -2,10 +2,7 @@
 
 import itertools
 import math
-import os
-import signal
 from collections.abc import Callable, Mapping
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,47 +10,14 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from support.toy_steps import BUILT_INS, BUSY, advance, equal, weights
 from torch import Tensor
 from torch.nn import functional as F
 
 from balancer import Plugin, StepContext, hookimpl
-from balancer.contract.compose import compose
-from balancer.contract.host import model_host
-from balancer.contract.model import HeadSpec
-from balancer.errors import TrainingError
-from balancer.record import checkpoint
-from balancer.record.run_config import TrainSettings
 from balancer.record.signals import read_signals
 from balancer.testing import toy_trainer
-from balancer.train.loop import Trainer, make_accelerator
 from balancer.train.points import PointsFamily, PointsSettings
-from balancer.train.progress import Progress
-
-BUILT_INS = ("d_lr_ratio", "d_skip", "dynamic_lambda", "freeze_head", "label_smoothing", "lambda_schedule")
-# Every plugin has something to do within a few steps of 4 steps an epoch.
-BUSY: dict[str, dict[str, Any]] = {
-    "model": {"points": 64},
-    "d_skip": {"every": 2, "accuracy_above": 0.7},
-    "dynamic_lambda": {"warmup_steps": 2, "bands": [[0.6, 0.1], [0.69, 0.3]], "above": 0.5},
-    "freeze_head": {"until": 5, "clock": "step"},
-    "lambda_schedule": {"steps": [[0, 0.1], [1, 0.2], [2, 0.4]]},
-}
-
-
-def advance(trainer: Trainer, steps: int) -> Trainer:
-    for _ in range(steps):
-        trainer.step(trainer.next_batch())
-    return trainer
-
-
-def weights(trainer: Trainer) -> dict[str, Tensor]:
-    """A copy of everything that the networks hold."""
-    nets = {"G": trainer.G, "D": trainer.D}
-    return {f"{net}.{name}": value.clone() for net in nets for name, value in nets[net].state_dict().items()}
-
-
-def equal(one: Mapping[str, Tensor], two: Mapping[str, Tensor]) -> bool:
-    return one.keys() == two.keys() and all(torch.equal(one[name], two[name]) for name in one)
 
 
 def hand_written(settings: PointsSettings, steps: int, g_updates: int, lambda_adv: float) -> dict[str, Tensor]:
@@ -145,152 +109,6 @@ def test_the_order_of_plugins_on_the_command_line_never_matters(pair: tuple[str,
     assert not equal(runs[0][0], plain), "neither plugin had anything to do here: the test shows nothing"
 
 
-class TestSkippedStep:
-    SETTINGS: Mapping[str, Any] = {"model": {"norm": "batch"}, "d_skip": {"every": 2}}
-
-    def test_d_is_left_as_it_was_but_measured(self) -> None:
-        at: dict[str, Any] = {}
-
-        class Spy(Plugin):
-            name = "spy"
-            reads = ("d_adv", "d_acc", "d_loss", "d_loss_real", "d_category", "d_logit_fake")
-
-            @hookimpl
-            def after_d_step(self, ctx: StepContext) -> None:
-                at["D"] = {name: value.clone() for name, value in trainer.D.state_dict().items()}
-                at["skipped"] = ctx.d_skipped
-                readings = [self.signals[name] for name in self.reads]
-                at["fresh"] = [reading is not None and reading.fresh for reading in readings]
-                at["d_adv"] = readings[0] and readings[0].value
-
-        trainer = toy_trainer(["d_skip", Spy], self.SETTINGS)
-        advance(trainer, 1)
-        assert not at["skipped"]
-        before = {name: value.clone() for name, value in trainer.D.state_dict().items()}
-        optimizer = checkpoint_of(trainer.optimizers["d"])
-        first = at["d_adv"]
-        advance(trainer, 1)
-        assert at["skipped"]
-        assert at["fresh"] == [True] * 6
-        assert at["d_adv"] != first
-        assert any(name.endswith("running_mean") for name in before)
-        assert equal(before, at["D"]), "weights and batch norm's statistics"
-        assert checkpoint_of(trainer.optimizers["d"]) == optimizer
-        assert trainer.balance.d_updates == 1
-
-    def test_the_probe_draws_no_random_numbers_of_the_run(self) -> None:
-        class Dice(Plugin):
-            """D with noise on its input: a forward pass of D that takes random numbers."""
-
-            name = "dice"
-
-            @hookimpl
-            def transform_d_input(
-                self, ctx: StepContext, images: Tensor, condition: Tensor | None
-            ) -> tuple[Tensor, Tensor | None]:
-                states.append(torch.get_rng_state())
-                return images + 0.1 * torch.randn_like(images), condition
-
-        states: list[Tensor] = []
-        trainer = toy_trainer(["d_skip", Dice], self.SETTINGS)
-        advance(trainer, 1)
-        states.clear()
-        advance(trainer, 1)
-        real, fake, in_g = states
-        assert not torch.equal(real, fake)
-        assert torch.equal(real, in_g), "G's pass goes on where the random state stood before the probe"
-
-
-def checkpoint_of(optimizer: torch.optim.Optimizer) -> list[tuple[str, Any]]:
-    """An optimizer's state as plain values."""
-    rows = []
-    for index, moments in optimizer.state_dict()["state"].items():
-        rows += [(f"{index}.{name}", torch.as_tensor(value).tolist()) for name, value in moments.items()]
-    return rows
-
-
-class TestFrozenHead:
-    def test_parameters_rest_bit_by_bit_and_thaw(self) -> None:
-        settings = {"freeze_head": {"until": 3, "clock": "step"}}
-        trainer = toy_trainer(["freeze_head"], settings)
-        assert trainer.D.category is not None
-        head = list(trainer.D.category.parameters())
-        start = [parameter.detach().clone() for parameter in head]
-        body = trainer.D.body[0].weight.detach().clone()
-        for step in range(3):
-            advance(trainer, 1)
-            assert trainer.balance.d_frozen == ("category",), step
-            assert all(map(torch.equal, head, start)), step
-            assert all(parameter.grad is None for parameter in head)
-            assert not any(trainer.optimizers["d"].state.get(parameter) for parameter in head)
-        assert not torch.equal(trainer.D.body[0].weight, body)
-        advance(trainer, 1)
-        assert trainer.balance.d_frozen == ()
-        assert not any(map(torch.equal, head, start))
-        assert all(trainer.optimizers["d"].state[parameter]["step"] == 1 for parameter in head)
-
-    def test_a_head_frozen_later_rests_although_adam_has_momentum(self) -> None:
-        class Later(Plugin):
-            name = "later"
-            writes = {"d_frozen": ("add",)}
-
-            @hookimpl
-            def on_step_start(self, ctx: StepContext) -> None:
-                if ctx.step == 3:
-                    self.knobs["d_frozen"].add("category")
-
-        trainer = toy_trainer([Later])
-        advance(trainer, 3)
-        assert trainer.D.category is not None
-        head = list(trainer.D.category.parameters())
-        moments = [trainer.optimizers["d"].state[parameter]["exp_avg"].clone() for parameter in head]
-        assert all(bool(moment.any()) for moment in moments)
-        start = [parameter.detach().clone() for parameter in head]
-        advance(trainer, 3)
-        assert all(map(torch.equal, head, start))
-        for parameter, moment in zip(head, moments, strict=True):
-            assert torch.equal(trainer.optimizers["d"].state[parameter]["exp_avg"], moment)
-
-    def test_a_group_in_the_way_of_the_binary_loss_rests_too(self) -> None:
-        """No term falls away with D's trunk, so its gradients have to be kept from it at every step."""
-        settings = PointsSettings(points=64)
-        torch.manual_seed(0)
-        model = PointsFamily().build(settings)
-        model.spec = replace(model.spec, heads={"body": HeadSpec()})
-        options = TrainSettings(device="cpu", batch_size=32, lr=2e-3)
-        freeze = {"freeze_head": {"head": "body", "until": 3, "clock": "step"}}
-        composition = compose(["freeze_head"], freeze, host=model_host("points", model.spec, 1.0))
-        trainer = Trainer(model, composition, options, make_accelerator(options, composition), None)
-        start = weights(trainer)
-        for _ in range(3):
-            advance(trainer, 1)
-            moved = {name for name, value in weights(trainer).items() if not torch.equal(value, start[name])}
-            assert not any(name.startswith("D.body") for name in moved)
-            assert {"D.binary.weight", "D.category.weight", "G.0.weight"} <= moved
-        advance(trainer, 1)
-        thawed = weights(trainer)
-        assert not any(torch.equal(thawed[name], start[name]) for name in thawed if name.startswith("D.body"))
-
-    def test_its_terms_weigh_nothing_for_d_and_for_g(self) -> None:
-        # The same networks, data and random numbers, without a category term at all.
-        without = toy_trainer([])
-        without.model.d_terms = lambda real, fake, batch: {}  # type: ignore[method-assign]
-        without.model.g_terms = lambda fake, judged, batch: {}  # type: ignore[method-assign]
-        advance(without, 3)
-        frozen = advance(toy_trainer(["freeze_head"], {"freeze_head": {"until": 3, "clock": "step"}}), 3)
-        assert equal(weights(frozen), weights(without))
-        row = frozen.balance.last_row
-        assert row["loss/d_category"] > 0, "it is measured all the same"
-        assert row["loss/d_loss"] == pytest.approx(0.5 * (row["loss/d_loss_real"] + row["loss/d_loss_fake"]))
-        assert row["share/category"] == 0.0
-        assert row["share/adv"] == 1.0
-        advance(frozen, 1)
-        row = frozen.balance.last_row
-        halves = 0.5 * (row["loss/d_loss_real"] + row["loss/d_loss_fake"])
-        assert row["loss/d_loss"] == pytest.approx(halves + row["loss/d_category"])
-        assert row["share/category"] > 0
-
-
 def test_label_knobs_touch_the_binary_loss_of_d_alone() -> None:
     # A learning rate of D too small to move a float keeps D the same in both runs.
     rows = {}
@@ -344,92 +162,6 @@ def test_the_decay_stops_at_the_floor_and_never_lifts_a_lower_base() -> None:
         advance(trainer, 1)
         rates.append((trainer.balance.last_row["lr/g"], trainer.balance.last_row["lr/d"]))
     assert rates == [(1e-3, 5e-5), (5e-4, 5e-5), (2.5e-4, 5e-5), (2e-4, 5e-5), (2e-4, 5e-5)]
-
-
-class Poison(Plugin):
-    """Adds a term that is not finite at one step."""
-
-    name = "poison"
-    side, value, at = "d", math.nan, 5
-
-    def term(self, ctx: StepContext, side: str) -> dict[str, Tensor]:
-        value = self.value if ctx.step == self.at and side == self.side else 0.0
-        return {"poisoned": torch.tensor(value)}
-
-    @hookimpl
-    def d_loss_terms(self, ctx: StepContext) -> dict[str, Tensor]:
-        return self.term(ctx, "d")
-
-    @hookimpl
-    def g_loss_terms(self, ctx: StepContext) -> dict[str, Tensor]:
-        return self.term(ctx, "g")
-
-
-class PoisonG(Poison):
-    side = "g"
-
-
-class PoisonInfinite(Poison):
-    value = math.inf
-
-
-@pytest.mark.parametrize(
-    ("poison", "named"),
-    [(Poison, "d_poisoned is nan"), (PoisonG, "poisoned is nan"), (PoisonInfinite, "d_poisoned is inf")],
-)
-def test_a_loss_that_is_not_finite_stops_before_the_optimizer_step(
-    poison: type[Plugin], named: str, tmp_path: Path
-) -> None:
-    settings = {"dynamic_lambda": {"warmup_steps": 50}}
-    trainer = toy_trainer(["dynamic_lambda", "d_lr_ratio", poison], settings, tmp_path / "run", checkpoint_every=2)
-    seen: list[dict[str, Tensor]] = []
-    trainer.optimizers["d"].register_step_post_hook(lambda *args: seen.append(weights(trainer)))
-    trainer.optimizers["g"].register_step_post_hook(lambda *args: seen.append(weights(trainer)))
-    with pytest.raises(TrainingError) as stopped:
-        trainer.run(20, Progress(20, quiet=True))
-    assert equal(weights(trainer), seen[-1]), "no optimizer step was taken on it"
-    assert len(seen) == (11 if poison is PoisonG else 10)
-    message = str(stopped.value)
-    assert message.startswith("step 5: ")
-    assert f" {named};" in message
-    assert "dynamic_lambda set lambda_adv 0.25" in message
-    assert "d_lr_ratio ratio lr_d 0.25" in message
-    assert "\n" not in message
-    loaded = checkpoint.load_latest(tmp_path / "run" / "checkpoints")
-    assert loaded.step == 4
-    assert loaded.skipped == []
-    columns = read_signals(tmp_path / "run")
-    assert columns["step"].tolist() == [0, 1, 2, 3, 4]
-    assert all(np.isfinite(values).all() for values in columns.values())
-    # From there it goes on once the cause is gone.
-    again = toy_trainer(["dynamic_lambda", "d_lr_ratio"], settings)
-    again.load_state_dict(loaded.state)
-    advance(again, 3)
-    assert again.balance.step == 7
-
-
-class Interrupt(Plugin):
-    """Asks for an end while step 4 is under way."""
-
-    name = "interrupt"
-
-    @hookimpl
-    def after_d_step(self, ctx: StepContext) -> None:
-        if ctx.step == 4:
-            os.kill(os.getpid(), signal.SIGTERM)
-
-
-@pytest.mark.parametrize(("steps", "finished"), [(9, False), (5, True)])
-def test_a_signal_ends_the_run_after_the_step_and_a_finished_run_is_finished(
-    steps: int, finished: bool, tmp_path: Path
-) -> None:
-    before = signal.getsignal(signal.SIGTERM)
-    trainer = toy_trainer([Interrupt], folder=tmp_path / "run")
-    assert trainer.run(steps, Progress(steps, quiet=True)) is finished
-    assert checkpoint.steps(tmp_path / "run" / "checkpoints") == [5]
-    assert read_signals(tmp_path / "run")["step"].tolist() == [0, 1, 2, 3, 4]
-    assert equal(weights(trainer), weights(advance(toy_trainer([]), 5)))
-    assert signal.getsignal(signal.SIGTERM) == before
 
 
 @pytest.mark.parametrize("adversarial", ["bce", "lsgan", "hinge"])
