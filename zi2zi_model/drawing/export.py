@@ -15,13 +15,13 @@ from zi2zi_model.data import dataset
 from zi2zi_model.data.font import Font
 from zi2zi_model.data.font_data import EMBEDDED_TARGETS, open_typeface
 from zi2zi_model.data.glyphs import Pixels, Typeface
+from zi2zi_model.data.picture_files import png, write
 from zi2zi_model.data.placement import EM_BOX
+from zi2zi_model.data.sheet import contact_sheet, evenly_spaced
 from zi2zi_model.drawing.files import drawable
 from zi2zi_model.drawing.font_file import UNITS, overlaps, validate, write_font
 from zi2zi_model.drawing.inference import SourceTypeface, TrainedRun, in_batches
 from zi2zi_model.drawing.outlines import Outline, font_outline, trace
-from zi2zi_model.drawing.output import png, write
-from zi2zi_model.drawing.sheet import contact_sheet, evenly_spaced
 
 PREVIEW: Final = 16
 _OWN_PIXELS: Final = 512  # a side of the font maker's pictures when they are traced

@@ -13,14 +13,13 @@ import torch
 
 from balancer.errors import DataError
 from zi2zi_model.data.glyphs import Pixels, reframe
+from zi2zi_model.data.picture_files import png, write
 from zi2zi_model.data.pictures import file_name
 from zi2zi_model.data.placement import EM_BOX, Placement
+from zi2zi_model.data.sheet import COLUMNS, contact_sheet
 from zi2zi_model.drawing.inference import SourceTypeface, TrainedRun, in_batches
-from zi2zi_model.drawing.output import png, write
-from zi2zi_model.drawing.sheet import contact_sheet
 
-SHEET_COLUMNS: Final = 16
-SHEET_ROWS: Final = 16
+ROWS: Final = 16  # of a sheet
 FRAME_MILLISECONDS: Final = 120
 
 
@@ -140,9 +139,9 @@ def draw_between(
         for character, picture in zip(there, glyphs, strict=True):
             write(out / f"{file_name(character)}_{step:02d}.png", png(picture))
         frames.append(glyphs)
-    sheet = contact_sheet([frame[:SHEET_COLUMNS] for frame in frames], [f"{s / (steps - 1):.2f}" for s in range(steps)])
+    sheet = contact_sheet([frame[:COLUMNS] for frame in frames], [f"{s / (steps - 1):.2f}" for s in range(steps)])
     write(out / "between.png", png(np.asarray(sheet)))
-    moving = [contact_sheet([frame[:SHEET_COLUMNS]], zoom=2) for frame in frames]
+    moving = [contact_sheet([frame[:COLUMNS]], zoom=2) for frame in frames]
     file = BytesIO()
     there_and_back = [*moving, *moving[-2:0:-1]]
     there_and_back[0].save(
@@ -161,7 +160,7 @@ def between(one: Placement, two: Placement, share: float) -> Placement:
 
 def pages(pictures: Sequence[Pixels]) -> Iterable[Pixels]:
     """Contact sheets of pictures, in order."""
-    for first in range(0, len(pictures), SHEET_COLUMNS * SHEET_ROWS):
-        page = pictures[first : first + SHEET_COLUMNS * SHEET_ROWS]
-        rows = [page[start : start + SHEET_COLUMNS] for start in range(0, len(page), SHEET_COLUMNS)]
+    for first in range(0, len(pictures), COLUMNS * ROWS):
+        page = pictures[first : first + COLUMNS * ROWS]
+        rows = [page[start : start + COLUMNS] for start in range(0, len(page), COLUMNS)]
         yield np.asarray(contact_sheet(rows))

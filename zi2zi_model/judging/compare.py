@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 
 from balancer.errors import ConfigError
+from zi2zi_model.data.sheet import contact_sheet, evenly_spaced
 from zi2zi_model.drawing.inference import TrainedRun, trained_run
-from zi2zi_model.drawing.sheet import contact_sheet, evenly_spaced
 from zi2zi_model.judging.measures import measure
-from zi2zi_model.network.model import SHEET_COLUMNS
+from zi2zi_model.network.model import SAMPLES
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -66,7 +66,7 @@ def compare(first: Path, second: Path) -> tuple[Image, dict[str, Any]]:
     source, target, _ = one.data.batch(items)
     outputs = [run.held_out() for run in (one, two)]
     figures = [measure(output, target) for output in outputs]
-    shown = evenly_spaced(items, SHEET_COLUMNS)
+    shown = evenly_spaced(items, SAMPLES)
     places = [next(i for i, item in enumerate(items) if (item == wanted).all()) for wanted in shown]
     labels = [label(run) for run in (one, two)]
     if labels[0] == labels[1]:

@@ -11,17 +11,16 @@ import torch
 
 from balancer.errors import ConfigError
 from zi2zi_model.data.glyphs import Pixels
+from zi2zi_model.data.picture_files import png, write
+from zi2zi_model.data.sheet import COLUMNS, contact_sheet
 from zi2zi_model.drawing.inference import TrainedRun, trained_run
-from zi2zi_model.drawing.output import png, write
-from zi2zi_model.drawing.sheet import contact_sheet
 from zi2zi_model.judging.judges import recognise, style_distance
 from zi2zi_model.judging.measures import measure
 
 if TYPE_CHECKING:
     from PIL.Image import Image
 
-COLUMNS: Final = 16
-BANDS: Final = 6
+BANDS: Final = 6  # of the sheet: each a row of sources, of outputs and of targets
 LISTED: Final = 10
 
 # Each figure: what the target itself has, and what to know of it.

@@ -23,7 +23,7 @@ from zi2zi_model.data.glyphs import Pixels
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
-SIZE: Final = 64  # pixels of a side that both see
+SIDE: Final = 64  # pixels of the pictures that both see
 WEIGHTS: Final = Path(__file__).parent / "weights"
 RECORD: Final = "judges.json"
 _AT_ONCE: Final = 256
@@ -81,9 +81,9 @@ def to_judge(pictures: Pixels) -> Tensor:
     from torch.nn import functional as F
 
     ink = 1 - torch.from_numpy(np.ascontiguousarray(pictures)).float()[:, None] / 255
-    if ink.shape[-1] == SIZE:
+    if ink.shape[-1] == SIDE:
         return ink
-    return F.interpolate(ink, size=(SIZE, SIZE), mode="bilinear", antialias=True, align_corners=False)
+    return F.interpolate(ink, size=(SIDE, SIDE), mode="bilinear", antialias=True, align_corners=False)
 
 
 @cache
@@ -102,7 +102,7 @@ def load(judge: str) -> nn.Module:
         raise DataError(f"judge weights {path}: cannot be read: {error.strerror}; install balancer again") from error
     if hashlib.sha256(data).hexdigest() != record()[judge]["sha256"]:
         raise DataError(f"judge weights {path}: are not those that {RECORD} names; install balancer again")
-    network = NETWORKS[judge]()
+    network = JUDGES[judge]()
     network.load_state_dict({name: tensor.float() for name, tensor in load_tensors(data).items()})
     return network.eval()
 
@@ -169,4 +169,4 @@ def style_network() -> nn.Module:
     return Style()
 
 
-NETWORKS: Final = {"content": content_network, "style": style_network}
+JUDGES: Final = {"content": content_network, "style": style_network}

@@ -14,7 +14,7 @@ from zi2zi_model.network.networks import Discriminator, Generator
 from zi2zi_model.settings import Zi2ziSettings
 
 # Settings that the shapes of the weights follow from.
-NETWORKS: Final = (
+SHAPING: Final = (
     "image_size", "channels", "downs", "g_channels", "max_channels", "decoder", "norm", "skips", "attention",
     "style_dim", "d_channels", "d_head", "spectral_norm",
 )  # fmt: skip
@@ -58,7 +58,7 @@ def _unlike(settings: Zi2ziSettings, base: SavedRun) -> str:
     """Settings of the networks that differ from those of a run, with both values; empty where none is known to."""
     there = base.config.get("model", {})
     here = settings.model_dump(mode="json")
-    differing = [key for key in NETWORKS if key in there and here[key] != there[key]]
+    differing = [key for key in SHAPING if key in there and here[key] != there[key]]
     return ", ".join(f"model.{key} is {here[key]}, there {there[key]}" for key in differing)
 
 

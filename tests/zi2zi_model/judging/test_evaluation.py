@@ -104,7 +104,7 @@ def test_every_glyph_of_the_unseen_target_is_recognised_by_the_source_alone(data
 
 def test_the_weights_are_those_of_the_record() -> None:
     record = json.loads((judges.WEIGHTS / judges.RECORD).read_text(encoding="utf-8"))
-    for name in judges.NETWORKS:
+    for name in judges.JUDGES:
         data = (judges.WEIGHTS / f"{name}.safetensors").read_bytes()
         assert hashlib.sha256(data).hexdigest() == record[name]["sha256"]
         assert len(data) == record[name]["bytes"] < 1_500_000

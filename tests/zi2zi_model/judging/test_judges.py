@@ -85,7 +85,7 @@ def test_what_is_not_a_glyph_has_neither_character_nor_style(drawn: Drawn) -> No
 
 
 def test_features_do_not_depend_on_what_is_judged_beside_them(drawn: Drawn) -> None:
-    for judge in judges.NETWORKS:
+    for judge in judges.JUDGES:
         together, alone = judges.features(judge, drawn.target), judges.features(judge, drawn.target[-3:])
         assert np.allclose(together[-3:], alone, atol=1e-5)
 
