@@ -192,13 +192,13 @@ def evaluate(
     as_json: JsonOption = False,
 ) -> None:
     """Measure a run on held-out characters, and draw them, the worst first."""
-    from zi2zi_model.judging.evaluation import evaluate_run, lines
+    from zi2zi_model.judging.evaluation import evaluate_run, evaluation_lines
 
     result = evaluate_run(folder, out, style=style, device=device)
     if as_json:
         print_json(result)
         return
-    for line in lines(result):
+    for line in evaluation_lines(result):
         print(line)
     print(f"sheet: {result['sheet']}")
 
@@ -211,13 +211,13 @@ def compare_two(
     as_json: JsonOption = False,
 ) -> None:
     """Draw the held-out characters with both runs, measure both alike, and say which came closer."""
-    from zi2zi_model.judging import compare
+    from zi2zi_model.judging.compare import compare_runs, comparison_lines
 
-    result = compare.compare_runs(first, second, out)
+    result = compare_runs(first, second, out)
     if as_json:
         print_json(result)
         return
-    for line in compare.table(result):
+    for line in comparison_lines(result):
         print(line)
     print(f"\n{result['verdict']}")
     print(f"picture:  {out}")

@@ -74,13 +74,13 @@ def show(
     as_json: JsonOption = False,
 ) -> None:
     """Verify a data set; say what is in it and what is missing; draw a contact sheet."""
-    from zi2zi_model.data import report
+    from zi2zi_model.data.report import inspect, report_lines
 
-    figures = report.show(folder, out)
+    figures = inspect(folder, out)
     if as_json:
         print_json(figures)
         return
-    for line in report.lines(figures):
+    for line in report_lines(figures):
         print(line)
     print(f"sheet: {figures['sheet']}")
 

@@ -11,14 +11,13 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from support.built_in import BUILT_IN
 
 from balancer import Balancer, HeadSpec, ModelSpec
 from balancer.contract.compose import compose
 from balancer.contract.host import model_host
 from balancer.contract.knobs import Decision
 from balancer.testing import Replay, check_plugin, replay
-
-BUILT_IN = ("d_lr_ratio", "d_skip", "dynamic_lambda", "freeze_head", "label_smoothing", "lambda_schedule")
 
 # Expected trajectory of the source document (seed-facts 15): epoch, d_loss, lambda_adv.
 DOCUMENT = [(0, 0.005, 0.2), (3, 0.03, 0.35), (8, 0.12, 0.5), (15, 0.25, 0.6)]

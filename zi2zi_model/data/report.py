@@ -22,7 +22,7 @@ LISTED: Final = 40
 BANDS: Final = 8  # each a row of sources and one for each style
 
 
-def show(folder: Path, out: Path | None = None) -> dict[str, Any]:
+def inspect(folder: Path, out: Path | None = None) -> dict[str, Any]:
     """Verify a data-set folder, and draw its contact sheet to `out` (`FOLDER.png` if not given).
 
     Returns the figures of `report`, and the sheet's path under `sheet`.
@@ -69,7 +69,7 @@ def report(data: GlyphData) -> dict[str, Any]:
     }
 
 
-def lines(figures: dict[str, Any]) -> list[str]:
+def report_lines(figures: dict[str, Any]) -> list[str]:
     """The figures as lines of text."""
     text = [
         f"{figures['characters']:,} characters, {figures['styles']} {_plural('style', figures['styles'])}, "

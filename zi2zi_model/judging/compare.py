@@ -81,7 +81,7 @@ def compare(first: Path, second: Path) -> tuple[Image, dict[str, Any]]:
             for folder, text, run, values in zip((first, second), labels, (one, two), figures, strict=True)
         ],
         "closer": {name: ("neither" if which is None else labels[which]) for name, which in closer.items()},
-        "verdict": verdict(labels, closer),
+        "verdict": who_came_closer(labels, closer),
     }
 
 
@@ -98,7 +98,7 @@ def closer_of(name: str, first: float, second: float) -> int | None:
     return 0 if one < two else 1
 
 
-def verdict(labels: list[str], closer: dict[str, int | None]) -> str:
+def who_came_closer(labels: list[str], closer: dict[str, int | None]) -> str:
     """One plain sentence: who came closer by which figures."""
     won = [[name for name, which in closer.items() if which == index] for index in (0, 1)]
     if len(won[0]) == len(won[1]):
@@ -108,7 +108,7 @@ def verdict(labels: list[str], closer: dict[str, int | None]) -> str:
     return f"{labels[best]} came closer to the target, by {_names(won[best])}{against}. One seed: a hint, not a proof."
 
 
-def table(result: dict[str, Any]) -> list[str]:
+def comparison_lines(result: dict[str, Any]) -> list[str]:
     """The figures as lines of text."""
     runs = result["runs"]
     width = max(14, *(len(run["label"]) for run in runs))

@@ -33,7 +33,7 @@ MEANING: Final = {
 }
 
 
-def judge(
+def figures_of(
     output: Pixels,
     target: Pixels,
     characters: Sequence[str],
@@ -94,8 +94,8 @@ def evaluate(run: TrainedRun, row: int | None = None) -> tuple[dict[str, Any], I
         characters = [data.characters[item] for item, _ in items]
         references = np.concatenate([data.source, target])
         known = [*data.characters, *characters]
-        figures, taken = judge(output, target, characters, references, known)
-        untouched, _ = judge(source, target, characters, references, known)
+        figures, taken = figures_of(output, target, characters, references, known)
+        untouched, _ = figures_of(source, target, characters, references, known)
         distance = np.abs(output.astype(float) - target).mean((1, 2)) / 255
         wrong = np.array([one != two for one, two in zip(taken, characters, strict=True)])
         order = np.lexsort((-distance, ~wrong))
@@ -119,7 +119,7 @@ def evaluate(run: TrainedRun, row: int | None = None) -> tuple[dict[str, Any], I
     return {"run": run.name, "step": run.step, "styles": styles}, sheet
 
 
-def lines(result: dict[str, Any]) -> list[str]:
+def evaluation_lines(result: dict[str, Any]) -> list[str]:
     """The figures as lines of text."""
     text = [f"{result['run']} at step {result['step']}"]
     for name, style in result["styles"].items():

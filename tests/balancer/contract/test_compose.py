@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from support.built_in import BUILT_IN
 
 from balancer import Balancer, HeadSpec, KnobSpec, ModelSpec, Plugin, SignalSpec, hookimpl
 from balancer.contract.compose import Composition, compose
@@ -56,9 +57,6 @@ def test_producers_come_before_readers_then_after_then_names() -> None:
 def test_a_plugin_may_read_what_it_brings() -> None:
     own = law("own", brings_signals=(SignalSpec("mine", "plugin", ""),), reads=("mine",))
     assert names(composed(own)) == ["own"]
-
-
-BUILT_IN = ("d_lr_ratio", "d_skip", "dynamic_lambda", "freeze_head", "label_smoothing", "lambda_schedule")
 
 
 @settings(max_examples=15)

@@ -15,10 +15,10 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import pytest
+from support.built_in import BUILT_IN
 
 ROOT = Path(__file__).parents[3]
 THIRD_PARTY = ROOT / "tests" / "third_party"
-BUILT_IN = ("d_lr_ratio", "d_skip", "dynamic_lambda", "freeze_head", "label_smoothing", "lambda_schedule")
 BROKEN = (
     "d_skip",
     "import_error",

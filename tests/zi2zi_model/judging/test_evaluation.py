@@ -18,7 +18,7 @@ from zi2zi_model.data.font_data import EMBEDDED_SOURCE, EMBEDDED_TARGETS, from_f
 from zi2zi_model.data.glyphs import Pixels
 from zi2zi_model.data.pairs import GlyphData
 from zi2zi_model.judging import judges
-from zi2zi_model.judging.evaluation import judge
+from zi2zi_model.judging.evaluation import figures_of
 
 Cli = Callable[..., Any]
 
@@ -35,7 +35,7 @@ def blurred(pictures: Pixels, radius: float = 1.0) -> Pixels:
 def figures(data: GlyphData, output: Pixels) -> tuple[dict[str, float], list[str]]:
     """Of outputs for all characters; each is to be found among source and target glyphs of all."""
     references = np.concatenate([data.source, data.target])
-    return judge(output, data.target, data.characters, references, [*data.characters, *data.characters])
+    return figures_of(output, data.target, data.characters, references, [*data.characters, *data.characters])
 
 
 def test_the_target_itself_scores_best(data: GlyphData) -> None:
