@@ -27,11 +27,6 @@ SourceOption = Annotated[
 DeviceOption = Annotated[str, typer.Option("--device", help="cpu or cuda.")]
 
 
-@app.callback()
-def _commands() -> None:
-    """Commands of the model zi2zi."""
-
-
 @app.command("import")
 def import_port(
     generator: Annotated[Path, typer.Argument(help="STEP_net_G.pth of a PyTorch port.")],
