@@ -25,7 +25,7 @@ from zi2zi_model.data.font_data import EMBEDDED_SOURCE, EMBEDDED_TARGETS, open_t
 from zi2zi_model.data.glyphs import Pixels, draw_glyph, reframe
 from zi2zi_model.data.placement import EM_BOX
 from zi2zi_model.drawing.inference import trained_run
-from zi2zi_model.judging.evaluation import MEANING, judge
+from zi2zi_model.judging.evaluation import MEANING, figures_of
 
 ENLARGED = 2
 SETTINGS: dict[str, dict[str, Any]] = {
@@ -51,7 +51,7 @@ def figures(folder: Path, targets: list[Path]) -> list[dict[str, float]]:
         characters = [run.data.characters[row] for row, _ in items]
         target = np.stack([draw_glyph(typeface, c, size, EM_BOX) for c in characters])
         references = np.concatenate([enlarged(run.data.source, size), target])
-        rows.append(judge(output, target, characters, references, [*run.data.characters, *characters])[0])
+        rows.append(figures_of(output, target, characters, references, [*run.data.characters, *characters])[0])
     return rows
 
 

@@ -20,10 +20,10 @@ from zi2zi_model.data.charsets import load_charset
 from zi2zi_model.data.font import Font
 from zi2zi_model.data.font_data import EMBEDDED_SOURCE
 from zi2zi_model.data.glyphs import draw_glyph, reframe
+from zi2zi_model.data.picture_files import png, write
 from zi2zi_model.data.placement import EM_BOX, centre_in_frame
 from zi2zi_model.drawing.font_file import write_font
 from zi2zi_model.drawing.outlines import Outline, trace
-from zi2zi_model.drawing.output import png, write
 from zi2zi_model.network.model import DRAWN_AT_ONCE, draw
 from zi2zi_model.network.networks import Generator
 from zi2zi_model.settings import Zi2ziSettings

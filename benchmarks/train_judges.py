@@ -32,7 +32,7 @@ from zi2zi_model.data.charsets import choose, load_charset
 from zi2zi_model.data.font import Font
 from zi2zi_model.data.glyphs import Pixels, draw_glyph
 from zi2zi_model.data.placement import centre_in_frame
-from zi2zi_model.judging.judges import NETWORKS, RECORD, SIZE, WEIGHTS, to_judge
+from zi2zi_model.judging.judges import JUDGES, RECORD, SIDE, WEIGHTS, to_judge
 
 FONTS = Path("/usr/share/fonts")
 
@@ -102,7 +102,7 @@ def draw_all(faces: Sequence[Face], characters: Sequence[str]) -> Glyphs:
         usable = font.usable(characters)
         placement = centre_in_frame(font.mean_box(usable))
         for character in usable:
-            pictures.append(draw_glyph(font, character, SIZE, placement))
+            pictures.append(draw_glyph(font, character, SIDE, placement))
             fonts.append(index)
             numbers.append(place[character])
     return Glyphs(np.stack(pictures), np.array(fonts), np.array(numbers))
@@ -230,7 +230,7 @@ def version(package: str) -> str:
 def main() -> None:
     """Train one judge, measure it, write its weights and its part of the record."""
     parser = argparse.ArgumentParser(description="train the judges of drawn glyphs")
-    parser.add_argument("judge", choices=[*NETWORKS])
+    parser.add_argument("judge", choices=[*JUDGES])
     parser.add_argument("--out", type=Path, default=WEIGHTS, help="where weights and record go")
     arguments = parser.parse_args()
     judge, out = arguments.judge, arguments.out
@@ -243,7 +243,7 @@ def main() -> None:
     began = time.perf_counter()
     glyphs = draw_all(TRAINED, characters)
     print(f"{len(glyphs.pictures)} glyphs drawn in {time.perf_counter() - began:.0f} s", flush=True)
-    network = NETWORKS[judge]()
+    network = JUDGES[judge]()
     began = time.perf_counter()
     train(judge, network, glyphs.where(glyphs.character < known), known if judge == "content" else len(TRAINED))
     seconds = time.perf_counter() - began

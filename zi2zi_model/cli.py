@@ -27,11 +27,6 @@ SourceOption = Annotated[
 DeviceOption = Annotated[str, typer.Option("--device", help="cpu or cuda.")]
 
 
-@app.callback()
-def _commands() -> None:
-    """Commands of the model zi2zi."""
-
-
 @app.command("import")
 def import_port(
     generator: Annotated[Path, typer.Argument(help="STEP_net_G.pth of a PyTorch port.")],
@@ -192,13 +187,13 @@ def evaluate(
     as_json: JsonOption = False,
 ) -> None:
     """Measure a run on held-out characters, and draw them, the worst first."""
-    from zi2zi_model.judging.evaluation import evaluate_run, lines
+    from zi2zi_model.judging.evaluation import evaluate_run, evaluation_lines
 
     result = evaluate_run(folder, out, style=style, device=device)
     if as_json:
         print_json(result)
         return
-    for line in lines(result):
+    for line in evaluation_lines(result):
         print(line)
     print(f"sheet: {result['sheet']}")
 
@@ -211,13 +206,13 @@ def compare_two(
     as_json: JsonOption = False,
 ) -> None:
     """Draw the held-out characters with both runs, measure both alike, and say which came closer."""
-    from zi2zi_model.judging import compare
+    from zi2zi_model.judging.compare import compare_runs, comparison_lines
 
-    result = compare.compare_runs(first, second, out)
+    result = compare_runs(first, second, out)
     if as_json:
         print_json(result)
         return
-    for line in compare.table(result):
+    for line in comparison_lines(result):
         print(line)
     print(f"\n{result['verdict']}")
     print(f"picture:  {out}")

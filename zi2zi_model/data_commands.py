@@ -9,6 +9,8 @@ from typing import Annotated, Any
 
 import typer
 
+from zi2zi_model.data.packages import MOST_BYTES
+
 data_app = typer.Typer(no_args_is_help=True, help="Build and inspect data sets.")
 
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON.")]
@@ -31,7 +33,7 @@ def build(
     ] = None,
     max_bytes: Annotated[
         int, typer.Option("--max-bytes", help="With --obj: the largest package that is read.", min=1)
-    ] = 4 * 2**30,
+    ] = MOST_BYTES,
     size: Annotated[int, typer.Option("--size", help="Side of a picture in pixels.", min=16, max=1024)] = 64,
     align: Annotated[str, typer.Option("--align", help="font: each target at the source's size; none: as it is.")] = (
         "font"
@@ -74,13 +76,13 @@ def show(
     as_json: JsonOption = False,
 ) -> None:
     """Verify a data set; say what is in it and what is missing; draw a contact sheet."""
-    from zi2zi_model.data import report
+    from zi2zi_model.data.report import inspect, report_lines
 
-    figures = report.show(folder, out)
+    figures = inspect(folder, out)
     if as_json:
         print_json(figures)
         return
-    for line in report.lines(figures):
+    for line in report_lines(figures):
         print(line)
     print(f"sheet: {figures['sheet']}")
 

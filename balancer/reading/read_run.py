@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import tomllib
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -14,6 +13,7 @@ from balancer.contract.signals import Key
 from balancer.errors import ConfigError, DataError, suggestion
 from balancer.reading.source import OnBytes, Row, Source
 from balancer.reading.step_axis import EpochLength
+from balancer.record.config import read_toml
 from balancer.record.folder import CONFIG
 from balancer.record.signals import STEP, SignalRows
 
@@ -152,7 +152,7 @@ def _is_loss(key: Key) -> bool:
 def _config(path: Path) -> Mapping[str, Any] | None:
     """A run's config; None where there is none that can be read, as in the log_dir of a script of one's own."""
     try:
-        config = tomllib.loads(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError, RecursionError):
+        config = read_toml(path)
+    except ConfigError:
         return None
     return config if all(isinstance(config.get(table, {}), dict) for table in ("run", "train", "model")) else None

@@ -106,6 +106,8 @@ def read_toml(path: Path) -> dict[str, Any]:
         return tomllib.loads(path.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         raise ConfigError(f"config {path}: {error}") from None
+    except RecursionError:
+        raise ConfigError(f"config {path}: is nested too deeply to be read") from None
 
 
 def check_shape(tables: Mapping[str, Any]) -> None:

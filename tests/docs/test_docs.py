@@ -15,13 +15,14 @@ from typing import Any
 
 import pytest
 import typer
+from support.built_in import BUILT_IN
 
 from balancer import Balancer
 from balancer.cli.main import app
 from balancer.contract.knobs import STANDARD_KNOBS, VALUE_OPS
 from balancer.contract.moments import HOOK_NAMES, Moments, RunInfo, StepContext
 from balancer.contract.plugin import Plugin
-from balancer.contract.registry import PLUGINS, entries, load_plugin
+from balancer.contract.registry import load_plugin
 from balancer.contract.signals import STANDARD_SIGNALS
 from balancer.errors import CompositionError
 from balancer.testing import replay, toy_trainer
@@ -31,7 +32,6 @@ DOCS = ROOT / "docs"
 CARDS = ROOT / "plugins" / "cards"
 PAGES = sorted([*DOCS.glob("*.md"), *CARDS.glob("*.md")])
 LINKING = [*PAGES, *sorted(ROOT.glob("*.md")), ROOT / "benchmarks" / "README.md"]
-BUILT_IN = [entry.name for entry in entries(PLUGINS) if entry.distribution == "balancer"]
 OPERATIONS = {*VALUE_OPS, *(op for spec in STANDARD_KNOBS.values() for op in spec.ops)}
 
 

@@ -10,6 +10,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from support.built_in import BUILT_IN
 
 from balancer import Balancer, HeadSpec, ModelSpec
 from balancer.contract.compose import compose

@@ -8,7 +8,7 @@ from torch import Tensor
 
 from balancer.train.loop import Trainer
 
-BUILT_INS = ("d_lr_ratio", "d_skip", "dynamic_lambda", "freeze_head", "label_smoothing", "lambda_schedule")
+BUILT_INS = BUILT_IN
 # Every plugin has something to do within a few steps of 4 steps an epoch.
 BUSY: dict[str, dict[str, Any]] = {
     "model": {"points": 64},

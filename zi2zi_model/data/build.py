@@ -7,7 +7,8 @@ from pathlib import Path
 
 from balancer.errors import ConfigError
 from zi2zi_model.data import dataset
-from zi2zi_model.data.font_data import Align, from_fonts
+from zi2zi_model.data.font_data import from_fonts
+from zi2zi_model.data.packages import MOST_BYTES
 from zi2zi_model.data.pair_data import from_packages, from_pairs
 from zi2zi_model.data.pairs import GlyphData
 
@@ -21,7 +22,7 @@ def build_data(
     pairs: Path | None = None,
     packages: Sequence[Path] = (),
     validation: Sequence[Path] = (),
-    max_bytes: int | None = None,
+    max_bytes: int = MOST_BYTES,
     size: int = 64,
     align: str = "font",
     held_out: float = 0.1,
@@ -49,13 +50,12 @@ def build_data(
     elif packages:
         data = from_packages(packages, validation, size=size, held_out=held_out, max_bytes=max_bytes)
     else:
-        aligned: Align = "font" if align == "font" else "none"
         data = from_fonts(
             source,
             targets,
             charset=charset,
             size=size,
-            align=aligned,
+            align=align,
             held_out=held_out,
             max_characters=max_characters,
         )

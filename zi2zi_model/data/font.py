@@ -16,7 +16,7 @@ from fontTools.ttLib import TTFont
 from PIL import Image, ImageDraw, ImageFont
 
 from balancer.errors import DataError
-from zi2zi_model.data.glyphs import INK, Pixels
+from zi2zi_model.data.glyphs import INK, Pixels, Typeface
 from zi2zi_model.data.placement import InkBox, Placement
 
 _LAYOUT: Final = ImageFont.Layout.BASIC  # the same picture with and without the Raqm library
@@ -33,7 +33,7 @@ class _Drawing(NamedTuple):
     digest: bytes
 
 
-class Font:
+class Font(Typeface):
     """A TrueType or OpenType font file, or one face of a collection (`file.ttc:3`, counted from 0).
 
     Attributes:
@@ -74,18 +74,12 @@ class Font:
         self._drawings: dict[str, _Drawing | None] = {}
         self._tofu = self._find_tofu()
 
-    def usable(self, characters: Iterable[str]) -> tuple[str, ...]:
-        """Those of the characters that the font draws, in the order given.
-
-        Left out is what the character map lacks, what is drawn without ink or cannot be drawn at all, and
-        tofu: what looks like `.notdef`, or like many others of the font's ideographs or of these characters.
-        """
-        characters = tuple(dict.fromkeys(characters))
-        lacking = self.lacking(characters)
-        return tuple(c for c in characters if c not in lacking)
-
     def lacking(self, characters: Iterable[str]) -> dict[str, str]:
-        """Those of the characters that `usable` leaves out, each with the reason."""
+        """Those of the characters that the font does not draw, each with the reason.
+
+        The character map lacks it, it is drawn without ink or cannot be drawn at all, or it is tofu: it looks like
+        `.notdef`, or like many others of the font's ideographs or of these characters.
+        """
         drawings = {c: self._drawing(c) for c in characters}
         repeats = Counter(drawing.digest for drawing in drawings.values() if drawing)
         tofu = self._tofu.union(digest for digest, count in repeats.items() if count >= _TOFU_REPEATS)
@@ -118,10 +112,6 @@ class Font:
         if drawing is None or drawing.digest in self._tofu:
             raise DataError(f"font {self.name}: does not draw {character} (U+{ord(character):04X})")
         return drawing.box
-
-    def mean_box(self, characters: Iterable[str]) -> InkBox:
-        """Mean ink box of characters, at least one, that the font draws."""
-        return InkBox(*np.mean([self.ink_box(c) for c in characters], axis=0).tolist())
 
     def drawn(self, character: str, size: int, placement: Placement) -> Pixels:
         """The picture (size, size) of a character.

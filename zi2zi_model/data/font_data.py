@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Final, Literal
+from typing import Final
 
 import numpy as np
 
@@ -16,8 +16,6 @@ from zi2zi_model.data.glyphs import Typeface, draw_glyph
 from zi2zi_model.data.pairs import GlyphData, TypefaceRecord
 from zi2zi_model.data.pictures import Pictures
 from zi2zi_model.data.placement import EM_BOX, Placement, align_to_source, centre_in_frame
-
-Align = Literal["font", "none"]
 
 _FONTS: Final = Path(__file__).parents[1] / "fonts"
 EMBEDDED_SOURCE: Final = _FONTS / "source.ttf"
@@ -39,7 +37,7 @@ def from_fonts(
     *,
     charset: str = "demo",
     size: int = 64,
-    align: Align = "font",
+    align: str = "font",
     held_out: float = 0.1,
     max_characters: int | None = None,
 ) -> GlyphData:
@@ -121,7 +119,7 @@ def _usable(font: Typeface, characters: Sequence[str], of_what: str) -> tuple[st
 
 
 def _placements(
-    source: Typeface, targets: Sequence[Typeface], training: Sequence[Sequence[str]], align: Align
+    source: Typeface, targets: Sequence[Typeface], training: Sequence[Sequence[str]], align: str
 ) -> tuple[Placement, ...]:
     """Placement of the source and of every target, from the training characters that each target draws."""
     everything = list(dict.fromkeys(c for characters in training for c in characters))

@@ -25,7 +25,9 @@ class Typeface(Protocol):
 
     def usable(self, characters: Iterable[str]) -> tuple[str, ...]:
         """Those of the characters that it draws, in the order given."""
-        ...
+        characters = tuple(dict.fromkeys(characters))
+        lacking = self.lacking(characters)
+        return tuple(c for c in characters if c not in lacking)
 
     def lacking(self, characters: Iterable[str]) -> dict[str, str]:
         """Those that it does not draw, each with the reason."""
@@ -37,7 +39,7 @@ class Typeface(Protocol):
 
     def mean_box(self, characters: Iterable[str]) -> InkBox:
         """Mean ink box of characters, at least one, that it draws."""
-        ...
+        return InkBox(*np.mean([self.ink_box(c) for c in characters], axis=0).tolist())
 
     def drawn(self, character: str, size: int, placement: Placement) -> Pixels:
         """The picture (size, size) of a character that it draws."""

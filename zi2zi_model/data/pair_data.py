@@ -16,7 +16,7 @@ from PIL import Image
 from balancer.errors import DataError
 from zi2zi_model.data.charsets import is_held_out
 from zi2zi_model.data.glyphs import Pixels, is_blank
-from zi2zi_model.data.packages import read_package
+from zi2zi_model.data.packages import MOST_BYTES, read_package
 from zi2zi_model.data.pairs import GlyphData
 from zi2zi_model.data.pictures import read_grey
 
@@ -65,7 +65,7 @@ def from_packages(
     *,
     size: int = 64,
     held_out: float = 0.1,
-    max_bytes: int | None = None,
+    max_bytes: int = MOST_BYTES,
 ) -> GlyphData:
     """Packages of zi2zi (`train.obj`, `val.obj`): pickled pairs of a label and a picture's bytes.
 
@@ -75,12 +75,11 @@ def from_packages(
     Raises:
         DataError: as `from_pairs`; a package that is cut short, too large, or holds anything else.
     """
-    limit = {} if max_bytes is None else {"max_bytes": max_bytes}
     pairs = []
     for paths, held in ((training, False if validation else None), (validation, True)):
         for path in paths:
             stem = path.stem.encode(errors="replace").decode()  # a file's name may be bytes that are not text
-            for number, example in enumerate(read_package(path, **limit)):
+            for number, example in enumerate(read_package(path, max_bytes=max_bytes)):
                 pairs.append(
                     _Pair(example.label, f"{stem} {number}", f"package {path}: record {number}", example.image, held)
                 )

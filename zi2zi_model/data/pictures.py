@@ -15,7 +15,7 @@ import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
 
 from balancer.errors import DataError
-from zi2zi_model.data.glyphs import Pixels, ink_extent, is_blank, reframe
+from zi2zi_model.data.glyphs import Pixels, Typeface, ink_extent, is_blank, reframe
 from zi2zi_model.data.placement import EM_BOX, InkBox, Placement
 
 SUFFIXES: Final = (".png", ".jpg", ".jpeg")
@@ -25,7 +25,7 @@ _PALEST_INK: Final = 191  # what `ink_extent` still takes for ink: as dark an ed
 _ON_DAMAGED: Final = (OSError, SyntaxError, ValueError, EOFError, Image.DecompressionBombError)
 
 
-class Pictures:
+class Pictures(Typeface):
     """A typeface made of one picture for each character.
 
     A picture's square is the em, divided as a font's is (`BASELINE`); one that is not square is padded with paper,
@@ -64,14 +64,8 @@ class Pictures:
         self.characters = tuple(sorted(self._files))
         self._boxes: dict[str, InkBox | None] = {}
 
-    def usable(self, characters: Iterable[str]) -> tuple[str, ...]:
-        """Those of the characters that it has and that show ink, in the order given."""
-        characters = tuple(dict.fromkeys(characters))
-        lacking = self.lacking(characters)
-        return tuple(c for c in characters if c not in lacking)
-
     def lacking(self, characters: Iterable[str]) -> dict[str, str]:
-        """Those of the characters that `usable` leaves out, each with the reason."""
+        """Those of the characters that it does not have, or that show no ink, each with the reason."""
         reasons = {}
         for character in characters:
             if character not in self._files:
@@ -90,10 +84,6 @@ class Pictures:
         if box is None:
             raise DataError(f"folder {self.name}: has no picture of {character} (U+{ord(character):04X}) that shows it")
         return box
-
-    def mean_box(self, characters: Iterable[str]) -> InkBox:
-        """Mean ink box of characters, at least one, that it has."""
-        return InkBox(*np.mean([self.ink_box(c) for c in characters], axis=0).tolist())
 
     def drawn(self, character: str, size: int, placement: Placement) -> Pixels:
         """The picture (size, size) of a character that it has."""

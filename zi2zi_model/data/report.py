@@ -12,18 +12,17 @@ from zi2zi_model.data import dataset
 from zi2zi_model.data.charsets import CHARSETS
 from zi2zi_model.data.glyphs import ink_extent
 from zi2zi_model.data.pairs import GlyphData
-from zi2zi_model.drawing.output import png, write
-from zi2zi_model.drawing.sheet import contact_sheet, evenly_spaced
+from zi2zi_model.data.picture_files import png, write
+from zi2zi_model.data.sheet import COLUMNS, contact_sheet, evenly_spaced
 
 if TYPE_CHECKING:
     from PIL.Image import Image
 
-SHOWN: Final = 40
-SHEET_COLUMNS: Final = 16
-SHEET_BANDS: Final = 8  # each a row of sources and one for each style
+LISTED: Final = 40
+BANDS: Final = 8  # each a row of sources and one for each style
 
 
-def show(folder: Path, out: Path | None = None) -> dict[str, Any]:
+def inspect(folder: Path, out: Path | None = None) -> dict[str, Any]:
     """Verify a data-set folder, and draw its contact sheet to `out` (`FOLDER.png` if not given).
 
     Returns the figures of `report`, and the sheet's path under `sheet`.
@@ -70,7 +69,7 @@ def report(data: GlyphData) -> dict[str, Any]:
     }
 
 
-def lines(figures: dict[str, Any]) -> list[str]:
+def report_lines(figures: dict[str, Any]) -> list[str]:
     """The figures as lines of text."""
     text = [
         f"{figures['characters']:,} characters, {figures['styles']} {_plural('style', figures['styles'])}, "
@@ -83,12 +82,12 @@ def lines(figures: dict[str, Any]) -> list[str]:
         if style["coverage"]:
             shares = ", ".join(f"{charset} {share:.1%}" for charset, share in style["coverage"].items())
             text.append(f"  covers {shares}")
-        for group in style["repeated"][:SHOWN]:
+        for group in style["repeated"][:LISTED]:
             text.append(f"  drawn alike: {' '.join(group)}")
     for face, reasons in figures["missing"].items():
         for reason, characters in reasons.items():
-            more = " …" if len(characters) > SHOWN else ""
-            text.append(f"{face} lacks {len(characters):,} asked for ({reason}): {characters[:SHOWN]}{more}")
+            more = " …" if len(characters) > LISTED else ""
+            text.append(f"{face} lacks {len(characters):,} asked for ({reason}): {characters[:LISTED]}{more}")
     for face, count in figures["clipped"].items():
         text.append(f"{face} reaches over the picture's edge in {count} characters")
     return text
@@ -98,10 +97,10 @@ def sheet(data: GlyphData) -> Image:
     """Evenly spaced characters: a row of sources, then a row for each style, and so on down the page."""
     names = ["source", *(str(label) for label in data.labels)]
     blank = np.full((data.size, data.size), 255, np.uint8)
-    every = evenly_spaced(np.arange(len(data.characters)), SHEET_COLUMNS * SHEET_BANDS)
+    every = evenly_spaced(np.arange(len(data.characters)), COLUMNS * BANDS)
     pictures, labels = [], []
-    for first in range(0, len(every), SHEET_COLUMNS):
-        chosen = every[first : first + SHEET_COLUMNS]
+    for first in range(0, len(every), COLUMNS):
+        chosen = every[first : first + COLUMNS]
         pictures.append(list(data.source[chosen]))
         for style in range(len(data.styles)):
             places = data.target_index[chosen, style]

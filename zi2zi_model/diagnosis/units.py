@@ -175,7 +175,7 @@ def _d_adv(history: History, units: Units) -> None:
         return
     steps, both = history.aligned(["d_loss", "category"])
     binary = units.d_scale * (both["d_loss"] - CATEGORY_IN_D * both["category"])
-    history.series["d_adv"] = _series(steps, np.maximum(binary, 0.0))
+    history.series["d_adv"] = Series.of(steps, np.maximum(binary, 0.0))
 
 
 def _adv_share(history: History) -> None:
@@ -184,10 +184,4 @@ def _adv_share(history: History) -> None:
     steps, on_grid = history.aligned(names)
     part = on_grid["adv"] * on_grid.get("lambda_adv", np.ones(len(steps)))
     whole = on_grid["g_loss"]
-    history.series["adv_share"] = _series(steps, np.divide(part, whole, out=np.zeros(len(steps)), where=whole > 0))
-
-
-def _series(steps: np.ndarray, values: np.ndarray) -> Series:
-    made = Series()
-    made.extend(np.asarray(steps, dtype=float), np.asarray(values, dtype=float))
-    return made
+    history.series["adv_share"] = Series.of(steps, np.divide(part, whole, out=np.zeros(len(steps)), where=whole > 0))

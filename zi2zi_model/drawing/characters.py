@@ -1,13 +1,49 @@
-"""Characters drawn with a trained run, as a user asks for them."""
+"""Characters drawn with a trained run, into files: pictures and outlines, sheets, and steps between two styles."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from io import BytesIO
 from pathlib import Path
+from typing import Final
 
-from balancer.errors import ConfigError
+import torch
+
+from balancer.errors import ConfigError, DataError
 from zi2zi_model.data.charsets import load_charset
-from zi2zi_model.drawing.files import Drawn, draw_between, draw_files
-from zi2zi_model.drawing.inference import SourceTypeface, trained_run
+from zi2zi_model.data.glyphs import Pixels, reframe
+from zi2zi_model.data.picture_files import png, write
+from zi2zi_model.data.pictures import file_name
+from zi2zi_model.data.placement import EM_BOX, Placement
+from zi2zi_model.data.sheet import COLUMNS, contact_sheet
+from zi2zi_model.drawing.inference import SourceTypeface, TrainedRun, in_batches, trained_run
+from zi2zi_model.drawing.outlines import svg as as_svg
+from zi2zi_model.drawing.outlines import trace
+
+ROWS: Final = 16  # of a sheet
+FRAME_MILLISECONDS: Final = 120
+
+
+@dataclass
+class Drawn:
+    """What was drawn and what was not.
+
+    Attributes:
+        step: steps that the run has done.
+        written: characters whose files were written.
+        skipped: characters whose files were there already.
+        lacking: characters that the source typeface does not draw, each with the reason.
+        files: sheets and animations.
+        remarks: what the user should know of the styles, one sentence each.
+    """
+
+    step: int
+    written: list[str] = field(default_factory=list)
+    skipped: list[str] = field(default_factory=list)
+    lacking: dict[str, str] = field(default_factory=dict)
+    files: list[Path] = field(default_factory=list)
+    remarks: list[str] = field(default_factory=list)
 
 
 def characters_asked(text: str | None, charset: str | None) -> tuple[str, ...]:
@@ -23,6 +59,19 @@ def characters_asked(text: str | None, charset: str | None) -> tuple[str, ...]:
     if not asked:
         raise ConfigError("which characters? give --text 永和 or --charset NAME, or both")
     return tuple(asked)
+
+
+def drawable(source: SourceTypeface, characters: Sequence[str]) -> tuple[list[str], dict[str, str]]:
+    """Those characters that the source typeface draws, and the others with the reason.
+
+    Raises:
+        DataError: it draws none of them.
+    """
+    lacking = source.typeface.lacking(characters)
+    there = [c for c in characters if c not in lacking]
+    if not there:
+        raise DataError(f"source {source.typeface.name}: draws none of the {len(characters)} characters asked for")
+    return there, lacking
 
 
 def draw_characters(
@@ -42,14 +91,15 @@ def draw_characters(
     sheets: bool = True,
     device: str = "cpu",
 ) -> Drawn:
-    """Draw characters with the run in `folder` into files in `out`.
+    """Draw characters with the run in `folder` into `out/CHARACTER.png`, one by one, each file whole.
 
     Args:
         text: characters to draw, with those of `charset` (a name in `CHARSETS` or a text file) where that is given.
         style: a style by name or row; the data's first where not given.
-        between: two styles, as `A,B`: draw `steps` steps from one to the other instead.
+        between: two styles, as `A,B`: draw `steps` steps from one to the other instead, into `CHARACTER_STEP.png`,
+            a sheet with a row for each step, and a GIF that goes there and back.
         source: the font to redraw, where it is not the run's own.
-        size: side of a picture in pixels; the run's where not given.
+        size: side of a picture in pixels, which shows the em box, the alignment undone; the run's where not given.
         frame: pictures as G draws them, with the alignment left in.
         svg: outlines too.
         skip_existing: leave characters alone whose files are there.
@@ -67,23 +117,85 @@ def draw_characters(
     if between is not None and (svg or skip_existing or style is not None):
         raise ConfigError("--between goes with neither --style, --svg nor --skip-existing")
     run = trained_run(folder, device)
-    side = size or run.settings.image_size
-    if between is None:
-        row = run.row(style)
-        return draw_files(
-            run,
-            SourceTypeface(run, source),
-            characters,
-            row,
-            out,
-            size=side,
-            frame=frame,
-            svg=svg,
-            skip_existing=skip_existing,
-            sheets=sheets,
-        )
-    ends = [end.strip() for end in between.split(",")]
-    if len(ends) != 2:
+    styles = [style] if between is None else [end.strip() for end in between.split(",")]
+    if between is not None and len(styles) != 2:
         raise ConfigError(f"--between {between}: two styles, such as 0,1")
-    rows = run.row(ends[0]), run.row(ends[1])
-    return draw_between(run, SourceTypeface(run, source), characters, rows, steps, out, size=side, frame=frame)
+    rows = [run.row(named) for named in styles]
+    typeface = SourceTypeface(run, source)
+    there, lacking = drawable(typeface, characters)
+    drawn = Drawn(run.step, lacking=lacking, remarks=run.remarks(*rows))
+    side = None if frame else size or run.settings.image_size
+    if between is not None:
+        _draw_between(run, typeface, there, rows, steps, out, side, drawn)
+        return drawn
+    kinds = ("png", "svg") if svg else ("png",)
+    wanted: list[str] = []
+    for character in there:
+        exist = all((out / f"{file_name(character)}.{kind}").is_file() for kind in kinds)
+        (drawn.skipped if skip_existing and exist else wanted).append(character)
+    pictures = []
+    for picture in _draw_each(run, typeface, wanted, rows[0], out, side, svg):
+        if sheets:
+            pictures.append(picture)
+    drawn.written = wanted
+    lines = [pictures[first : first + COLUMNS] for first in range(0, len(pictures), COLUMNS)]
+    for number, first in enumerate(range(0, len(lines), ROWS)):
+        path = out / f"sheet_{number:03d}.png"
+        write(path, png(contact_sheet(lines[first : first + ROWS])))
+        drawn.files.append(path)
+    return drawn
+
+
+def _draw_each(
+    run: TrainedRun,
+    source: SourceTypeface,
+    characters: Sequence[str],
+    row: int,
+    out: Path,
+    side: int | None,
+    svg: bool,
+) -> Iterator[Pixels]:
+    """Write each character in the style of a row, and yield its picture."""
+    placement = run.placement(row) or source.placement
+    for character, glyph in in_batches(run, source, characters, run.vector(row)):
+        picture = _shown(glyph, placement, side)
+        write(out / f"{file_name(character)}.png", png(picture))
+        if svg:
+            write(out / f"{file_name(character)}.svg", as_svg(trace(glyph, placement)).encode())
+        yield picture
+
+
+def _draw_between(
+    run: TrainedRun,
+    source: SourceTypeface,
+    characters: list[str],
+    rows: Sequence[int],
+    steps: int,
+    out: Path,
+    side: int | None,
+    drawn: Drawn,
+) -> None:
+    """Write characters in styles on the way from one row of the embedding to another, their vectors mixed linearly."""
+    one, two = (run.placement(row) or source.placement for row in rows)
+    frames = []
+    for step, share in enumerate(torch.linspace(0, 1, steps).tolist()):
+        vector = torch.lerp(run.vector(rows[0]), run.vector(rows[1]), share)
+        ends = zip((one.scale, *one.offset), (two.scale, *two.offset), strict=True)
+        placement = Placement(*(a + share * (b - a) for a, b in ends))
+        pictures = [_shown(glyph, placement, side) for _, glyph in in_batches(run, source, characters, vector)]
+        for character, picture in zip(characters, pictures, strict=True):
+            write(out / f"{file_name(character)}_{step:02d}.png", png(picture))
+        frames.append(pictures[:COLUMNS])
+    write(out / "between.png", png(contact_sheet(frames, [f"{step / (steps - 1):.2f}" for step in range(steps)])))
+    moving = [contact_sheet([frame], zoom=2) for frame in frames]
+    file = BytesIO()
+    there_and_back = [*moving[1:], *moving[-2:0:-1]]
+    moving[0].save(file, "GIF", save_all=True, append_images=there_and_back, duration=FRAME_MILLISECONDS, loop=0)
+    write(out / "between.gif", file.getvalue())
+    drawn.written = characters
+    drawn.files += [out / "between.png", out / "between.gif"]
+
+
+def _shown(glyph: Pixels, placement: Placement, side: int | None) -> Pixels:
+    """The em box of what G drew, at `side` pixels; the frame as it is where `side` is None."""
+    return glyph if side is None else reframe(glyph, placement, EM_BOX, side)

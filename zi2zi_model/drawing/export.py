@@ -11,17 +11,16 @@ from typing import Final
 import numpy as np
 
 from balancer.errors import DataError
-from zi2zi_model.data import dataset
 from zi2zi_model.data.font import Font
-from zi2zi_model.data.font_data import EMBEDDED_TARGETS, open_typeface
+from zi2zi_model.data.font_data import open_typeface
 from zi2zi_model.data.glyphs import Pixels, Typeface
+from zi2zi_model.data.picture_files import png, write
 from zi2zi_model.data.placement import EM_BOX
-from zi2zi_model.drawing.files import drawable
+from zi2zi_model.data.sheet import contact_sheet, evenly_spaced
+from zi2zi_model.drawing.characters import drawable
 from zi2zi_model.drawing.font_file import UNITS, overlaps, validate, write_font
-from zi2zi_model.drawing.inference import SourceTypeface, TrainedRun, in_batches
+from zi2zi_model.drawing.inference import SourceTypeface, TrainedRun, in_batches, typeface_path
 from zi2zi_model.drawing.outlines import Outline, font_outline, trace
-from zi2zi_model.drawing.output import png, write
-from zi2zi_model.drawing.sheet import contact_sheet, evenly_spaced
 
 PREVIEW: Final = 16
 _OWN_PIXELS: Final = 512  # a side of the font maker's pictures when they are traced
@@ -126,12 +125,9 @@ def own_typeface(run: TrainedRun, row: int) -> Typeface:
     """
     if row not in run.rows or not run.record["typefaces"]:
         raise DataError(f"run {run.name}: row {row} was not learned from a font or pictures: leave out --keep-own")
-    index = run.rows.index(row)
-    if run.settings.data is not None:
-        path = Path(dataset.read_manifest(run.settings.data)["typefaces"][1 + index]["path"])
-    else:
-        path = (run.settings.targets or EMBEDDED_TARGETS)[index]
+    number = 1 + run.rows.index(row)
+    path = typeface_path(run, number)
     typeface = open_typeface(path)
-    if typeface.identity() != run.record["typefaces"][1 + index]["sha256"]:
+    if typeface.identity() != run.record["typefaces"][number]["sha256"]:
         raise DataError(f"{path}: has changed since run {run.name} was trained; bring it back, or train again")
     return typeface

@@ -14,11 +14,11 @@ from fontTools.fontBuilder import FontBuilder
 from fontTools.pens.cu2quPen import Cu2QuPen
 from fontTools.pens.ttGlyphPen import TTGlyphPen
 
-from balancer import write_atomically
 from balancer.errors import ConfigError
 from zi2zi_model.data.charsets import load_charset
 from zi2zi_model.data.font import Font
 from zi2zi_model.data.glyphs import Pixels
+from zi2zi_model.data.picture_files import write
 from zi2zi_model.data.placement import BASELINE, Placement
 from zi2zi_model.drawing.outlines import Outline
 
@@ -125,11 +125,7 @@ def write_font(
     builder.font.recalcTimestamp = False
     file = BytesIO()
     builder.save(file)
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        write_atomically(path, file.getvalue())
-    except OSError as error:
-        raise ConfigError(f"--out {path}: cannot be written: {error.strerror or error}") from None
+    write(path, file.getvalue())
 
 
 def validate(path: Path, family: str, version: str = "1.000") -> None:

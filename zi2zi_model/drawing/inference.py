@@ -16,7 +16,7 @@ from balancer import load_run
 from balancer.errors import CheckpointError, ConfigError, DataError, suggestion
 from zi2zi_model.data import dataset
 from zi2zi_model.data.charsets import load_charset
-from zi2zi_model.data.font_data import EMBEDDED_SOURCE, open_typeface
+from zi2zi_model.data.font_data import EMBEDDED_SOURCE, EMBEDDED_TARGETS, open_typeface
 from zi2zi_model.data.glyphs import Pixels, Typeface, draw_glyph, ink_extent
 from zi2zi_model.data.pairs import GlyphData
 from zi2zi_model.data.placement import EM_BOX, InkBox, Placement, align_to_source
@@ -107,11 +107,11 @@ class SourceTypeface:
         recorded = run.record["typefaces"]
         if path is None and not recorded:
             raise DataError(f"run {run.name} was trained on pairs, which hold no font: give the source with --source")
-        self.typeface: Typeface = open_typeface(path if path is not None else _own_source(run))
+        self.typeface: Typeface = open_typeface(path if path is not None else typeface_path(run, 0))
         same = bool(recorded) and self.typeface.identity() == recorded[0]["sha256"]
         if path is None and not same:
             raise DataError(
-                f"source font {_own_source(run)}: has changed since run {run.name} was trained; "
+                f"source font {typeface_path(run, 0)}: has changed since run {run.name} was trained; "
                 "bring it back, or name one with --source"
             )
         self.placement = _placement(recorded[0]) if same else self._like(run.data.source)
@@ -161,11 +161,12 @@ def trained_run(folder: Path, device: str = "cpu") -> TrainedRun:
     )
 
 
+def typeface_path(run: TrainedRun, number: int) -> Path:
+    """Where a typeface that a run was trained on was read from: 0 is the source's, the styles' follow."""
+    if run.settings.data is not None:
+        return Path(dataset.read_manifest(run.settings.data)["typefaces"][number]["path"])
+    return (run.settings.source or EMBEDDED_SOURCE, *(run.settings.targets or EMBEDDED_TARGETS))[number]
+
+
 def _placement(record: dict[str, Any]) -> Placement:
     return Placement(*record["placement"])
-
-
-def _own_source(run: TrainedRun) -> Path:
-    if run.settings.data is not None:
-        return Path(dataset.read_manifest(run.settings.data)["typefaces"][0]["path"])
-    return run.settings.source or EMBEDDED_SOURCE

@@ -4,37 +4,31 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 import numpy as np
 import torch
 
 from balancer.errors import ConfigError
 from zi2zi_model.data.glyphs import Pixels
-from zi2zi_model.drawing.inference import TrainedRun, trained_run
-from zi2zi_model.drawing.output import png, write
-from zi2zi_model.drawing.sheet import contact_sheet
+from zi2zi_model.data.picture_files import png, write
+from zi2zi_model.data.sheet import COLUMNS, contact_sheet
+from zi2zi_model.drawing.inference import trained_run
 from zi2zi_model.judging.judges import recognise, style_distance
-from zi2zi_model.judging.measures import measure
+from zi2zi_model.judging.measures import MEASURES, measure
 
-if TYPE_CHECKING:
-    from PIL.Image import Image
-
-COLUMNS: Final = 16
-BANDS: Final = 6
+BANDS: Final = 6  # of the sheet: each a row of sources, of outputs and of targets
 LISTED: Final = 10
 
-# Each figure: what the target itself has, and what to know of it.
+_MEASURED: Final = ("L1", "SSIM", "edge sharpness")
 MEANING: Final = {
-    "L1": "0 is the target; rewards blur",
-    "SSIM": "1 is the target; rewards blur",
-    "edge sharpness": "1 is as sharp as the target",
+    **{name: MEASURES[name] for name in _MEASURED},
     "style distance": "0 is the target; 1 is as far as two fonts usually are",
     "content accuracy": "share recognised as the right character",
 }
 
 
-def judge(
+def figures_of(
     output: Pixels,
     target: Pixels,
     characters: Sequence[str],
@@ -48,7 +42,7 @@ def judge(
     taken = recognise(output, characters, references, reference_characters)
     measured = measure(output, target)
     right = [one == two for one, two in zip(taken, characters, strict=True)]
-    figures = {name: measured[name] for name in ("L1", "SSIM", "edge sharpness")}
+    figures = {name: measured[name] for name in _MEASURED}
     figures["style distance"] = style_distance(output, target)
     figures["content accuracy"] = sum(right) / len(right)
     return figures, taken
@@ -57,35 +51,21 @@ def judge(
 def evaluate_run(
     folder: Path, out: Path | None = None, *, style: str | None = None, device: str = "cpu"
 ) -> dict[str, Any]:
-    """Evaluate the run in `folder` and write the sheet to `out` (`evaluation.png` in the run if not given).
+    """Figures of every style (or of one, by name or row) on held-out characters, and a sheet with the worst first.
 
-    Returns the figures of `evaluate`, and the sheet's path under `sheet`. `style` is one by name or row; without it,
-    all are evaluated.
+    A character is recognised among all that the run's data holds, as the source draws them and, where they were
+    held out, as the target does. Beside the figures of what G draws stand those of the source left as it is. The
+    sheet goes to `out` (`evaluation.png` in the run if not given).
 
     Raises:
         ConfigError: no run, no such style, or `out` cannot be written.
         CheckpointError, DataError: the run's checkpoints or its data cannot be used.
     """
     run = trained_run(folder, device)
-    result, sheet = evaluate(run, None if style is None else run.row(style))
-    path = out or folder / "evaluation.png"
-    write(path, png(sheet))
-    return {**result, "sheet": str(path)}
-
-
-def evaluate(run: TrainedRun, row: int | None = None) -> tuple[dict[str, Any], Image]:
-    """Figures of every style (or of that of one row) on held-out characters, and a sheet with the worst first.
-
-    A character is recognised among all that the run's data holds, as the source draws them and, where they were
-    held out, as the target does. Beside the figures of what G draws stand those of the source left as it is.
-
-    Raises:
-        ConfigError: the row is not a style of the run's data.
-    """
+    row = None if style is None else run.row(style)
     data = run.data
     styles = {}
-    bands: list[Pixels] = []
-    labels: list[str] = []
+    bands: list[list[Pixels]] = []
     for index, name in enumerate(data.styles):
         items = data.held_out_items[data.held_out_items[:, 1] == index]
         if not len(items) or (row is not None and run.rows[index] != row):
@@ -95,8 +75,8 @@ def evaluate(run: TrainedRun, row: int | None = None) -> tuple[dict[str, Any], I
         characters = [data.characters[item] for item, _ in items]
         references = np.concatenate([data.source, target])
         known = [*data.characters, *characters]
-        figures, taken = judge(output, target, characters, references, known)
-        untouched, _ = judge(source, target, characters, references, known)
+        figures, taken = figures_of(output, target, characters, references, known)
+        untouched, _ = figures_of(source, target, characters, references, known)
         distance = np.abs(output.astype(float) - target).mean((1, 2)) / 255
         wrong = np.array([one != two for one, two in zip(taken, characters, strict=True)])
         order = np.lexsort((-distance, ~wrong))
@@ -110,17 +90,18 @@ def evaluate(run: TrainedRun, row: int | None = None) -> tuple[dict[str, Any], I
         }
         for first in range(0, min(len(order), COLUMNS * BANDS), COLUMNS):
             chosen = order[first : first + COLUMNS]
-            bands += [source[chosen], output[chosen], target[chosen]]
-            labels += ["source", "output", "target"]
+            bands += [list(pictures[chosen]) for pictures in (source, output, target)]
     if not styles:
         raise ConfigError(
             f"run {run.name}: row {row} is not a style of its data; those are {', '.join(map(str, run.rows))}"
         )
-    sheet = contact_sheet([list(band) for band in bands], labels, zoom=max(1, 64 // data.size))
-    return {"run": run.name, "step": run.step, "styles": styles}, sheet
+    labels = ["source", "output", "target"] * (len(bands) // 3)
+    path = out or folder / "evaluation.png"
+    write(path, png(contact_sheet(bands, labels, zoom=max(1, 64 // data.size))))
+    return {"run": run.name, "step": run.step, "styles": styles, "sheet": str(path)}
 
 
-def lines(result: dict[str, Any]) -> list[str]:
+def evaluation_lines(result: dict[str, Any]) -> list[str]:
     """The figures as lines of text."""
     text = [f"{result['run']} at step {result['step']}"]
     for name, style in result["styles"].items():

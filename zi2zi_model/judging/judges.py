@@ -12,18 +12,19 @@ import json
 from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
+import torch
+from safetensors.torch import load as load_tensors
+from torch import Tensor, nn
+from torch.nn import functional as F
 
 from balancer.errors import DataError
 from zi2zi_model.data.glyphs import Pixels
 
-if TYPE_CHECKING:
-    from torch import Tensor, nn
-
-SIZE: Final = 64  # pixels of a side that both see
+SIDE: Final = 64  # pixels of the pictures that both see
 WEIGHTS: Final = Path(__file__).parent / "weights"
 RECORD: Final = "judges.json"
 _AT_ONCE: Final = 256
@@ -64,8 +65,6 @@ def style_distance(output: Pixels, target: Pixels) -> float:
 
 def features(judge: str, pictures: Pixels) -> Features:
     """Features (n, F) of pictures (n, S, S) by the judge `content` (of length 1) or `style`."""
-    import torch
-
     network = load(judge)
     with torch.no_grad():
         parts = [
@@ -77,13 +76,10 @@ def features(judge: str, pictures: Pixels) -> Features:
 
 def to_judge(pictures: Pixels) -> Tensor:
     """uint8 (n, S, S) as ink in [0, 1], float (n, 1, 64, 64)."""
-    import torch
-    from torch.nn import functional as F
-
     ink = 1 - torch.from_numpy(np.ascontiguousarray(pictures)).float()[:, None] / 255
-    if ink.shape[-1] == SIZE:
+    if ink.shape[-1] == SIDE:
         return ink
-    return F.interpolate(ink, size=(SIZE, SIZE), mode="bilinear", antialias=True, align_corners=False)
+    return F.interpolate(ink, size=(SIDE, SIDE), mode="bilinear", antialias=True, align_corners=False)
 
 
 @cache
@@ -93,8 +89,6 @@ def load(judge: str) -> nn.Module:
     Raises:
         DataError: the weights are missing, or not those that the record names.
     """
-    from safetensors.torch import load as load_tensors
-
     path = WEIGHTS / f"{judge}.safetensors"
     try:
         data = path.read_bytes()
@@ -102,7 +96,7 @@ def load(judge: str) -> nn.Module:
         raise DataError(f"judge weights {path}: cannot be read: {error.strerror}; install balancer again") from error
     if hashlib.sha256(data).hexdigest() != record()[judge]["sha256"]:
         raise DataError(f"judge weights {path}: are not those that {RECORD} names; install balancer again")
-    network = NETWORKS[judge]()
+    network = JUDGES[judge]()
     network.load_state_dict({name: tensor.float() for name, tensor in load_tensors(data).items()})
     return network.eval()
 
@@ -122,51 +116,40 @@ def record() -> dict[str, Any]:
     return loaded
 
 
-def content_network() -> nn.Module:
+class ContentJudge(nn.Module):
     """Ink (n, 1, 64, 64) to a feature of length 1 (n, 128), alike for one character in different fonts."""
-    import torch
-    from torch import nn
-    from torch.nn import functional as F
 
-    class Content(nn.Module):
-        def __init__(self) -> None:
-            super().__init__()
-            widths = (1, 32, 64, 128, 192)
-            layers: list[nn.Module] = []
-            for before, after in itertools.pairwise(widths):
-                layers += [nn.Conv2d(before, after, 3, 2, 1, bias=False), nn.BatchNorm2d(after), nn.ReLU()]
-            self.places = nn.Sequential(*layers, nn.Flatten())
-            self.feature = nn.Linear(widths[-1] * 16, 128)
+    def __init__(self) -> None:
+        super().__init__()
+        widths = (1, 32, 64, 128, 192)
+        layers: list[nn.Module] = []
+        for before, after in itertools.pairwise(widths):
+            layers += [nn.Conv2d(before, after, 3, 2, 1, bias=False), nn.BatchNorm2d(after), nn.ReLU()]
+        self.places = nn.Sequential(*layers, nn.Flatten())
+        self.feature = nn.Linear(widths[-1] * 16, 128)
 
-        def forward(self, ink: torch.Tensor) -> torch.Tensor:
-            return F.normalize(self.feature(self.places(ink)), dim=1)
-
-    return Content()
+    def forward(self, ink: Tensor) -> Tensor:
+        return F.normalize(self.feature(self.places(ink)), dim=1)
 
 
-def style_network() -> nn.Module:
+class StyleJudge(nn.Module):
     """Ink (n, 1, 64, 64) to features (n, 64): averages over all places of what a 17-pixel window shows."""
-    import torch
-    from torch import nn
 
-    class Style(nn.Module):
-        def __init__(self) -> None:
-            super().__init__()
-            self.texture = nn.Sequential(
-                *(nn.Conv2d(1, 16, 5, 1, 2, bias=False), nn.BatchNorm2d(16), nn.ReLU()),
-                *(nn.Conv2d(16, 32, 3, 2, 1, bias=False), nn.BatchNorm2d(32), nn.ReLU()),
-                *(nn.Conv2d(32, 48, 3, 1, 1, bias=False), nn.BatchNorm2d(48), nn.ReLU()),
-                *(nn.Conv2d(48, 64, 3, 2, 1, bias=False), nn.BatchNorm2d(64), nn.ReLU()),
-            )
+    def __init__(self) -> None:
+        super().__init__()
+        self.texture = nn.Sequential(
+            *(nn.Conv2d(1, 16, 5, 1, 2, bias=False), nn.BatchNorm2d(16), nn.ReLU()),
+            *(nn.Conv2d(16, 32, 3, 2, 1, bias=False), nn.BatchNorm2d(32), nn.ReLU()),
+            *(nn.Conv2d(32, 48, 3, 1, 1, bias=False), nn.BatchNorm2d(48), nn.ReLU()),
+            *(nn.Conv2d(48, 64, 3, 2, 1, bias=False), nn.BatchNorm2d(64), nn.ReLU()),
+        )
 
-        def forward(self, ink: torch.Tensor) -> torch.Tensor:
-            # Blank places say nothing of the strokes, and how many there are depends on the character.
-            places = self.texture(ink)
-            weight = nn.functional.adaptive_avg_pool2d(ink, places.shape[-2:]) + 1e-3
-            pooled: torch.Tensor = (places * weight).sum((2, 3)) / weight.sum((2, 3))
-            return pooled
-
-    return Style()
+    def forward(self, ink: Tensor) -> Tensor:
+        # Blank places say nothing of the strokes, and how many there are depends on the character.
+        places = self.texture(ink)
+        weight = F.adaptive_avg_pool2d(ink, places.shape[-2:]) + 1e-3
+        pooled: Tensor = (places * weight).sum((2, 3)) / weight.sum((2, 3))
+        return pooled
 
 
-NETWORKS: Final = {"content": content_network, "style": style_network}
+JUDGES: Final[dict[str, type[nn.Module]]] = {"content": ContentJudge, "style": StyleJudge}

@@ -6,6 +6,8 @@ from typing import Final
 
 import numpy as np
 import numpy.typing as npt
+import torch
+from torchmetrics.functional.image import structural_similarity_index_measure
 
 from zi2zi_model.data.glyphs import Pixels
 
@@ -14,6 +16,14 @@ Images = npt.NDArray[np.float64]
 PATCH: Final = 7  # pixels, as in the sliced Wasserstein distance of Karras et al. 2018
 DIRECTIONS: Final = 64
 MOST_PATCHES: Final = 100_000
+
+# Each figure: what the target itself has, and what to know of it.
+MEASURES: Final = {
+    "L1": "0 is the target; rewards blur",
+    "SSIM": "1 is the target; rewards blur",
+    "patch distance": "0 is the target; stroke style",
+    "edge sharpness": "1 is as sharp as the target",
+}
 
 
 def measure(output: Pixels, target: Pixels) -> dict[str, float]:
@@ -24,9 +34,6 @@ def measure(output: Pixels, target: Pixels) -> dict[str, float]:
     stroke weight, ends and texture. `edge sharpness` is the outputs' share of the targets' gradient
     energy, 1 where they are as sharp.
     """
-    import torch
-    from torchmetrics.functional.image import structural_similarity_index_measure
-
     one, two = ink(output), ink(target)
     ssim = structural_similarity_index_measure(
         torch.from_numpy(one)[:, None], torch.from_numpy(two)[:, None], data_range=1.0

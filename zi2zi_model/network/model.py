@@ -19,7 +19,7 @@ from zi2zi_model.data.font_data import from_fonts
 from zi2zi_model.data.glyphs import Pixels
 from zi2zi_model.data.pair_data import from_pairs
 from zi2zi_model.data.pairs import GlyphData
-from zi2zi_model.drawing.sheet import contact_sheet, evenly_spaced
+from zi2zi_model.data.sheet import contact_sheet, evenly_spaced
 from zi2zi_model.network.losses import category_loss, const_loss, l1_loss
 from zi2zi_model.network.networks import Discriminator, Generator
 from zi2zi_model.network.start import start_from
@@ -27,7 +27,7 @@ from zi2zi_model.settings import Zi2ziSettings
 
 Batch = Mapping[str, Tensor]
 
-SHEET_COLUMNS: Final = 12
+SAMPLES: Final = 12  # held-out glyphs that a run shows while it trains, and that two runs are compared by eye with
 DRAWN_AT_ONCE: Final = 16
 
 
@@ -48,7 +48,7 @@ class Zi2zi(GanModel):
         self.train_size = len(self.data.train_items)
         self.generator = Generator(settings)
         self.discriminator = Discriminator(settings)
-        self._sheet_items: Final = evenly_spaced(self.data.held_out_items, SHEET_COLUMNS)
+        self._sheet_items: Final = evenly_spaced(self.data.held_out_items, SAMPLES)
 
     def batch(self, indices: Sequence[int]) -> Batch:
         source, target, label = self.data.batch(self.data.train_items[list(indices)])

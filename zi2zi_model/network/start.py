@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from typing import Final
 
 import torch
-from torch import Tensor
 
 from balancer import SavedRun, load_run
 from balancer.errors import CheckpointError
@@ -14,7 +13,7 @@ from zi2zi_model.network.networks import Discriminator, Generator
 from zi2zi_model.settings import Zi2ziSettings
 
 # Settings that the shapes of the weights follow from.
-NETWORKS: Final = (
+SHAPING: Final = (
     "image_size", "channels", "downs", "g_channels", "max_channels", "decoder", "norm", "skips", "attention",
     "style_dim", "d_channels", "d_head", "spectral_norm",
 )  # fmt: skip
@@ -45,7 +44,7 @@ def start_from(settings: Zi2ziSettings, generator: Generator, discriminator: Dis
         generator.load_state_dict(weights)
         judge = dict(base.discriminator)
         for key in ("category.weight", "category.bias"):
-            judge[key] = _lengthened(judge[key], discriminator.state_dict()[key])
+            judge[key] = torch.cat([judge[key], discriminator.state_dict()[key][len(judge[key]) :]])
         discriminator.load_state_dict(judge)
     except (RuntimeError, KeyError) as error:
         why = _unlike(settings, base) or " ".join(str(error).split())
@@ -58,9 +57,5 @@ def _unlike(settings: Zi2ziSettings, base: SavedRun) -> str:
     """Settings of the networks that differ from those of a run, with both values; empty where none is known to."""
     there = base.config.get("model", {})
     here = settings.model_dump(mode="json")
-    differing = [key for key in NETWORKS if key in there and here[key] != there[key]]
+    differing = [key for key in SHAPING if key in there and here[key] != there[key]]
     return ", ".join(f"model.{key} is {here[key]}, there {there[key]}" for key in differing)
-
-
-def _lengthened(old: Tensor, fresh: Tensor) -> Tensor:
-    return torch.cat([old, fresh[len(old) :]])

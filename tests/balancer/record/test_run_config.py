@@ -175,7 +175,9 @@ def test_a_file_that_is_not_toml_is_refused_with_its_name(tmp_path: Path) -> Non
     broken.write_text("[train\n")
     binary = tmp_path / "binary.toml"
     binary.write_bytes(b"\xff\xfe")
-    for path in (broken, binary, tmp_path):
+    deep = tmp_path / "deep.toml"
+    deep.write_text("a = " + "[" * 5000)
+    for path in (broken, binary, deep, tmp_path):
         with pytest.raises(ConfigError) as caught:
             read_toml(path)
         assert str(path) in str(caught.value)

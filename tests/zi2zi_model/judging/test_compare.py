@@ -9,7 +9,7 @@ import pytest
 from PIL import Image, ImageFilter
 
 from zi2zi_model.data.font_data import from_fonts
-from zi2zi_model.judging.compare import closer_of, verdict
+from zi2zi_model.judging.compare import closer_of, who_came_closer
 from zi2zi_model.judging.measures import measure
 
 
@@ -52,9 +52,9 @@ def test_who_is_closer() -> None:
 
 def test_the_sentence_names_what_speaks_for_and_against() -> None:
     labels = ["baseline", "with plugins"]
-    lost = verdict(labels, {"L1": 0, "SSIM": 0, "patch distance": 1, "edge sharpness": None})
+    lost = who_came_closer(labels, {"L1": 0, "SSIM": 0, "patch distance": 1, "edge sharpness": None})
     assert lost.startswith("baseline came closer to the target, by L1 and SSIM, but not by patch distance.")
-    assert verdict(labels, {"L1": 0, "SSIM": 1}).startswith("Neither came closer")
+    assert who_came_closer(labels, {"L1": 0, "SSIM": 1}).startswith("Neither came closer")
 
 
 def test_runs_that_cannot_be_compared(tmp_path: Path, cli: Callable[..., Any], monkeypatch: pytest.MonkeyPatch) -> None:

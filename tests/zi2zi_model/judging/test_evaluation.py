@@ -18,7 +18,7 @@ from zi2zi_model.data.font_data import EMBEDDED_SOURCE, EMBEDDED_TARGETS, from_f
 from zi2zi_model.data.glyphs import Pixels
 from zi2zi_model.data.pairs import GlyphData
 from zi2zi_model.judging import judges
-from zi2zi_model.judging.evaluation import judge
+from zi2zi_model.judging.evaluation import figures_of
 
 Cli = Callable[..., Any]
 
@@ -35,7 +35,7 @@ def blurred(pictures: Pixels, radius: float = 1.0) -> Pixels:
 def figures(data: GlyphData, output: Pixels) -> tuple[dict[str, float], list[str]]:
     """Of outputs for all characters; each is to be found among source and target glyphs of all."""
     references = np.concatenate([data.source, data.target])
-    return judge(output, data.target, data.characters, references, [*data.characters, *data.characters])
+    return figures_of(output, data.target, data.characters, references, [*data.characters, *data.characters])
 
 
 def test_the_target_itself_scores_best(data: GlyphData) -> None:
@@ -104,7 +104,7 @@ def test_every_glyph_of_the_unseen_target_is_recognised_by_the_source_alone(data
 
 def test_the_weights_are_those_of_the_record() -> None:
     record = json.loads((judges.WEIGHTS / judges.RECORD).read_text(encoding="utf-8"))
-    for name in judges.NETWORKS:
+    for name in judges.JUDGES:
         data = (judges.WEIGHTS / f"{name}.safetensors").read_bytes()
         assert hashlib.sha256(data).hexdigest() == record[name]["sha256"]
         assert len(data) == record[name]["bytes"] < 1_500_000

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from zi2zi_model.drawing.sheet import contact_sheet
+from zi2zi_model.data.sheet import contact_sheet
 
 
 def glyphs(count: int) -> list[np.ndarray]:

@@ -11,6 +11,8 @@ from PIL import Image, ImageDraw, ImageFont
 
 from zi2zi_model.data.glyphs import Pixels
 
+COLUMNS: Final = 16  # glyphs in a row, where there are enough
+
 _MARGIN: Final = 8
 _GAP: Final = 4
 _LABEL_PIXELS: Final = 15

@@ -1,0 +1,11 @@
+"""The built-in plugins, as `pyproject.toml` registers them."""
+
+from __future__ import annotations
+
+import tomllib
+from pathlib import Path
+from typing import Final
+
+_PROJECT: Final = tomllib.loads((Path(__file__).parents[2] / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+
+BUILT_IN: Final = tuple(sorted(_PROJECT["entry-points"]["balancer.plugins"]))
