@@ -122,18 +122,18 @@ def parse_shares(text: str) -> dict[str, float]:
     Raises:
         ConfigError: not of that form, or not shares of a whole.
     """
-    made: dict[str, float] = {}
+    shares: dict[str, float] = {}
     for item in text.split(","):
         term, equals, value = item.partition("=")
         try:
-            made[term.strip()] = float(value.strip().removesuffix("%")) / (100 if value.strip().endswith("%") else 1)
+            shares[term.strip()] = float(value.strip().removesuffix("%")) / (100 if value.strip().endswith("%") else 1)
         except ValueError:
             equals = ""
         if not equals or not term.strip():
             raise ConfigError(f"--share {item.strip()!r}: expected TERM=SHARE, such as adv=0.1")
-    if not all(0 < share < 1 for share in made.values()) or sum(made.values()) > 1 + 1e-9:
+    if not all(0 < share < 1 for share in shares.values()) or sum(shares.values()) > 1 + 1e-9:
         raise ConfigError(f"--share {text}: shares lie between 0 and 1 and add up to 1 at most")
-    return made
+    return shares
 
 
 def _levels(case: Case) -> dict[str, float]:
@@ -168,8 +168,8 @@ def _targets(
         rest = {term: levels[term] * (now[term] or 0.0) for term in levels if term not in shares}
         left = sum(levels[term] * (now[term] or 0.0) for term in levels)
         other = sum(rest.values()) / left if left else 0.0
-        made = {term: share / whole * (1 - other) for term, share in shares.items()}
-        return made | {term: value / left if left else 0.0 for term, value in rest.items()}
+        known = {term: share / whole * (1 - other) for term, share in shares.items()}
+        return known | {term: value / left if left else 0.0 for term, value in rest.items()}
     open_terms = {term: levels[term] * (now[term] or 0.0) for term in levels if term not in shares}
     left = 1 - sum(shares.values())
     if not open_terms and left > 1e-6:

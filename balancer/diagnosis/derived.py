@@ -7,20 +7,19 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from balancer.diagnosis.units import Units, g_terms
-from balancer.reading.history import History, Series
+from balancer.reading.history import History
+from balancer.reading.series import Series
 
 if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
-    Floats = NDArray[np.float64]
+    from balancer.reading.series import Floats
 
 
 def derive(history: History, units: Units) -> None:
     """Add `d_adv` to a history that lacks it, and each term's share of G's loss where its weights are known."""
     if "d_adv" not in history and units.levels:
-        made = _d_adv(history, units)
-        if made is not None:
-            history.series["d_adv"] = made
+        d_adv = _d_adv(history, units)
+        if d_adv is not None:
+            history.series["d_adv"] = d_adv
     weighted: dict[str, tuple[Floats, Floats]] = {}
     for term in g_terms(history):
         weight = f"lambda_{term}"
@@ -54,6 +53,6 @@ def _d_adv(history: History, units: Units) -> Series | None:
 
 
 def _series(steps: Floats, values: Floats) -> Series:
-    made = Series()
-    made.extend(np.asarray(steps, dtype=float), np.asarray(values, dtype=float))
-    return made
+    series = Series()
+    series.extend(np.asarray(steps, dtype=float), np.asarray(values, dtype=float))
+    return series
