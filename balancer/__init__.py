@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from balancer.diagnosis.diagnose import Diagnosis, diagnose
     from balancer.engine.balancer import Balancer
     from balancer.hindsight.explain import explain
-    from balancer.hindsight.replay_any import replay
+    from balancer.hindsight.replay import replay
     from balancer.page.report import Report, report
     from balancer.record.files import write_atomically
     from balancer.record.saved_run import SavedRun, load_run
@@ -92,7 +92,7 @@ _HOME = {
     "hookimpl": "contract.moments",
     "load_run": "record.saved_run",
     "read_signals": "record.signals",
-    "replay": "hindsight.replay_any",
+    "replay": "hindsight.replay",
     "report": "page.report",
     "write_atomically": "record.files",
 }

@@ -1,4 +1,4 @@
-"""The former place of `balancer.train.progress`, kept for one release."""
+"""The former place of `balancer.train.progress`, until 0.3."""
 
 import warnings
 
@@ -7,7 +7,7 @@ from balancer.train.progress import Progress, figures
 __all__ = ["Progress", "figures"]
 
 warnings.warn(
-    "balancer.progress is now balancer.train.progress; the old name goes with the next release",
+    "balancer.progress is now balancer.train.progress; the old name goes with 0.3",
     DeprecationWarning,
     stacklevel=2,
 )

@@ -1,4 +1,4 @@
-"""The former place of `balancer.record.signals`; it goes with 0.2."""
+"""The former place of `balancer.record.signals`; it goes with 0.3."""
 
 import warnings
 

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 from balancer.contract.compose import compose
 from balancer.contract.host import model_host
 from balancer.contract.plugin import Plugin
-from balancer.hindsight.replay import PluginList, recorded
-from balancer.hindsight.replay import replay_rows as replay
+from balancer.hindsight.replay_rows import PluginList, recorded
+from balancer.hindsight.replay_rows import replay_rows as replay
 from balancer.hindsight.trajectory import Replay
 from balancer.train.points import PointsFamily, PointsSettings
 
@@ -132,7 +132,7 @@ def _trainer(
     folder: Path | None,
     train: Mapping[str, Any],
 ) -> Trainer:
-    from balancer.record.config import TrainSettings
+    from balancer.record.run_config import TrainSettings
     from balancer.train.loop import Trainer, make_accelerator
     from balancer.train.random_state import seed_all
 

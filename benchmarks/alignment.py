@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from balancer.record.config import make_config
+from balancer.record.run_config import make_config
 from balancer.train.run import train
 from zi2zi_model.data.font_data import EMBEDDED_SOURCE, EMBEDDED_TARGETS, open_typeface
 from zi2zi_model.data.glyphs import Pixels, draw_glyph, reframe

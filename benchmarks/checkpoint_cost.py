@@ -15,7 +15,7 @@ from pathlib import Path
 import torch
 
 from balancer.record import checkpoint
-from balancer.record.config import make_config
+from balancer.record.run_config import make_config
 from balancer.train.loop import Trainer, make_accelerator
 
 

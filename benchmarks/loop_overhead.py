@@ -21,7 +21,7 @@ import numpy as np
 import torch
 from torch.nn import functional as F
 
-from balancer.record.config import make_config
+from balancer.record.run_config import make_config
 from balancer.train.loop import Trainer, make_accelerator
 from zi2zi_model.network.losses import category_loss
 from zi2zi_model.network.model import Zi2zi

@@ -1,4 +1,4 @@
-"""Where `zi2zi_model.data.charsets` was before; kept for one release."""
+"""Where `zi2zi_model.data.charsets` was before; until 0.3."""
 
 import warnings
 
@@ -7,7 +7,7 @@ from zi2zi_model.data.charsets import CHARSETS, DEMO_SIZE, choose, is_held_out, 
 __all__ = ["CHARSETS", "DEMO_SIZE", "choose", "is_held_out", "load_charset"]
 
 warnings.warn(
-    "zi2zi_model.charsets is now zi2zi_model.data.charsets, and goes with the next release",
+    "zi2zi_model.charsets is now zi2zi_model.data.charsets, and goes with 0.3",
     DeprecationWarning,
     stacklevel=2,
 )

@@ -1,4 +1,4 @@
-"""Where `font`, `glyphs` and `placement` of `zi2zi_model.data` were before; kept for one release."""
+"""Where `font`, `glyphs` and `placement` of `zi2zi_model.data` were before; until 0.3."""
 
 import warnings
 
@@ -26,7 +26,7 @@ __all__ = [
 meet = align_to_source
 
 warnings.warn(
-    "zi2zi_model.glyphs is now zi2zi_model.data.font, .glyphs and .placement, and goes with the next release",
+    "zi2zi_model.glyphs is now zi2zi_model.data.font, .glyphs and .placement, and goes with 0.3",
     DeprecationWarning,
     stacklevel=2,
 )

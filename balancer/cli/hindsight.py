@@ -55,8 +55,8 @@ def replay(
     d_loss: DLossOption = None,
 ) -> None:
     """Feed a run's recorded signals to other plugins and settings, and show what their knobs would have done."""
-    from balancer.hindsight.replay_any import replay as replayed
-    from balancer.record.config import parse_set
+    from balancer.hindsight.replay import replay as replayed
+    from balancer.record.run_config import parse_set
     from balancer.show.replay import print_replay, write_csv
 
     if csv is not None:

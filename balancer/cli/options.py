@@ -13,7 +13,7 @@ import typer
 from balancer.errors import ConfigError
 
 if TYPE_CHECKING:
-    from balancer.record.config import RunConfig
+    from balancer.record.run_config import RunConfig
 
 PluginsOption = Annotated[
     str | None, typer.Option("--plugins", help='Plugins by name, separated by commas; "" for the plain baseline.')
@@ -80,7 +80,7 @@ def composed(
 ) -> RunConfig:
     """The run that a config file or recipe, overrides from the command line, plugins and a model make together."""
     from balancer.contract.registry import find_config
-    from balancer.record.config import make_config, read_toml
+    from balancer.record.run_config import make_config, read_toml
 
     tables = read_toml(find_config(config)) if config else {}
     return make_config(tables, overrides, plugins=plugins, model=model)

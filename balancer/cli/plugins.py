@@ -48,7 +48,7 @@ def check_plugins(
     as_json: JsonOption = False,
 ) -> None:
     """Check a composition, and say who turns what; builds nothing, exits with 2 where it is refused."""
-    from balancer.record.config import parse_set
+    from balancer.record.run_config import parse_set
     from balancer.show.composition import describe_composition, print_composition
 
     described = describe_composition(composed(config, parse_set(settings or []), plugin_names(names), model))

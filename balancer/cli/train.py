@@ -33,7 +33,7 @@ def train(
     quiet: Annotated[bool, typer.Option("--quiet", help="No progress.")] = False,
 ) -> None:
     """Train a model with plugins that keep it in balance."""
-    from balancer.record.config import parse_set
+    from balancer.record.run_config import parse_set
 
     overrides = parse_set(settings or [])
     flags = {"steps": steps, "epochs": epochs, "seed": seed, "device": device}

@@ -137,7 +137,8 @@ def _with_brought(made: Mapping[str, Plugin], host: Host) -> tuple[dict[str, Kno
                 raise CompositionError(f"{who}, but {why}: rename it")
             signals[signal.name] = signal
         for knob in plugin.brings_knobs:
-            why = "a signal has that name" if knob.name in signals else None if knob.is_weight else taken(knob.name)
+            is_signal = knob.name in signals or knob.name in STANDARD_SIGNALS
+            why = "a signal has that name" if is_signal else None if knob.is_weight else taken(knob.name)
             if why is not None:
                 raise CompositionError(f"plugin {plugin.name} brings the knob {knob.name}, but {why}: rename it")
     return knobs, signals

@@ -111,9 +111,9 @@ def foreign_host(
         knobs["d_frozen"] = replace(knobs["d_frozen"], choices=tuple(heads))
     for name in base:
         # A weight that the script applies itself may be told, so that shares of G's loss come out right.
-        told = known_knob(name)
-        if told is not None and "set" in told.ops:
-            told.check("(base of this script)", "set", base[name])
+        spec = known_knob(name)
+        if spec is not None and "set" in spec.ops:
+            spec.check("(base of this script)", "set", base[name])
         if name not in knobs and not name.startswith("lambda_"):
             raise ConfigError(f"base {name!r} is not among the knobs obeyed ({', '.join(sorted(knobs)) or 'none'})")
     for name in supplies:

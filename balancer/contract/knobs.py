@@ -40,8 +40,10 @@ class KnobSpec:
     def __post_init__(self) -> None:
         if self.read_after not in HOOK_NAMES:
             if self.read_after:
-                text = f"knob {self.name}: read_after = {self.read_after!r} is not a moment: name one, as from 0.2 on"
-                warnings.warn(f"{text} this is an error", DeprecationWarning, stacklevel=3)
+                text = (
+                    f"knob {self.name}: read_after = {self.read_after!r} is not a moment, which is an error from 0.3 on"
+                )
+                warnings.warn(text, DeprecationWarning, stacklevel=3)
             object.__setattr__(self, "read_after", "before_g_backward" if self.is_weight else "on_step_end")
 
     @property

@@ -68,7 +68,7 @@ class Moments:
 
     @hookspec
     def on_step_start(self, ctx: StepContext) -> None:
-        """The batch is on the device, G has not run; D's knobs take effect right after this."""
+        """The batch is on the device, G has not run; D's knobs are read right after this."""
 
     @hookspec
     def transform_d_input(  # type: ignore[empty-body]

@@ -22,7 +22,7 @@ class Extension(LogFamily):
     words: Path | None = None
 
     def __init_subclass__(cls) -> None:
-        if "adopt" in cls.__dict__:  # the old name of `import_command`, for one release
+        if "adopt" in cls.__dict__:  # the old name of `import_command`, until 0.3
             warnings.warn(f"{cls.__name__}.adopt is now import_command", DeprecationWarning, stacklevel=2)
             cls.import_command = cls.__dict__["adopt"]  # type: ignore[method-assign]
 

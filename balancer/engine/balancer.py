@@ -92,6 +92,7 @@ class Balancer(Mechanism):
     def start_step(self, *, epoch: int | None = None) -> None:
         """Begin a step: fires `on_run_start`, `on_epoch` where due, and `on_step_start`; then D's knobs hold."""
         self.end_step()
+        self.board.release()
         self.start_run()
         if epoch is not None and epoch != self.epoch:
             self.end_epoch()
@@ -103,7 +104,6 @@ class Balancer(Mechanism):
         self._stage = "d"
         self._rates.begin_step()
         self._g_terms = ()
-        self.board.release()
         self._moment("on_step_start")
 
     def transform_d_input(self, images: Tensor, condition: Tensor | None = None) -> tuple[Tensor, Tensor | None]:
@@ -226,7 +226,7 @@ class Balancer(Mechanism):
             self._started = True
             if self._recorder is not None:
                 if not self._resumed:
-                    self._recorder.refuse_used()
+                    self._recorder.refuse_logged()
                 composed = Composed.of(self.composition, self.step, self._seed, self._steps_per_epoch)
                 self._recorder.composition(composed)
             self._rates.note_schedules()

@@ -185,7 +185,7 @@ class SignalBoard:
         self._clock: Final = clock
         self._values: dict[str, float] = {}
         self._steps: dict[str, int] = {}
-        self._phases: Final[dict[str, Phase]] = {}
+        self._phases: dict[str, Phase] = {}
         self._pending: tuple[Transfer, Phase] | None = None
 
     def begin(self, transfer: Transfer, phase: Phase) -> None:
@@ -232,10 +232,12 @@ class SignalBoard:
     def state_dict(self) -> dict[str, Any]:
         """Newest values and their steps, as primitives."""
         self.settle()
-        return {"values": dict(self._values), "steps": dict(self._steps)}
+        return {"values": dict(self._values), "steps": dict(self._steps), "phases": dict(self._phases)}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Restore what `state_dict` returned."""
         self._pending = None
         self._values = {name: float(value) for name, value in state["values"].items()}
         self._steps = {name: int(step) for name, step in state["steps"].items()}
+        # States of before 0.2 have none, and no value of theirs is of a step to come but what plugins published.
+        self._phases = {name: state.get("phases", {}).get(name, "plugin") for name in self._values}

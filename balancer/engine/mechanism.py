@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import warnings
 from collections.abc import Callable, Mapping
 from numbers import Real
 from pathlib import Path
@@ -49,7 +50,6 @@ class Mechanism:
         order = [plugin.name for plugin in composition.plugins]
         self.board: Final = KnobBoard(composition.knobs, composition.host.base, order, self.clock, self._changed)
         self.signals: Final = SignalBoard(self.clock)
-        # What the last finished step measured and did.
         self.row: StepRow = {}
         self._resumed = False
         self._seed: Final = seed
@@ -82,6 +82,12 @@ class Mechanism:
         """Updates of G done so far."""
         return self.clock.g_updates
 
+    @property
+    def telemetry(self) -> Recorder | None:
+        """The former name of `recorder`; it goes with 0.3."""
+        warnings.warn("Balancer.telemetry is called recorder now", DeprecationWarning, stacklevel=2)
+        return self._recorder
+
     # D's knobs as they hold in this step; what they are by themselves before they are read, or where the host has none.
 
     @property
@@ -112,11 +118,6 @@ class Mechanism:
     @property
     def recorder(self) -> Recorder | None:
         """The logs of this run on the first rank, else None."""
-        return self._recorder
-
-    @property
-    def telemetry(self) -> Recorder | None:
-        """The former name of `recorder`; it goes with 0.2."""
         return self._recorder
 
     def require_finite(self) -> None:

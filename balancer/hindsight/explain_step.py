@@ -88,6 +88,7 @@ class _Board:
         self._ask: Final = ask
         self._order: Final = {plugin: index for index, plugin in enumerate(composed.plugins)}
         self._lr_g: Final = row.get(("knob", "lr_g"), 1.0)
+        self._measured: Final = {name: value for (kind, name), value in row.items() if kind in ("d", "g", "plugin")}
 
     def state(self, spec: KnobSpec) -> KnobState:
         """One knob."""
@@ -126,9 +127,12 @@ class _Board:
         others = [(d.op, d.new) for d in decisions if d is not decision and d.new is not None]
         alternatives = []
         try:
-            answers = neighbours(self._composed, decision) if self._ask and decision.plugin in self._order else []
+            answers = (
+                neighbours(self._composed, decision, self._measured)
+                if self._ask and decision.plugin in self._order
+                else []
+            )
         except Exception as error:
-            answers = []
             remarks.append(f"{decision.plugin} cannot be asked what else it would have answered: {error}")
         for answer in answers:
             rows = others if answer.value is None else [*others, (decision.op, answer.value)]

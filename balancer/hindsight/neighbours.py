@@ -2,21 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 from typing import Final
 
-from balancer.contract.compose import compose
+from balancer.contract.compose import Composition, compose
 from balancer.contract.knobs import Decision, Op, Value
 from balancer.contract.moments import hook_options
+from balancer.contract.plugin import Plugin
 from balancer.hindsight.player import Player
-from balancer.hindsight.replay import with_signals
+from balancer.hindsight.replay_rows import with_signals
 from balancer.hindsight.trajectory import Replay
 from balancer.record.compositions import Composed
 
 # A signal is held at its value times each of these, for so many steps that the usual warm-up is over.
-FACTORS: Final = tuple(2.0**power for power in range(-4, 5))
+FACTORS: Final = tuple(2.0**power for power in range(-8, 9))
 HELD_STEPS: Final = 300
 # Epochs are played one after the other, a step each, to twice the present one and some more.
 EPOCHS_BEYOND: Final = 30
@@ -31,23 +32,27 @@ class Answer:
     here: bool
 
 
-def neighbours(composed: Composed, decision: Decision) -> list[Answer]:
+def neighbours(composed: Composed, decision: Decision, measured: Mapping[str, float]) -> list[Answer]:
     """What a decision's plugin answers, alone and from a fresh start, where its signals are held at other values, and
     in other epochs; equal answers side by side are one.
+
+    `measured` are the step's signals, by which a law is asked whose decision was taken on none, as before a warm-up.
 
     Raises:
         PluginError, ConfigError, CompositionError: the plugin is not there any more, or not as it was.
         Exception: whatever the plugin raises.
     """
     answers = []
-    for name, value in decision.signals.items():
+    plugin = _alone(composed, decision.plugin)
+    signals = decision.signals or {name: measured[name] for name in plugin.reads if name in measured}
+    for name, value in signals.items():
         levels = [factor * value for factor in FACTORS] if value else [0.0, 0.01, 0.1, 1.0]
-        values = [_asked(composed, decision, [{**decision.signals, name: level}] * HELD_STEPS)[-1] for level in levels]
+        values = [_asked(composed, decision, [{**signals, name: level}] * HELD_STEPS)[-1] for level in levels]
         for answer, group in groupby(zip(levels, values, strict=True), key=lambda pair: pair[1]):
             held = [level for level, _ in group]
             ends = f"{held[0]:.3g}" + (f" to {held[-1]:.3g}" if len(held) > 1 else "")
             answers.append(Answer(f"{name} held at {ends}", answer, answer == decision.new))
-    if not answers and _acts_on_epochs(composed, decision.plugin):
+    if not answers and hook_options(getattr(plugin, "on_epoch", None)) is not None:
         rows = [{"epoch": float(epoch)} for epoch in range(2 * decision.epoch + EPOCHS_BEYOND)]
         values = _asked(composed, decision, rows)
         for answer, group in groupby(enumerate(values), key=lambda pair: pair[1]):
@@ -61,10 +66,8 @@ def neighbours(composed: Composed, decision: Decision) -> list[Answer]:
 
 def _asked(composed: Composed, decision: Decision, rows: Sequence[Mapping[str, float]]) -> list[Value | None]:
     """The plugin's contribution to the knob after each row."""
-    settings = {decision.plugin: composed.settings[decision.plugin]}
     player = Player(Replay(), lambda made: None)
-    host = with_signals(composed.host, decision.signals, {})
-    player.begin(compose([decision.plugin], settings, host=host), seed=composed.seed)
+    player.begin(_composition(composed, decision.plugin, rows[0]), seed=composed.seed)
     return list(_contributions(player, decision, rows))
 
 
@@ -77,6 +80,11 @@ def _contributions(player: Player, decision: Decision, rows: Sequence[Mapping[st
         yield next((value for value in own if value is not None), None)
 
 
-def _acts_on_epochs(composed: Composed, plugin: str) -> bool:
-    (made,) = compose([plugin], {plugin: composed.settings[plugin]}, host=composed.host).plugins
-    return hook_options(getattr(made, "on_epoch", None)) is not None
+def _alone(composed: Composed, plugin: str) -> Plugin:
+    (made,) = _composition(composed, plugin, composed.host.signals).plugins
+    return made
+
+
+def _composition(composed: Composed, plugin: str, signals: Collection[str]) -> Composition:
+    host = with_signals(composed.host, signals, {})
+    return compose([plugin], {plugin: composed.settings[plugin]}, host=host)

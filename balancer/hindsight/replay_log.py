@@ -15,7 +15,7 @@ from balancer.contract.model import HeadSpec, ModelSpec
 from balancer.diagnosis.diagnose import Diagnosis, diagnose
 from balancer.errors import ConfigError
 from balancer.hindsight.comparison import compare
-from balancer.hindsight.replay import PluginList, replay_rows
+from balancer.hindsight.replay_rows import PluginList, plugin_names, replay_rows
 from balancer.hindsight.replay_run import RunReplay
 from balancer.reading.opening import NO_TAGS, open_source
 from balancer.reading.superseded import without_superseded
@@ -56,7 +56,7 @@ def replay_log(
     if train:
         raise ConfigError(f"--set train.{next(iter(train))}: a log's replay takes train.lambda_adv only")
     for name in tables:
-        if name not in [item if isinstance(item, str) else item.name for item in plugins]:
+        if name not in plugin_names(plugins):
             raise ConfigError(f"--set {name}.…: {name} is not part of this replay: add it to --plugins")
     case = diagnosis.case
     logged = _Logged(diagnosis)
@@ -77,7 +77,7 @@ def replay_log(
         names=[name for name in case.history if name in case.history],
         on_decision=decided,
     )
-    names = tuple(item if isinstance(item, str) else item.name for item in plugins)
+    names = tuple(plugin_names(plugins))
     # The knobs that nobody turned stand at what was told; rates have no base here.
     knobs = [knob for knob in made if knob in turned]
     comparisons = tuple(compare(made, logged, knob) for knob in knobs)

@@ -15,11 +15,11 @@ from balancer.contract.knobs import Decision
 from balancer.errors import ConfigError, suggestion
 from balancer.hindsight.comparison import Comparison, compare
 from balancer.hindsight.player import RATES, Player, RatesAt
-from balancer.hindsight.replay import PluginList, brought, refuse_missing, with_signals
+from balancer.hindsight.replay_rows import PluginList, brought, plugin_names, refuse_missing, with_signals
 from balancer.hindsight.trajectory import Replay
 from balancer.record.compositions import Composed, run_compositions
-from balancer.record.config import RESERVED, TrainSettings
-from balancer.record.configs import Segment, run_segments
+from balancer.record.config_files import Segment, run_segments
+from balancer.record.run_config import RESERVED, TrainSettings
 from balancer.record.signals import SignalRows
 
 # What `train.*` says about a knob; the rest of it went into the signals.
@@ -127,14 +127,14 @@ def _parts(
 ) -> list[_Part]:
     own = dict.fromkeys(name for composed in compositions for name in composed.plugins)
     over = settings.get("train", {})
-    _refuse_strangers(settings, [*own] if plugins is None else _names(plugins), BASES if configs else BASES[:1])
+    _refuse_strangers(settings, [*own] if plugins is None else plugin_names(plugins), BASES if configs else BASES[:1])
     # What is known of each plugin, the newest last.
     tables = {name: table for composed in compositions for name, table in composed.settings.items()}
     parts = []
     for composed in compositions:
         chosen: PluginList = list(composed.plugins) if plugins is None else plugins
         kept = composed.settings if plugins is None else tables
-        given = {name: {**kept.get(name, {}), **settings.get(name, {})} for name in _names(chosen)}
+        given = {name: {**kept.get(name, {}), **settings.get(name, {})} for name in plugin_names(chosen)}
         host = composed.host
         if "lambda_adv" in over:
             host = replace(host, base={**host.base, "lambda_adv": TrainSettings(**over).lambda_adv})
@@ -191,10 +191,6 @@ def _play(player: Player, rows: Iterable[Mapping[str, float]], parts: Sequence[_
                 )
         player.play(row)
     player.end()
-
-
-def _names(plugins: PluginList) -> list[str]:
-    return [plugin if isinstance(plugin, str) else plugin.name for plugin in plugins]
 
 
 def _refuse_strangers(

@@ -17,7 +17,7 @@ from balancer.page.charts import Charts
 from balancer.page.knob_charts import knob_charts, shown
 from balancer.page.scales import number
 from balancer.page.view import RunView
-from balancer.record.config import flat
+from balancer.record.run_config import flat
 from balancer.show.rendered import calibration_passage, render_diagnosis, since_passage
 from balancer.show.words import Words, load
 

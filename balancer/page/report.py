@@ -13,10 +13,10 @@ from balancer.page.folded_decisions import folded_decisions
 from balancer.page.page import page_words, render_page, view_of
 from balancer.page.sheets import page_sheets
 from balancer.page.view import ConfigChange, RunView
-from balancer.record.config import differences
-from balancer.record.configs import run_segments
+from balancer.record.config_files import run_segments
 from balancer.record.files import write_atomically
 from balancer.record.folder import DECISIONS, SHEETS
+from balancer.record.run_config import differences
 from balancer.show.words import Words, check_language
 
 

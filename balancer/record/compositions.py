@@ -19,6 +19,7 @@ from balancer.contract.knobs import KnobSpec
 from balancer.contract.model import HeadSpec
 from balancer.contract.signals import SignalSpec
 from balancer.errors import CheckpointError, ConfigError
+from balancer.record.decisions import from_json
 from balancer.record.files import write_atomically
 from balancer.record.folder import COMPOSITIONS
 
@@ -41,9 +42,7 @@ class Composed:
     steps_per_epoch: int | None
 
     @classmethod
-    def of(
-        cls, composition: Composition, first: int = 0, seed: int = 0, steps_per_epoch: int | None = None
-    ) -> Composed:
+    def of(cls, composition: Composition, first: int, seed: int, steps_per_epoch: int | None) -> Composed:
         """What a composition is, as a record keeps it."""
         plugins = composition.plugins
         return cls(
@@ -159,7 +158,7 @@ def _composed(row: Mapping[str, Any]) -> Composed:
             host["name"],
             {name: knobs[name] for name in host["knobs"]},
             {spec["name"]: SignalSpec(**spec) for spec in host["signals"]},
-            {name: _tuples(value) for name, value in host["base"].items()},
+            {name: from_json(value) for name, value in host["base"].items()},
             {name: HeadSpec(tuple(head["d_terms"]), tuple(head["g_terms"])) for name, head in host["heads"].items()},
             tuple(host["d_terms"]),
             host["adversarial"],
@@ -176,9 +175,4 @@ def _composed(row: Mapping[str, Any]) -> Composed:
 
 
 def _knob(row: Mapping[str, Any]) -> KnobSpec:
-    return KnobSpec(**{name: _tuples(value) for name, value in row.items()})
-
-
-def _tuples(value: Any) -> Any:
-    """JSON knows no tuples."""
-    return tuple(value) if isinstance(value, list) else value
+    return KnobSpec(**{name: from_json(value) for name, value in row.items()})

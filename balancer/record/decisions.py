@@ -108,10 +108,14 @@ def _decision(row: Any) -> Decision:
     )
 
 
+def from_json(value: Any) -> Any:
+    """A value of a knob as JSON gives it back, which has no tuples."""
+    return tuple(value) if isinstance(value, list) else value
+
+
 def _value(value: Any) -> Value | None:
-    """JSON knows no tuples."""
-    if isinstance(value, list) and all(isinstance(name, str) for name in value):
-        return tuple(value)
-    if value is None or isinstance(value, bool | int | float):
-        return value
+    names = isinstance(value, list) and all(isinstance(name, str) for name in value)
+    if names or value is None or isinstance(value, bool | int | float):
+        given: Value | None = from_json(value)
+        return given
     raise ValueError

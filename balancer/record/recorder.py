@@ -48,11 +48,7 @@ class Recorder:
         numbered = {STEP: float(step), EPOCH: float(epoch), **row}
         self._guard("signals", lambda: self._signals.append(numbered))
         if step % self._log_every == 0:
-            self.scalars(step, row)
-
-    def scalars(self, step: int, row: StepRow) -> None:
-        """Draw points in TensorBoard."""
-        self._guard("TensorBoard", lambda: self._events.scalars(step, row))
+            self._guard("TensorBoard", lambda: self._events.scalars(step, row))
 
     def sheet(self, done: int, sheet: Image) -> None:
         """Keep a picture of held-out samples after `done` steps, as a file and in TensorBoard."""
@@ -83,7 +79,7 @@ class Recorder:
                 self._guard(name, functools.partial(_to_disk, file))
         self._guard("TensorBoard", self._events.flush)
 
-    def refuse_used(self) -> None:
+    def refuse_logged(self) -> None:
         """Refuse to log a new run over an earlier one's signals.
 
         Raises:

@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any
 
 from balancer.errors import ConfigError
 from balancer.record import checkpoint
-from balancer.record.config import make_config
-from balancer.record.configs import read_config
+from balancer.record.config_files import read_config
 from balancer.record.folder import CHECKPOINTS
+from balancer.record.run_config import make_config
 
 if TYPE_CHECKING:
     from torch import Tensor

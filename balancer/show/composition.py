@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from balancer.record.config import RunConfig
+from balancer.record.run_config import RunConfig
 
 
 def describe_composition(run: RunConfig) -> dict[str, Any]:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from balancer.record.config import RunConfig
+from balancer.record.run_config import RunConfig
 from balancer.train.run import build, length
 
 if TYPE_CHECKING:

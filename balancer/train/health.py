@@ -56,7 +56,7 @@ class Health:
         return "D weak" if d_adv < CHANCE else "D at chance"
 
 
-# The document's condition for a lambda_adv of 0.6 at the start of a run (seed-facts 1).
+# The document's condition for a lambda_adv of 0.6 at the start of a run.
 STRONG_START: Final = 0.6
 STRONG_START_STEPS: Final = 50
 STRONG_START_D_ADV: Final = (0.15, 0.4)

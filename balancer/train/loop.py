@@ -20,8 +20,8 @@ from balancer.engine.balancer import Balancer
 from balancer.engine.ranks import distributed_mean
 from balancer.errors import CheckpointError
 from balancer.record import checkpoint
-from balancer.record.config import TrainSettings
 from balancer.record.folder import CHECKPOINTS
+from balancer.record.run_config import TrainSettings
 from balancer.train.health import StrongStart
 from balancer.train.progress import Progress
 from balancer.train.random_state import random_state, set_random_state

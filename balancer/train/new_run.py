@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any, Final
 from balancer.contract.registry import find_config
 from balancer.errors import CheckpointError
 from balancer.record import checkpoint
-from balancer.record.config import check_shape, make_config, parse_set, read_toml
-from balancer.record.configs import write_config
+from balancer.record.config_files import write_config
 from balancer.record.folder import CHECKPOINTS, refuse_used
+from balancer.record.run_config import check_shape, make_config, parse_set, read_toml
 from balancer.train.run import build, sizes
 
 if TYPE_CHECKING:

@@ -53,7 +53,7 @@ class Progress:
             self._bar.stop()
 
     def update(self, done: int, row: StepRow) -> None:
-        """Take in one finished step; `row` is its telemetry."""
+        """Take in one finished step; `row` is what it measured and did."""
         state = self._health.update(done, row)
         if state and done - self._first < HALF_LIFE:
             state = "warming up"  # an untrained D is at chance, which is not a fault

@@ -109,16 +109,16 @@ class GanStep:
                 if balance.d_update:
                     balance.before_d_backward()
             if balance.d_update:
-                share(loss, len(parts)).backward()  # type: ignore[no-untyped-call]
+                of_batch(loss, len(parts)).backward()  # type: ignore[no-untyped-call]
 
     def d_loss(self, D: nn.Module, part: Batch, fake: GOutput) -> tuple[DOutput, DOutput, Tensor, dict[str, Tensor]]:
         """D's outputs, its loss and the terms of it: half of each side, the model's terms, the plugins'."""
         balance, model = self.balance, self.model
         real, images, condition = model.real(part), fake.images.detach(), model.condition(part)
-        beside = self.beside(part, fake)
+        fake_condition = self.fake_condition(part, fake)
         with self.accelerator.autocast():
             real_out = model.discriminate(D, *balance.transform_d_input(real, condition))
-            fake_out = model.discriminate(D, *balance.transform_d_input(images, beside))
+            fake_out = model.discriminate(D, *balance.transform_d_input(images, fake_condition))
             terms = {
                 "loss_real": balance.loss.d_real(real_out.logits, balance.real_label),
                 "loss_fake": balance.loss.d_fake(fake_out.logits, balance.fake_label),
@@ -131,7 +131,9 @@ class GanStep:
                     condition=condition,
                     real_logits=real_out.logits,
                     fake_logits=fake_out.logits,
-                    discriminate=lambda images, beside: model.discriminate(self.networks.D, images, beside).logits,
+                    discriminate=lambda images, condition: (
+                        model.discriminate(self.networks.D, images, condition).logits
+                    ),
                 )
         weights = {"loss_real": 0.5, "loss_fake": 0.5 * model.spec.fakes_per_real}
         weights |= dict.fromkeys(balance.frozen_d_terms(), 0.0)
@@ -155,7 +157,7 @@ class GanStep:
                 balance.before_g_backward(**terms)
             # The weights, lambda_adv among them, are read here.
             g_loss = torch.stack([balance.weight(term) * value for term, value in terms.items()]).sum()
-            share(g_loss, len(parts)).backward()  # type: ignore[no-untyped-call]
+            of_batch(g_loss, len(parts)).backward()  # type: ignore[no-untyped-call]
         if several:
             balance.measure_g(**means(scalars))
 
@@ -167,16 +169,16 @@ class GanStep:
     def g_terms(self, part: Batch, fake: GOutput, *, plugins: bool) -> dict[str, Tensor]:
         """G's unweighted terms on its images as the updated D sees them, with or without those that plugins add."""
         balance, model = self.balance, self.model
-        beside = self.beside(part, fake)
+        fake_condition = self.fake_condition(part, fake)
         with self.accelerator.autocast():
-            judged = model.discriminate(self.networks.D, *balance.transform_d_input(fake.images, beside))
+            judged = model.discriminate(self.networks.D, *balance.transform_d_input(fake.images, fake_condition))
             terms = {"adv": balance.loss.generator(judged.logits), **model.g_terms(fake, judged, part)}
             if plugins:
-                terms |= balance.g_loss_terms(fake=fake.images, condition=beside, fake_logits=judged.logits)
+                terms |= balance.g_loss_terms(fake=fake.images, condition=fake_condition, fake_logits=judged.logits)
             return terms
 
-    def beside(self, part: Batch, fake: GOutput) -> Tensor | None:
-        """What D sees beside G's images."""
+    def fake_condition(self, part: Batch, fake: GOutput) -> Tensor | None:
+        """The condition that D sees with G's images."""
         return self.model.condition(part) if fake.condition is None else fake.condition
 
     def set_trainable_d(self, trainable: bool) -> None:
@@ -203,7 +205,7 @@ def split(batch: Batch, parts: int) -> list[Batch]:
     return [{name: chunks[index] for name, chunks in pieces.items()} for index in range(parts)]
 
 
-def share(loss: Tensor, parts: int) -> Tensor:
+def of_batch(loss: Tensor, parts: int) -> Tensor:
     """A part's share of the loss of the whole batch."""
     return loss if parts == 1 else loss / parts
 

@@ -20,7 +20,7 @@ from balancer.testing import Replay, check_plugin, replay
 
 BUILT_IN = ("d_lr_ratio", "d_skip", "dynamic_lambda", "freeze_head", "label_smoothing", "lambda_schedule")
 
-# Expected trajectory of the source document (seed-facts 15): epoch, d_loss, lambda_adv.
+# Expected trajectory of the source document: epoch, d_loss, lambda_adv.
 DOCUMENT = [(0, 0.005, 0.2), (3, 0.03, 0.35), (8, 0.12, 0.5), (15, 0.25, 0.6)]
 D_LOSSES = [d_loss for _, d_loss, _ in DOCUMENT]
 LAMBDAS = [value for *_, value in DOCUMENT]

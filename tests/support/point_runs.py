@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from balancer.record.config import make_config, parse_set
+from balancer.record.run_config import make_config, parse_set
 from balancer.train.run import config_for_resume, train
 
 # 8 steps an epoch.

@@ -9,7 +9,7 @@ from balancer.diagnosis import Case, Confidence, Finding, curve, rule
 from zi2zi_model.diagnosis.units import CATEGORY_IN_D, HALF_AT_CHANCE
 from zi2zi_model.diagnosis.weights import KNOWN
 
-# The source document takes the class defaults for granted (seed-facts, "The case").
+# The source document takes the class defaults for granted (docs/source-document.md).
 ASSUMED: Final = "100/15"
 _VARIANTS: Final = {"100/15": "fit_100_15", "90/5": "fit_90_5", "97/15": "fit_97_15"}
 

@@ -88,8 +88,7 @@ def test_check_shows_order_owners_and_how_contributions_meet(cli: Cli) -> None:
         "  d_lr_ratio (balancer 0.1.0) reads no signal",
         "  dynamic_lambda (balancer 0.1.0) reads d_adv",
         "  lambda_schedule (balancer 0.1.0) reads no signal",
-        "  lambda_adv: base 1.0; dynamic_lambda (sets it), lambda_schedule (upper bound); "
-        "right after before_g_backward",
+        "  lambda_adv: base 1.0; dynamic_lambda (sets it), lambda_schedule (upper bound); read after before_g_backward",
         "  lr_d: base scheduled; d_lr_ratio (ratio to lr_g); read after before_d_backward",
         "warning: lambda_schedule: it bounds what dynamic_lambda sets (0.4 from epoch 0): "
         "bands above the bound act as one",

@@ -20,7 +20,7 @@ CASE = Path(__file__).parents[3] / "docs" / "case.log"
 @pytest.fixture(scope="module")
 def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A real run of the points model with a band law, a schedule and a slower D."""
-    from balancer.record.config import make_config, parse_set
+    from balancer.record.run_config import make_config, parse_set
     from balancer.train.run import train
 
     folder = tmp_path_factory.mktemp("runs") / "run"
@@ -42,7 +42,7 @@ def test_a_step_is_explained(run: Path, cli: Cli) -> None:
     value = read_signals(run)["lambda_adv"][30]
     assert f"lambda_adv = {value:g} " in made.out
     assert "dynamic_lambda" in made.out and "at most 0.55 (lambda_schedule)" in made.out
-    assert "d_adv held at " in made.out and ": 0.2 -> lambda_adv 0.2" in made.out
+    assert "d_adv held at " in made.out and ": 0.35 -> lambda_adv 0.35" in made.out
     assert "d_lr_ratio makes it 0.25 · lr_g" in made.out
 
 

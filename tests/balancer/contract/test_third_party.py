@@ -255,7 +255,7 @@ def trained(fresh: Environment) -> Path:
 
 def test_it_trains_beside_built_ins_and_leaves_its_trace(trained: Path) -> None:
     from balancer.record.checkpoint import load_latest
-    from balancer.record.config import read_toml
+    from balancer.record.run_config import read_toml
     from balancer.record.signals import read_signals
 
     config = read_toml(trained / "config.toml")

@@ -319,7 +319,7 @@ def test_the_raw_d_loss_will_do_where_the_law_is_told_so() -> None:
     settings = {"dynamic_lambda": {"signal": "d_loss"}}
     balance = Balancer(["dynamic_lambda"], settings=settings, obeys={"lambda_adv"}, supplies={"d_loss"})
     trajectory = []
-    for d_loss in (0.005, 0.03, 0.12, 0.25):  # seed-facts 15
+    for d_loss in (0.005, 0.03, 0.12, 0.25):  # the expected trajectory of the source document
         balance.start_step(epoch=0)
         balance.after_d_step(d_loss=torch.tensor(d_loss))
         trajectory.append(balance.lambda_adv)

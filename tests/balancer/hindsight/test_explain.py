@@ -19,7 +19,7 @@ from balancer.contract.knobs import Decision, Value
 from balancer.errors import CheckpointError, ConfigError
 from balancer.hindsight.explain import MOST_DECISIONS, Explanation, explain, parse_steps
 from balancer.hindsight.explain_step import StepState
-from balancer.record.configs import run_segments
+from balancer.record.config_files import run_segments
 from balancer.record.decisions import read_decisions
 from balancer.record.folder import DECISIONS
 from balancer.record.signals import read_signals
@@ -178,6 +178,14 @@ def test_what_a_law_is_said_to_answer_it_answers(held: float, tmp_path: Path) ->
         for level in alternative.when.removeprefix("d_adv held at ").split(" to "):
             asked = replay(["dynamic_lambda"], [{"d_adv": float(level)}] * 5, settings=settings)
             assert asked["lambda_adv"][-1] == alternative.value
+
+
+def test_a_law_in_its_warm_up_is_asked_by_what_the_step_measured(tmp_path: Path) -> None:
+    folder = ran(tmp_path / "run", "dynamic_lambda", (), 5)
+    (one,) = explain(folder, 3).first["lambda_adv"].contributions
+    assert (one.value, one.moment, one.signals) == (0.25, "on_run_start", {})
+    assert {a.value for a in one.alternatives} == {0.2, 0.35, 0.5, 0.6}
+    assert not any(a.here for a in one.alternatives)
 
 
 def test_a_range_has_both_ends_and_every_decision_in_between(run: Path) -> None:

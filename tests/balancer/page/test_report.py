@@ -24,7 +24,7 @@ from balancer.page.report import report, run_view, with_run
 from balancer.page.sheets import chosen_sheets
 from balancer.page.view import RunView
 from balancer.reading.history import History
-from balancer.record.config import make_config
+from balancer.record.run_config import make_config
 from balancer.show.words import LANGUAGES
 from balancer.train.run import config_for_resume, train
 

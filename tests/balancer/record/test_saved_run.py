@@ -72,7 +72,7 @@ def test_what_is_not_such_a_run_is_refused(folder: Path, tmp_path: Path) -> None
     with pytest.raises(ConfigError, match="a run of model points, not of zi2zi"):
         load_run(folder, "zi2zi")
     (tmp_path / "config.toml").write_text('[run]\nmodel = "points"\n')
-    with pytest.raises(ConfigError, match=r"run\.model or run\.plugins is missing, so it is not the config of a run"):
+    with pytest.raises(ConfigError, match=r"run\.model or run\.plugins is missing, so it does not say what ran"):
         load_run(tmp_path)
     shutil.copy(folder / "config.toml", tmp_path)
     with pytest.raises(CheckpointError, match="there is no checkpoint"):

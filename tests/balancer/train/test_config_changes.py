@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from balancer.record.configs import run_segments
+from balancer.record.config_files import run_segments
 from balancer.record.signals import read_signals
 
 Cli = Callable[..., Any]

@@ -7,7 +7,7 @@ from balancer.train.health import HALF_LIFE, STRONG_START_STEPS, Health, StrongS
 
 def word(d_adv: float, adv: float | None = 2.0) -> str:
     """The state after one step, without the count."""
-    row = {"signal/d_adv": d_adv} | ({} if adv is None else {"loss/adv": adv})
+    row = {("d", "d_adv"): d_adv} | ({} if adv is None else {("g", "adv"): adv})
     return Health().update(0, row).partition(" for ")[0]
 
 
@@ -36,7 +36,7 @@ def test_the_word_follows_the_bands_of_the_document(d_adv: float, adv: float | N
 
 def test_a_state_says_for_how_many_steps_it_has_lasted() -> None:
     health = Health()
-    words = [health.update(step, {"signal/d_adv": 0.01}) for step in range(301)]
+    words = [health.update(step, {("d", "d_adv"): 0.01}) for step in range(301)]
     assert words[0] == "D saturated for 0 steps"
     assert words[300] == "D saturated for 300 steps"
 
@@ -44,8 +44,8 @@ def test_a_state_says_for_how_many_steps_it_has_lasted() -> None:
 def test_a_new_state_counts_from_its_own_beginning_and_health_needs_no_count() -> None:
     health = Health()
     for step in range(100):
-        health.update(step, {"signal/d_adv": 0.01, "loss/adv": 1.0})
-    words = [health.update(100 + step, {"signal/d_adv": 0.2, "loss/adv": 1.0}) for step in range(200)]
+        health.update(step, {("d", "d_adv"): 0.01, ("g", "adv"): 1.0})
+    words = [health.update(100 + step, {("d", "d_adv"): 0.2, ("g", "adv"): 1.0}) for step in range(200)]
     assert words[0] == "D saturated for 100 steps", "one step does not change the state"
     assert words[-1] == "healthy"
     states = list(dict.fromkeys(w.partition(" for ")[0] for w in words))
@@ -56,17 +56,17 @@ def test_a_new_state_counts_from_its_own_beginning_and_health_needs_no_count() -
 
 def test_the_state_is_that_of_an_average() -> None:
     health = Health()
-    health.update(0, {"signal/d_adv": 0.0})
+    health.update(0, {("d", "d_adv"): 0.0})
     for step in range(1, int(HALF_LIFE) + 1):
-        state = health.update(step, {"signal/d_adv": 0.4})
+        state = health.update(step, {("d", "d_adv"): 0.4})
     assert state == "healthy", "half of the way from 0 to 0.4"
-    assert health.update(100, {"signal/d_adv": 0.0}) == "healthy", "one outlier is no state"
+    assert health.update(100, {("d", "d_adv"): 0.0}) == "healthy", "one outlier is no state"
 
 
 def test_without_a_measurement_there_is_no_word_and_a_gap_leaves_the_state() -> None:
     health = Health()
-    assert health.update(0, {"loss/adv": 3.0}) == ""
-    health.update(1, {"signal/d_adv": 0.01})
+    assert health.update(0, {("g", "adv"): 3.0}) == ""
+    health.update(1, {("d", "d_adv"): 0.01})
     assert health.update(5, {}) == "D saturated for 4 steps"
 
 
@@ -77,7 +77,7 @@ def warnings(
     lambda_adv: float, d_adv: float, adv: float, *, resumed: bool = False, steps: int = 200
 ) -> list[tuple[int, str]]:
     start = StrongStart(resumed)
-    row = {"knob/lambda_adv": lambda_adv, "signal/d_adv": d_adv, "loss/adv": adv}
+    row = {("knob", "lambda_adv"): lambda_adv, ("d", "d_adv"): d_adv, ("g", "adv"): adv}
     said = [(step, start.update(row)) for step in range(steps)]
     return [(step, sentence) for step, sentence in said if sentence is not None]
 
@@ -122,11 +122,11 @@ def test_a_gentle_start_is_not_warned_of(resumed: bool) -> None:
 def test_what_counts_is_the_weight_at_the_start_and_the_mean_of_the_first_steps() -> None:
     start = StrongStart(resumed=False)
     for step in range(STRONG_START_STEPS):
-        row = {"knob/lambda_adv": 0.25 if step == 0 else 1.0, "signal/d_adv": 0.001, "loss/adv": 9.0}
+        row = {("knob", "lambda_adv"): 0.25 if step == 0 else 1.0, ("d", "d_adv"): 0.001, ("g", "adv"): 9.0}
         assert start.update(row) is None, "a law that rises later is no strong start"
     start = StrongStart(resumed=False)
     for step in range(STRONG_START_STEPS):
-        row = {"knob/lambda_adv": 1.0, "signal/d_adv": 0.0 if step % 2 else 0.5, "loss/adv": 2.0}
+        row = {("knob", "lambda_adv"): 1.0, ("d", "d_adv"): 0.0 if step % 2 else 0.5, ("g", "adv"): 2.0}
         assert start.update(row) is None, "0.25 on average"
 
 

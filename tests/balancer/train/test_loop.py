@@ -22,7 +22,7 @@ from balancer.contract.host import model_host
 from balancer.contract.model import HeadSpec
 from balancer.errors import TrainingError
 from balancer.record import checkpoint
-from balancer.record.config import TrainSettings
+from balancer.record.run_config import TrainSettings
 from balancer.record.signals import read_signals
 from balancer.testing import toy_trainer
 from balancer.train.loop import Trainer, make_accelerator

@@ -12,7 +12,7 @@ import torch
 from balancer import Plugin, StepContext, hookimpl
 from balancer.contract.compose import compose
 from balancer.contract.host import model_host
-from balancer.record.config import TrainSettings
+from balancer.record.run_config import TrainSettings
 from balancer.testing import toy_trainer
 from balancer.train.loop import Trainer, make_accelerator
 from zi2zi_model.family import Zi2ziFamily

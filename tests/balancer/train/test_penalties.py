@@ -52,7 +52,7 @@ class Noise(Plugin):
     """Instance noise on all that D sees (Sønderby et al. 2017), with a knob of its own and its own randomness."""
 
     name = "noise"
-    brings_knobs = (KnobSpec("d_noise", "standard deviation of the noise", ("set", "mul"), "at each look", base=0.1),)
+    brings_knobs = (KnobSpec("d_noise", "standard deviation of the noise", ("set", "mul"), "on_step_start", base=0.1),)
     writes = {"d_noise": ("set",)}
 
     @hookimpl

@@ -13,7 +13,7 @@ import json, math, sys
 
 import torch
 
-from balancer.record.config import make_config
+from balancer.record.run_config import make_config
 from balancer.train.run import build
 
 torch.set_num_threads(1)

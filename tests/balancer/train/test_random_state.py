@@ -15,7 +15,7 @@ import pytest
 import torch
 
 from balancer.record import checkpoint
-from balancer.record.config import make_config
+from balancer.record.run_config import make_config
 from balancer.testing import toy_trainer
 from balancer.train.run import build
 
@@ -27,10 +27,10 @@ import random
 
 import numpy as np
 
-from balancer.train.points import Points, PointsFamily
+from balancer.train.points import PointsFamily, PointsModel
 
 
-class Shaken(Points):
+class Shaken(PointsModel):
     def batch(self, indices):
         batch = super().batch(indices)
         return {**batch, "points": batch["points"] + random.gauss(0, 0.1) + np.random.normal(0, 0.1)}

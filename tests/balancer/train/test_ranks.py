@@ -30,7 +30,7 @@ from pathlib import Path
 import torch
 
 from balancer import Plugin, hookimpl
-from balancer.record.config import make_config
+from balancer.record.run_config import make_config
 from balancer.train.progress import Progress
 from balancer.train.run import build
 from balancer.testing import toy_trainer

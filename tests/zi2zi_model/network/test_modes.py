@@ -21,7 +21,7 @@ from balancer.contract.compose import compose
 from balancer.contract.host import model_host
 from balancer.contract.model import DOutput
 from balancer.record import checkpoint
-from balancer.record.config import TrainSettings, read_toml
+from balancer.record.run_config import TrainSettings, read_toml
 from balancer.train.loop import Trainer, make_accelerator
 from zi2zi_model.data.font_data import EMBEDDED_SOURCE, EMBEDDED_TARGETS
 from zi2zi_model.drawing.inference import trained_run

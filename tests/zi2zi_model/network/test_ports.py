@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from balancer.errors import CheckpointError
 from balancer.record import checkpoint
-from balancer.record.config import read_toml
+from balancer.record.run_config import read_toml
 from zi2zi_model.network.networks import Discriminator, Generator
 from zi2zi_model.network.ports import PortWeights, read_port
 from zi2zi_model.settings import Zi2ziSettings

@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import Any, Final
 
 from balancer.errors import ConfigError
-from balancer.record.config import check_shape, read_toml
 from balancer.record.files import write_atomically
 from balancer.record.folder import CONFIG, replaced_config_name
+from balancer.record.run_config import check_shape, read_toml
 
 _REPLACED: Final = re.compile(r"config\.until_(\d{8,})\.toml")
 
@@ -50,11 +50,7 @@ def run_segments(folder: Path) -> list[Segment]:
     segments = []
     first = 0
     for until, path in [*sorted(replaced.items()), (None, folder / CONFIG)]:
-        tables = read_toml(path)
-        check_shape(tables)
-        if not {"model", "plugins"} <= tables.get("run", {}).keys():
-            raise ConfigError(f"config {path}: run.model or run.plugins is missing, so it does not say what ran")
-        segments.append(Segment(first, until, path, tables))
+        segments.append(Segment(first, until, path, _tables(path)))
         first = until or 0
     return segments
 
@@ -68,11 +64,7 @@ def read_config(folder: Path, where: str = "") -> dict[str, Any]:
     path = folder / CONFIG
     if not path.is_file():
         raise ConfigError(f"{where}{folder}: no run there ({CONFIG} is missing)")
-    tables = read_toml(path)
-    check_shape(tables)
-    if not {"model", "plugins"} <= tables.get("run", {}).keys():
-        raise ConfigError(f"config {path}: run.model or run.plugins is missing, so it is not the config of a run")
-    return tables
+    return _tables(path)
 
 
 def write_config(new: bytes, folder: Path, done: int) -> None:
@@ -96,3 +88,11 @@ def write_config(new: bytes, folder: Path, done: int) -> None:
         write_atomically(path, new)
     except OSError as error:
         raise ConfigError(f"run directory {folder} cannot be written: {error.strerror}") from None
+
+
+def _tables(path: Path) -> dict[str, Any]:
+    tables = read_toml(path)
+    check_shape(tables)
+    if not {"model", "plugins"} <= tables.get("run", {}).keys():
+        raise ConfigError(f"config {path}: run.model or run.plugins is missing, so it does not say what ran")
+    return tables

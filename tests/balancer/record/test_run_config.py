@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from balancer.contract.registry import find_config, recipes
 from balancer.errors import BalancerError, ConfigError, PluginError
-from balancer.record.config import RunConfig, differences, flat, make_config, parse_set, read_toml, refuse_changes
+from balancer.record.run_config import RunConfig, differences, flat, make_config, parse_set, read_toml, refuse_changes
 
 
 def config(*items: str, plugins: str = "", tables: dict[str, Any] | None = None, model: str = "points") -> RunConfig:

@@ -19,9 +19,9 @@ from tensorboard.plugins.custom_scalar import layout_pb2
 from balancer import Balancer, Plugin, SignalSpec, StepContext, hookimpl
 from balancer.contract.levels import HEALTHY_D_ADV
 from balancer.record import tensorboard
-from balancer.record.config import make_config
 from balancer.record.folder import COLUMNS, DECISIONS, SHEETS, SIGNALS
 from balancer.record.recorder import Recorder
+from balancer.record.run_config import make_config
 from balancer.record.signals import SignalRows, column, read_signals
 from balancer.record.tensorboard import LAYOUT
 from balancer.testing import recorded, replay, toy_trainer
