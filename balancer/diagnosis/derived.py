@@ -38,21 +38,15 @@ def derive(history: History, units: Units) -> None:
     total = np.sum(list(on_grid.values()), axis=0)
     for term, values in on_grid.items():
         share = np.divide(values, total, out=np.zeros_like(values), where=total > 0)
-        history.series[f"{term}_share"] = _series(steps, share)
+        history.series[f"{term}_share"] = Series.of(steps, share)
 
 
 def _d_adv(history: History, units: Units) -> Series | None:
     if "d_loss_real" in history and "d_loss_fake" in history:
         steps, halves = history.aligned(["d_loss_real", "d_loss_fake"])
-        return _series(steps, units.d_adv(halves))
+        return Series.of(steps, units.d_adv(halves))
     if "d_loss" not in history:
         return None
     if units.d_floor == 0:
         return history["d_loss"].scaled(units.d_scale)
-    return _series(history["d_loss"].steps, units.d_adv({"d_loss": history["d_loss"].values}))
-
-
-def _series(steps: Floats, values: Floats) -> Series:
-    series = Series()
-    series.extend(np.asarray(steps, dtype=float), np.asarray(values, dtype=float))
-    return series
+    return Series.of(history["d_loss"].steps, units.d_adv({"d_loss": history["d_loss"].values}))

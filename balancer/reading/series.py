@@ -46,6 +46,13 @@ class Series:
         # Of shape (5, spans); rows: first step, last step, mean, lowest, highest.
         self._spans: Floats = np.empty((5, 0))
 
+    @classmethod
+    def of(cls, steps: Floats, values: Floats) -> Series:
+        """A series of these steps and values, of shape (n,)."""
+        made = cls()
+        made.extend(steps, values)
+        return made
+
     def append(self, step: float, value: float) -> None:
         """Take the next value."""
         if step < self._end():
