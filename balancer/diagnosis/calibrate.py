@@ -92,7 +92,8 @@ def calibrate(case: Case, shares: Mapping[str, float]) -> Calibration:
         for term, level in levels.items()
         if term in shares or term in DOCUMENT_TERMS or now[term] is None or level * (now[term] or 0.0) >= 1e-3 * whole
     }
-    reference = _reference(levels, now)
+    # The heaviest term that is not adversarial: what holds the structure.
+    reference = max((term for term in levels if term != "adv"), key=lambda term: levels[term] * (now[term] or 0.0))
     kept = now[reference]
     if kept is None:
         raise ConfigError(
@@ -150,12 +151,6 @@ def _weight(case: Case, term: str) -> float | None:
     if name in case.history:
         return float(case.history[name].values[-1])
     return case.units.weights.get(term)
-
-
-def _reference(levels: Mapping[str, float], now: Mapping[str, float | None]) -> str:
-    """The heaviest term that is not adversarial: what holds the structure."""
-    held = [term for term in levels if term != "adv"]
-    return max(held, key=lambda term: levels[term] * (now[term] or 0.0))
 
 
 def _targets(
