@@ -2,36 +2,30 @@
 
 from __future__ import annotations
 
-import sys
-from collections.abc import Callable, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from balancer.cli.options import JsonOption, LangOption, PatternOption, TagOption, print_json
+from balancer.cli.options import (
+    AdversarialOption,
+    DLossOption,
+    JsonOption,
+    LangOption,
+    LogArgument,
+    PatternOption,
+    TagOption,
+    pairs,
+    print_json,
+    refuse_folder,
+)
+from balancer.cli.progress import progress_of
 from balancer.errors import ConfigError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from balancer.diagnosis.diagnose import Diagnosis
 
-SHOW_PROGRESS_FROM = 16 * 2**20  # bytes
-
-LogArgument = Annotated[
-    str,
-    typer.Argument(
-        help="A run directory, TensorBoard event files, CSV, JSONL or a training log; - for standard input."
-    ),
-]
-AdversarialOption = Annotated[
-    str | None, typer.Option("--adversarial", help="The log's adversarial loss: bce (if not given), lsgan or hinge.")
-]
-DLossOption = Annotated[
-    str | None, typer.Option("--d-loss", help="What d_loss is of its real and its fake half: mean or sum.")
-]
 DiscriminatorsOption = Annotated[
     int, typer.Option("--discriminators", help="How many discriminators d_loss adds up (HiFi-GAN: 8).", min=1)
 ]
@@ -45,7 +39,7 @@ def diagnose(
     as_json: JsonOption = False,
     html: Annotated[Path | None, typer.Option("--html", help="Write the diagnosis as one HTML file.")] = None,
     lang: LangOption = "en",
-    since: Annotated[
+    change: Annotated[
         int | None, typer.Option("--since", help="Judge a change that was made at this step.", min=0)
     ] = None,
     fail_on: Annotated[
@@ -81,7 +75,7 @@ def diagnose(
     watched = watched_keys(fail_on or "")
     if html is not None:
         refuse_folder(html)
-    made = diagnosed(
+    diagnosis = diagnosed(
         path,
         tags=tags,
         pattern=pattern,
@@ -92,27 +86,27 @@ def diagnose(
         checkpoint=checkpoint,
         items=items,
     )
-    judged = None if since is None else made.since(since)
-    proposed = made.calibrate(shares) if calibrate else None
+    since = None if change is None else diagnosis.since(change)
+    calibration = diagnosis.calibrate(shares) if calibrate else None
     if html is not None:
         from balancer.page.page import diagnosis_page
         from balancer.record.files import write_atomically
 
-        write_atomically(html, diagnosis_page(made, lang, since=judged, calibration=proposed).encode())
+        write_atomically(html, diagnosis_page(diagnosis, lang, since=since, calibration=calibration).encode())
     if as_json:
         from balancer.show.as_json import as_data
 
-        print_json(as_data(made, lang, since=judged, calibration=proposed))
+        print_json(as_data(diagnosis, lang, since=since, calibration=calibration))
     else:
         from rich.console import Console
 
         from balancer.show.text import print_diagnosis
 
         console = Console(highlight=False, markup=False, emoji=False)
-        print_diagnosis(console, made, lang, since=judged, calibration=proposed)
+        print_diagnosis(console, diagnosis, lang, since=since, calibration=calibration)
         if html is not None:
             print(f"page: {html}")
-    if watched & made.keys:
+    if watched & diagnosis.keys:
         raise typer.Exit(1)
 
 
@@ -149,45 +143,3 @@ def diagnosed(
             raise ConfigError(f"--weight {term}={text}: expected a number of at least 0") from None
     with progress_of(path) as progress:
         return diagnose(path, tags=pairs(tags or [], "--tag"), weights=numbers, progress=progress, **options)
-
-
-def pairs(items: Sequence[str], option: str) -> dict[str, str]:
-    """`NAME=VALUE` items of an option as a mapping."""
-    made = {}
-    for item in items:
-        name, equals, value = item.partition("=")
-        if not (equals and name.strip() and value.strip()):
-            raise ConfigError(f"{option} {item!r}: expected NAME=VALUE")
-        made[name.strip()] = value.strip()
-    return made
-
-
-def refuse_folder(path: Path) -> None:
-    """Refuse a file to write that cannot be one, before anything takes long."""
-    if path.is_dir() or not path.absolute().parent.is_dir():
-        raise ConfigError(f"{path} cannot be written: it is a folder, or its folder does not exist")
-
-
-@contextmanager
-def progress_of(path: str) -> Iterator[Callable[[int], Any] | None]:
-    """A bar on a terminal for what takes long; nothing otherwise."""
-    size = _size(Path(path)) if path != "-" else 0
-    if size < SHOW_PROGRESS_FROM or not sys.stderr.isatty():
-        yield None
-        return
-    from rich.console import Console
-    from rich.progress import BarColumn, DownloadColumn, Progress, TimeRemainingColumn
-
-    columns = (BarColumn(24), DownloadColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
-        task = bar.add_task("", total=size)
-        yield lambda count: bar.advance(task, count)
-
-
-def _size(path: Path) -> int:
-    try:
-        if path.is_dir():
-            return sum(file.stat().st_size for file in path.rglob("*") if file.name.startswith(("events.", "signals.")))
-        return path.stat().st_size if path.is_file() else 0
-    except OSError:
-        return 0

@@ -7,17 +7,22 @@ from typing import Annotated
 
 import typer
 
-from balancer.cli.diagnose import AdversarialOption, DLossOption, LogArgument, pairs, progress_of, refuse_folder
 from balancer.cli.options import (
+    AdversarialOption,
     ConfigOption,
+    DLossOption,
     JsonOption,
+    LogArgument,
     PatternOption,
     PluginsOption,
     SetOption,
     TagOption,
+    pairs,
     plugin_names,
     print_json,
+    refuse_folder,
 )
+from balancer.cli.progress import progress_of
 
 
 def explain(
@@ -30,11 +35,11 @@ def explain(
     from balancer.hindsight.explain import parse_steps
     from balancer.show.explanation import print_explanation
 
-    made = explained(run, *parse_steps(step))
+    explanation = explained(run, *parse_steps(step))
     if as_json:
-        print_json(made.as_dict())
+        print_json(explanation.as_dict())
     else:
-        print_explanation(made)
+        print_explanation(explanation)
 
 
 def replay(
@@ -64,10 +69,10 @@ def replay(
     }
     with progress_of(run) as progress:
         names, tables = plugin_names(plugins), parse_set(settings or [])
-        made = replayed(run, names, tables, config=config, progress=progress, **reading)
+        replay_of_run = replayed(run, names, tables, config=config, progress=progress, **reading)
     if csv is not None:
-        write_csv(made.replay, csv)
+        write_csv(replay_of_run.replay, csv)
     if as_json:
-        print_json(made.as_dict())
+        print_json(replay_of_run.as_dict())
     else:
-        print_replay(made)
+        print_replay(replay_of_run)

@@ -1,13 +1,16 @@
-"""Options that several commands share."""
+"""Options that several commands share, and what they say as values."""
 
 from __future__ import annotations
 
 import json
 import math
 from collections.abc import Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+
+from balancer.errors import ConfigError
 
 if TYPE_CHECKING:
     from balancer.record.run_config import RunConfig
@@ -26,6 +29,18 @@ SetOption = Annotated[
 ]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 LangOption = Annotated[str, typer.Option("--lang", help="en or zh-TW.")]
+LogArgument = Annotated[
+    str,
+    typer.Argument(
+        help="A run directory, TensorBoard event files, CSV, JSONL or a training log; - for standard input."
+    ),
+]
+AdversarialOption = Annotated[
+    str | None, typer.Option("--adversarial", help="The log's adversarial loss: bce (if not given), lsgan or hinge.")
+]
+DLossOption = Annotated[
+    str | None, typer.Option("--d-loss", help="What d_loss is of its real and its fake half: mean or sum.")
+]
 TagOption = Annotated[
     list[str] | None,
     typer.Option("--tag", help="SIGNAL=NAME: which tag or column is a signal, such as adv=loss/G_GAN."),
@@ -41,6 +56,23 @@ def plugin_names(plugins: str | None) -> list[str] | None:
     if plugins is None:
         return None
     return [name.strip() for name in plugins.split(",") if name.strip()]
+
+
+def pairs(items: Sequence[str], option: str) -> dict[str, str]:
+    """`NAME=VALUE` items of an option as a mapping."""
+    values = {}
+    for item in items:
+        name, equals, value = item.partition("=")
+        if not (equals and name.strip() and value.strip()):
+            raise ConfigError(f"{option} {item!r}: expected NAME=VALUE")
+        values[name.strip()] = value.strip()
+    return values
+
+
+def refuse_folder(path: Path) -> None:
+    """Refuse a file to write that cannot be one, before anything takes long."""
+    if path.is_dir() or not path.absolute().parent.is_dir():
+        raise ConfigError(f"{path} cannot be written: it is a folder, or its folder does not exist")
 
 
 def composed(

@@ -51,8 +51,7 @@ def check_plugins(
     from balancer.record.run_config import parse_set
     from balancer.show.composition import describe_composition, print_composition
 
-    made = composed(config, parse_set(settings or []), plugin_names(names), model)
-    described = describe_composition(made)
+    described = describe_composition(composed(config, parse_set(settings or []), plugin_names(names), model))
     if as_json:
         print_json(described)
     else:

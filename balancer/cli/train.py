@@ -50,22 +50,22 @@ def train(
     if resume is not None:
         from balancer.train.run import config_for_resume
 
-        made = config_for_resume(resume, config, overrides, plugin_names(plugins), allow_change or [])
+        run = config_for_resume(resume, config, overrides, plugin_names(plugins), allow_change or [])
     else:
-        made = composed(config, overrides, plugin_names(plugins), model)
+        run = composed(config, overrides, plugin_names(plugins), model)
     if dry_run:
         from balancer.show.composition import print_dry_run
         from balancer.train.dry_run import dry_run as measure
 
         if is_first_rank():
             print("measuring one step …", file=sys.stderr, flush=True)
-        estimate = measure(made)
+        estimate = measure(run)
         if is_first_rank():
-            print_dry_run(made, estimate)
+            print_dry_run(run, estimate)
         return
     from balancer.train.run import train as run_training
 
-    outcome = run_training(made, out=out, resume=resume, quiet=quiet, other_data="data" in (allow_change or []))
+    outcome = run_training(run, out=out, resume=resume, quiet=quiet, other_data="data" in (allow_change or []))
     if is_first_rank():
         folder = shlex.quote(str(outcome.folder))
         if outcome.finished:

@@ -1,7 +1,7 @@
 """What is wrong with a run, from its log: readers turn logs into a history, rules turn a history into findings.
 
-The names below are what an extension for another family of training codes is written with (`docs/writing-a-model.md`).
-They are imported on first use; none of them imports torch.
+The names below are what an extension for another family of training codes is written with, as
+`docs/extending-the-diagnosis.md` shows. They are imported on first use; none of them imports torch.
 """
 
 from importlib import import_module
@@ -13,7 +13,8 @@ if TYPE_CHECKING:
     from balancer.diagnosis.trends import curve, trend
     from balancer.diagnosis.units import Units, below_least, g_terms, implied_adv, least_adv
     from balancer.reading.families import LineParser
-    from balancer.reading.history import History, Series
+    from balancer.reading.history import History
+    from balancer.reading.series import Series
     from balancer.reading.source import Fact, Source
 
 __all__ = [
@@ -45,7 +46,7 @@ _HOME = {
     "Finding": "diagnosis.finding",
     "History": "reading.history",
     "LineParser": "reading.families",
-    "Series": "reading.history",
+    "Series": "reading.series",
     "Source": "reading.source",
     "Structure": "diagnosis.finding",
     "Units": "diagnosis.units",

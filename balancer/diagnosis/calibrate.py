@@ -92,7 +92,8 @@ def calibrate(case: Case, shares: Mapping[str, float]) -> Calibration:
         for term, level in levels.items()
         if term in shares or term in DOCUMENT_TERMS or now[term] is None or level * (now[term] or 0.0) >= 1e-3 * whole
     }
-    reference = _reference(levels, now)
+    # The heaviest term that is not adversarial: what holds the structure.
+    reference = max((term for term in levels if term != "adv"), key=lambda term: levels[term] * (now[term] or 0.0))
     kept = now[reference]
     if kept is None:
         raise ConfigError(
@@ -122,18 +123,18 @@ def parse_shares(text: str) -> dict[str, float]:
     Raises:
         ConfigError: not of that form, or not shares of a whole.
     """
-    made: dict[str, float] = {}
+    shares: dict[str, float] = {}
     for item in text.split(","):
         term, equals, value = item.partition("=")
         try:
-            made[term.strip()] = float(value.strip().removesuffix("%")) / (100 if value.strip().endswith("%") else 1)
+            shares[term.strip()] = float(value.strip().removesuffix("%")) / (100 if value.strip().endswith("%") else 1)
         except ValueError:
             equals = ""
         if not equals or not term.strip():
             raise ConfigError(f"--share {item.strip()!r}: expected TERM=SHARE, such as adv=0.1")
-    if not all(0 < share < 1 for share in made.values()) or sum(made.values()) > 1 + 1e-9:
+    if not all(0 < share < 1 for share in shares.values()) or sum(shares.values()) > 1 + 1e-9:
         raise ConfigError(f"--share {text}: shares lie between 0 and 1 and add up to 1 at most")
-    return made
+    return shares
 
 
 def _levels(case: Case) -> dict[str, float]:
@@ -152,12 +153,6 @@ def _weight(case: Case, term: str) -> float | None:
     return case.units.weights.get(term)
 
 
-def _reference(levels: Mapping[str, float], now: Mapping[str, float | None]) -> str:
-    """The heaviest term that is not adversarial: what holds the structure."""
-    held = [term for term in levels if term != "adv"]
-    return max(held, key=lambda term: levels[term] * (now[term] or 0.0))
-
-
 def _targets(
     levels: Mapping[str, float], now: Mapping[str, float | None], shares: Mapping[str, float]
 ) -> dict[str, float]:
@@ -168,8 +163,8 @@ def _targets(
         rest = {term: levels[term] * (now[term] or 0.0) for term in levels if term not in shares}
         left = sum(levels[term] * (now[term] or 0.0) for term in levels)
         other = sum(rest.values()) / left if left else 0.0
-        made = {term: share / whole * (1 - other) for term, share in shares.items()}
-        return made | {term: value / left if left else 0.0 for term, value in rest.items()}
+        known = {term: share / whole * (1 - other) for term, share in shares.items()}
+        return known | {term: value / left if left else 0.0 for term, value in rest.items()}
     open_terms = {term: levels[term] * (now[term] or 0.0) for term in levels if term not in shares}
     left = 1 - sum(shares.values())
     if not open_terms and left > 1e-6:

@@ -154,6 +154,3 @@ def _oscillation(case: Case) -> Iterator[Finding]:
             "high": float(np.percentile(whole.values, 95)),
         }
         yield Finding("oscillation", evidence, span(whole), "medium", 50, "", ("slower", "d_lr_ratio"))
-
-
-RULES: Final = (_saturated, _smoothing_floor, _blow_up, _collapse, _oscillation)

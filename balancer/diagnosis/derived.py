@@ -11,17 +11,15 @@ from balancer.reading.history import History
 from balancer.reading.series import Series
 
 if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
-    Floats = NDArray[np.float64]
+    from balancer.reading.series import Floats
 
 
 def derive(history: History, units: Units) -> None:
     """Add `d_adv` to a history that lacks it, and each term's share of G's loss where its weights are known."""
     if "d_adv" not in history and units.levels:
-        made = _d_adv(history, units)
-        if made is not None:
-            history.series["d_adv"] = made
+        d_adv = _d_adv(history, units)
+        if d_adv is not None:
+            history.series["d_adv"] = d_adv
     weighted: dict[str, tuple[Floats, Floats]] = {}
     for term in g_terms(history):
         weight = f"lambda_{term}"

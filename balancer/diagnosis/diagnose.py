@@ -10,7 +10,7 @@ from balancer.diagnosis.calibrate import Calibration, calibrate
 from balancer.diagnosis.derived import derive
 from balancer.diagnosis.extension import Extension, extensions
 from balancer.diagnosis.finding import Case, Finding, NamedRule, NotJudged, Structure, judge
-from balancer.diagnosis.infer_units import infer_units, told_units
+from balancer.diagnosis.infer_units import infer_units, stated_units
 from balancer.diagnosis.remedies import IMPORTED
 from balancer.diagnosis.rules import RULES
 from balancer.diagnosis.since import Since, since
@@ -90,34 +90,34 @@ def diagnose(
         ConfigError: no such path or checkpoint, or options that do not go with it.
         DataError: it is not a log, or a damaged one.
     """
-    told = told_units(adversarial, d_loss, weights or {}, discriminators)
+    stated = stated_units(adversarial, d_loss, weights or {}, discriminators)
     reader = open_source(str(path), tags=tags, pattern=pattern, progress=progress)
     history = read(reader)
     checkpoint = None if checkpoint is None else Path(checkpoint)
-    return diagnose_history(history, reader.source, told=told, items=items, checkpoint=checkpoint)
+    return diagnose_history(history, reader.source, stated=stated, items=items, checkpoint=checkpoint)
 
 
 def diagnose_history(
     history: History,
     source: Source,
     *,
-    told: Units | None = None,
+    stated: Units | None = None,
     items: int | None = None,
     checkpoint: Path | None = None,
 ) -> Diagnosis:
     """Judge what was read of a run; the history gains `d_adv` and shares of G's loss where they follow.
 
-    `told` are units that the user states; what they leave open is worked out. See `diagnose` for the rest.
+    `stated` are units that the user states; what they leave open is worked out. See `diagnose` for the rest.
 
     Raises:
         ConfigError: no extension knows the checkpoint.
     """
-    told = told or Units()
+    stated = stated or Units()
     known = extensions()
     extension = known.get(source.family)
-    units = extension.units(history, source, told) if extension is not None else None
+    units = extension.units(history, source, stated) if extension is not None else None
     if units is None:
-        units = infer_units(history, source, told)
+        units = infer_units(history, source, stated)
     derive(history, units)
     structure = _structure(source, checkpoint, extension, known.values())
     case = Case(history, source, units, structure, items)

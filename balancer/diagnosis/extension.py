@@ -9,15 +9,13 @@ from typing import Any
 
 from balancer.diagnosis.finding import Case, NamedRule, Structure
 from balancer.diagnosis.units import Units
-from balancer.reading.families import LineParser, LogFamily, families
+from balancer.reading.families import LogFamily, families
 from balancer.reading.history import History
-from balancer.reading.source import Fact, Source
-
-__all__ = ["Extension", "Fact", "LineParser", "extensions"]
+from balancer.reading.source import Source
 
 
 class Extension(LogFamily):
-    """What the diagnosis is told of a family of training codes; everything may be left out."""
+    """What the diagnosis should know of a family of training codes; everything may be left out."""
 
     rules: Sequence[NamedRule] = ()
     # Folder with the words of its rules, in files *.LANGUAGE.toml.
@@ -28,8 +26,13 @@ class Extension(LogFamily):
             warnings.warn(f"{cls.__name__}.adopt is now import_command", DeprecationWarning, stacklevel=2)
             cls.import_command = cls.__dict__["adopt"]  # type: ignore[method-assign]
 
-    def units(self, history: History, source: Source, told: Units) -> Units | None:
-        """The units of a log of this family, worked out; `told` holds what the user said; None without an opinion."""
+    def units(self, history: History, source: Source, stated: Units) -> Units | None:
+        """The units of a log of this family, or None where they are to be worked out from its figures alone.
+
+        Called once, before any rule, with the history as it was read. Series that do not hold what their names say may
+        be put right in place; rules see the history as this leaves it. `stated` is what the user states, or the default
+        units; it is passed by position.
+        """
         return None
 
     def structure(self, folder: Path, config: Mapping[str, Any]) -> Structure | None:

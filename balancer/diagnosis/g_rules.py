@@ -151,6 +151,3 @@ def _drivers(case: Case) -> list[tuple[str, float]]:
             part = trend(Curve(steps, both[name] * both["g_loss"], float(steps[-1])))
             found.append((term, (part.last - part.first) / rise))
     return sorted(found, key=lambda item: -item[1])
-
-
-RULES: Final = (_starved, _adv_share, _cheat_rising, _g_loss_rising, _compromise, _mode_collapse)

@@ -1,4 +1,4 @@
-"""The units of a log whose family says nothing of its own, inferred from what the user told and from the figures."""
+"""The units of a log whose family says nothing of its own, inferred from what the user stated and from the figures."""
 
 from __future__ import annotations
 
@@ -18,9 +18,7 @@ from balancer.reading.history import History
 from balancer.reading.source import Source
 
 if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
-    Floats = NDArray[np.float64]
+    from balancer.reading.series import Floats
 
 # Of what D's loss is at chance: a new D lies within it; the halves of a sum make twice as much.
 NEW_MEAN: Final = (0.75, 1.25)
@@ -30,43 +28,43 @@ STEADY: Final = 1.15
 DISCRIMINATED: Final = ("d_loss", "d_loss_real", "d_loss_fake", "d_adv", "adv", "adv_share", "lambda_adv")
 
 
-def told_units(
+def stated_units(
     adversarial: str | None, d_loss: str | None, weights: Mapping[str, float], discriminators: int = 1
 ) -> Units:
-    """What the user said of a log's units.
+    """What the user states of a log's units.
 
     Raises:
         ConfigError: an unknown adversarial loss or kind of d_loss, or a weight that is not a number of at least 0.
     """
-    made = Units(discriminators=discriminators)
+    units = Units(discriminators=discriminators)
     if adversarial is not None:
         if adversarial not in LOSSES:
             raise ConfigError(f"--adversarial {adversarial}: known are {', '.join(LOSSES)}")
-        made = replace(made, adversarial=LOSSES[adversarial].name, adversarial_basis="told")
+        units = replace(units, adversarial=LOSSES[adversarial].name, adversarial_basis="told")
     if d_loss is not None:
         if d_loss not in ("mean", "sum"):
             raise ConfigError(f"--d-loss {d_loss}: is mean or sum, of its real and its fake half")
-        made = replace(_as(made, "sum" if d_loss == "sum" else "mean"), d_basis="told")
+        units = replace(_as(units, "sum" if d_loss == "sum" else "mean"), d_basis="told")
     for term, weight in weights.items():
         if not (math.isfinite(weight) and weight >= 0):
             raise ConfigError(f"--weight {term}={weight:g}: expected a number of at least 0")
     if weights:
-        made = replace(made, weights=dict(weights), weights_basis="told")
-    return made
+        units = replace(units, weights=dict(weights), weights_basis="told")
+    return units
 
 
-def infer_units(history: History, source: Source, told: Units) -> Units:
+def infer_units(history: History, source: Source, stated: Units) -> Units:
     """The units of a log; where D begins to train later than the log, the history loses what lies before."""
     if source.kind == "run":
-        return _run_units(history, source, told)
+        return _run_units(history, source, stated)
     began = _drop_untrained(history)
-    units = _loss(history, told)
+    units = _loss(history, stated)
     if units.d_basis != "told":
         units = _d_units(history, units, began)
     units = _check_levels(history, units)
     if began is not None:
         units = replace(units, evidence={**units.evidence, "began": began})
-    return units if told.weights_basis == "told" else _g_units(history, units)
+    return units if stated.weights_basis == "told" else _g_units(history, units)
 
 
 def _as(units: Units, kind: Literal["mean", "sum"]) -> Units:
@@ -77,16 +75,16 @@ def _as(units: Units, kind: Literal["mean", "sum"]) -> Units:
     return replace(units, d_loss_kind=kind, d_scale=scale, d_floor=loss.floor * count)
 
 
-def _run_units(history: History, source: Source, told: Units) -> Units:
+def _run_units(history: History, source: Source, stated: Units) -> Units:
     weights: dict[str, float | None] = dict.fromkeys(g_terms(history), None)
     config = source.config or {}
     for term in weights:
         table = config.get("train" if term == "adv" else "model", {})
         value = table.get(f"lambda_{term}")
         weights[term] = float(value) if isinstance(value, int | float) else None
-    name = config.get("model", {}).get("adversarial", told.adversarial)
-    loss: AdversarialName = LOSSES[name].name if name in LOSSES else told.adversarial
-    return replace(told, adversarial=loss, d_loss_kind="mean", weights=weights, d_basis="told", weights_basis="told")
+    name = config.get("model", {}).get("adversarial", stated.adversarial)
+    loss: AdversarialName = LOSSES[name].name if name in LOSSES else stated.adversarial
+    return replace(stated, adversarial=loss, d_loss_kind="mean", weights=weights, d_basis="told", weights_basis="told")
 
 
 def _drop_untrained(history: History) -> float | None:
@@ -105,11 +103,11 @@ def _drop_untrained(history: History) -> float | None:
     return step
 
 
-def _loss(history: History, told: Units) -> Units:
-    """The adversarial loss: as told, else hinge where G's part falls below 0, as BCE and least squares never do."""
-    if told.adversarial_basis == "told" or "adv" not in history or float(history["adv"].low.min()) >= -1e-6:
-        return told
-    return replace(told, adversarial="hinge", adversarial_basis="measured")
+def _loss(history: History, stated: Units) -> Units:
+    """The adversarial loss: as stated, else hinge where G's part falls below 0, as BCE and least squares never do."""
+    if stated.adversarial_basis == "told" or "adv" not in history or float(history["adv"].low.min()) >= -1e-6:
+        return stated
+    return replace(stated, adversarial="hinge", adversarial_basis="measured")
 
 
 def _d_units(history: History, units: Units, began: float | None) -> Units:
@@ -214,9 +212,9 @@ def _g_units(history: History, units: Units) -> Units:
     return units
 
 
-def _fits(made: Floats, total: Floats) -> bool:
+def _fits(fitted: Floats, total: Floats) -> bool:
     """Whether a sum of terms is G's loss but for what rounding leaves: not only its level, its every move."""
-    off = np.abs(made - total)
+    off = np.abs(fitted - total)
     # A few rows may be off, where G's terms and their sum were logged a step apart.
     moves = float(np.percentile(total, 90) - np.percentile(total, 10))
     return bool(np.percentile(off, 90) <= 0.02 * moves + 2e-4 * float(np.median(np.abs(total))) + 1e-6)

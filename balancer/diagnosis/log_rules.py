@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 import shlex
 from collections.abc import Iterator
-from typing import Final
 
 import numpy as np
 
@@ -132,6 +131,3 @@ def _inconsistent_columns(case: Case) -> Iterator[Finding]:
             "share": float(off.mean()),
         }
         yield Finding("inconsistent_columns", evidence, span(curve(case.history["adv"])), "medium", 82, "floor")
-
-
-RULES: Final = (_divergence, _learning_rate, _d_units, _second_pair, _g_weights, _inconsistent_columns)

@@ -7,4 +7,7 @@ from typing import Final
 from balancer.diagnosis import d_rules, g_rules, log_rules
 from balancer.diagnosis.finding import NamedRule
 
-RULES: Final[tuple[NamedRule, ...]] = (*d_rules.RULES, *g_rules.RULES, *log_rules.RULES)
+# Whatever `@rule` made in these files, in the order in which it stands there.
+RULES: Final = tuple(
+    found for file in (d_rules, g_rules, log_rules) for found in vars(file).values() if isinstance(found, NamedRule)
+)

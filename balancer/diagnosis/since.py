@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import Final, Literal
+from typing import TYPE_CHECKING, Final, Literal
 
 import numpy as np
 
@@ -12,7 +12,9 @@ from balancer.diagnosis.finding import Case
 from balancer.diagnosis.remedies import TRIAL_EPOCHS, Remedy, chosen
 from balancer.diagnosis.trends import Curve, Trend, curve, trend
 from balancer.errors import ConfigError
-from balancer.reading.history import Series
+
+if TYPE_CHECKING:
+    from balancer.reading.series import Series
 
 IndicatorOutcome = Literal["good", "improved", "unchanged", "worse", "unknown"]
 FEWEST_ROWS: Final = 5  # rows on each side of the change, at least
@@ -78,10 +80,10 @@ def since(case: Case, step: int) -> Since:
         for name in ("d_adv", "adv", "g_loss")
         if name in case.history
     )
-    made = Since(step, (last + 1 - step) / epoch if epoch else None, until, indicators, None)
-    if made.helped or made.early or made.in_order or all(one.outcome == "unknown" for one in indicators):
-        return made
-    return replace(made, next_remedy=next(iter(chosen(NEXT, case)), None))
+    answer = Since(step, (last + 1 - step) / epoch if epoch else None, until, indicators, None)
+    if answer.helped or answer.early or answer.in_order or all(one.outcome == "unknown" for one in indicators):
+        return answer
+    return replace(answer, next_remedy=next(iter(chosen(NEXT, case)), None))
 
 
 def _first_good(name: str, case: Case, step: int, until: float, reach: float, epoch: float | None) -> Indicator:

@@ -7,12 +7,8 @@ from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
-from balancer.reading.history import Series
-
 if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
-    Floats = NDArray[np.float64]
+    from balancer.reading.series import Floats, Series
 
 BINS: Final = 200  # a curve is judged on so many points at most
 TREND_BINS: Final = 40

@@ -16,9 +16,10 @@ from balancer.reading.history import History
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    Floats = NDArray[np.float64]
+    from balancer.reading.series import Floats
 
-# How sure: told by the user or the run's config, by the log's format, measured in the figures, or assumed.
+# How sure: stated ("told") by the user or the run's config, known by the log's format, measured in the figures, or
+# assumed.
 Basis = Literal["told", "format", "measured", "assumed"]
 # Terms of G's loss that compare pixels (or spectra) with the target.
 PIXEL_TERMS: Final = frozenset({"l1", "l2", "rec", "mel", "pixel", "nll"})
@@ -68,11 +69,8 @@ def g_terms(history: History) -> list[str]:
     """The terms of G's loss that a history holds, `adv` first."""
     names = [
         name
-        for name in history
-        if name in history
-        and name not in NO_TERMS
-        and not name.startswith(("d_", "lambda_", "lr_"))
-        and not name.endswith("_share")
+        for name in history.measured
+        if name not in NO_TERMS and not name.startswith(("d_", "lambda_", "lr_")) and not name.endswith("_share")
     ]
     return sorted(names, key=lambda name: (name != "adv", name))
 

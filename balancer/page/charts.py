@@ -17,9 +17,7 @@ from balancer.page.view import RunView
 from balancer.show.words import Words
 
 if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
-    Floats = NDArray[np.float64]
+    from balancer.reading.series import Floats
 
 WINDOW: Final = 1 / 40  # of the axis: over so much of it a line is averaged
 SMALL: Final = 240  # points of a small chart
@@ -196,11 +194,11 @@ class Charts:
 
     def _zones(self, y: Scale) -> list[Zone]:
         low, high = HEALTHY_D_ADV
-        made = (
+        zones = (
             zone(y, low, high, self.words("page.healthy", low=low, high=high)),
             zone(y, CHANCE, CHANCE, self.words("page.chance")),
         )
-        return [part for part in made if part is not None]
+        return [part for part in zones if part is not None]
 
     def _marks(self) -> Iterator[tuple[float, str]]:
         found = []

@@ -49,9 +49,9 @@ def folded_decisions(path: Path, history: History) -> Decisions | None:
         marks.setdefault(decision.knob, np.zeros(COUNTED_STRETCHES, dtype=np.int64))[stretch] += 1
         effective[decision.knob] = decision.effective
         count += 1
-    made = [FoldedContribution(*key, fold.values(), fold.count) for key, fold in folds.items()]
+    contributions = [FoldedContribution(*key, fold.values(), fold.count) for key, fold in folds.items()]
     chosen = [decision for *_, decision in sorted(best, key=lambda row: -row[2])]
-    return Decisions(count, broken, made, marks, chosen)
+    return Decisions(count, broken, contributions, marks, chosen)
 
 
 class _Fold:

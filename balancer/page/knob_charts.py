@@ -15,9 +15,7 @@ from balancer.page.scales import number, scale_for
 from balancer.page.view import FoldedContribution, RunView
 
 if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
-    Floats = NDArray[np.float64]
+    from balancer.reading.series import Floats
 
 STRETCHES: Final = 20  # of d_update
 STEPS: Final = 300  # corners of a contribution's staircase at most

@@ -8,12 +8,11 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 
 from balancer.page.scales import Scale
-from balancer.reading.history import Series
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    Floats = NDArray[np.float64]
+    from balancer.reading.series import Floats, Series
 
 POINTS: Final = 600
 SIZE: Final = 1000  # units of a plot's view box, both ways; y grows downwards

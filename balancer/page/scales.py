@@ -10,9 +10,7 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 
 if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
-    Floats = NDArray[np.float64]
+    from balancer.reading.series import Floats
 
 TICKS: Final = 5
 DECADES: Final = 8  # a logarithmic axis spans at most so many

@@ -37,12 +37,12 @@ def page_sheets(folder: Path, steps_per_epoch: float | None) -> tuple[list[Sheet
                 pictures[step] = image.convert("L" if image.mode in ("1", "L", "I;16") else "RGB")
         except (OSError, ValueError, SyntaxError, Image.DecompressionBombError):
             unreadable += 1
-    made: list[Sheet] = []
+    sheets: list[Sheet] = []
     for width in WIDTHS:
-        made = [_sheet(step, pictures[step], width, epochs[step], step in judged) for step in pictures]
-        if sum(len(sheet.uri) for sheet in made) <= BYTES:
+        sheets = [_sheet(step, pictures[step], width, epochs[step], step in judged) for step in pictures]
+        if sum(len(sheet.uri) for sheet in sheets) <= BYTES:
             break
-    return made, len(named), unreadable
+    return sheets, len(named), unreadable
 
 
 def _is_judged(epoch: float | None) -> bool:

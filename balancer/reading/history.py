@@ -13,8 +13,6 @@ from balancer.reading.series import Series
 if TYPE_CHECKING:
     from balancer.reading.series import Floats
 
-__all__ = ["History", "Series"]
-
 PENDING_VALUES: Final = 1 << 14  # values that wait to be sorted into series
 
 
@@ -97,6 +95,11 @@ class History:
 
     def __iter__(self) -> Iterator[str]:
         return iter(self.series)
+
+    @property
+    def measured(self) -> list[str]:
+        """The signals of which there is a finite value; a series may hold none, when all were NaN or cut off again."""
+        return [name for name in self if name in self]
 
     @property
     def rows(self) -> int:

@@ -120,27 +120,27 @@ def object_on(line: str) -> dict[str, Any] | None:
 
 def figures_of(found: Mapping[str, Any], before: str = "", depth: int = 0) -> dict[str, float]:
     """The figures of an object by name, those of objects in it as "outer.inner"; what is not a figure is left out."""
-    made: dict[str, float] = {}
+    figures: dict[str, float] = {}
     for key, value in found.items():
         name = before + key
         if isinstance(value, bool) or value is None:
             continue
         if isinstance(value, float):
-            made[name] = value
+            figures[name] = value
         elif isinstance(value, int):
             try:
-                made[name] = float(value)
+                figures[name] = float(value)
             except OverflowError:
-                made[name] = math.inf if value > 0 else -math.inf
+                figures[name] = math.inf if value > 0 else -math.inf
         elif isinstance(value, str):
             if len(value) < 40:
                 try:
-                    made[name] = float(value)
+                    figures[name] = float(value)
                 except ValueError:
                     continue
         elif isinstance(value, dict) and depth < DEEPEST_OBJECT and len(name) < LONGEST_LINE:
-            made |= figures_of(value, f"{name}.", depth + 1)
-    return made
+            figures |= figures_of(value, f"{name}.", depth + 1)
+    return figures
 
 
 def _rows(found: dict[str, Any]) -> Iterable[dict[str, Any]]:

@@ -38,9 +38,9 @@ def lines(blocks: Iterable[bytes], unread: Unread) -> Iterator[NumberedLines]:
         end_at = max(text.rfind("\n"), text.rfind("\r", 0, -1)) + 1
         whole, carry = text[:end_at], text[end_at:]
         if whole:
-            made = _split(whole, number, unread)
-            yield number, made
-            number += len(made)
+            block = _split(whole, number, unread)
+            yield number, block
+            number += len(block)
         if len(carry) > LONGEST_LINE:
             _note(unread, number, carry)
             carry, skipping = "", True
@@ -68,13 +68,13 @@ def _split(text: str, number: int, unread: Unread) -> list[str]:
         text = text.replace("\0", "")
     if "\x1b" in text:
         text = _ESCAPES.sub("", text)
-    made = text.removesuffix("\n").split("\n")
-    if max(map(len, made)) > LONGEST_LINE:
-        for index, line in enumerate(made):
+    split = text.removesuffix("\n").split("\n")
+    if max(map(len, split)) > LONGEST_LINE:
+        for index, line in enumerate(split):
             if len(line) > LONGEST_LINE:
                 _note(unread, number + index, line)
-                made[index] = ""
-    return made
+                split[index] = ""
+    return split
 
 
 def _note(unread: Unread, number: int, line: str) -> None:

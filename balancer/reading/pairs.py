@@ -6,14 +6,11 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Final, NamedTuple
 
-from balancer.errors import ConfigError
 from balancer.reading.counters import Counters
 from balancer.reading.families import LineParser
 from balancer.reading.loss_names import EPOCH_NAMES, STEP_NAMES
 from balancer.reading.names import REMEMBERED_NAMES, Names
 from balancer.reading.tags import counter
-
-LONGEST_FOR_PATTERN: Final = 2000  # characters of a line; a user's own expression may take their square
 
 # Every repetition is bounded and possessive, so that no line takes long.
 _SIZE: Final = r"(?:[eE][-+]?\d{1,9}+)?+"
@@ -104,62 +101,19 @@ class PairParser(LineParser):
         is_counter = _is_counter(name)
         signal = None if not name or is_counter else self._names.signal(self._shortened(name))
         rest = text[: len(text) - len(match[0])] if match is not None else text
-        made = _Piece(
+        piece = _Piece(
             signal,
             signal is not None and not signal.startswith(_NO_LOSSES),
             is_counter or _DIGIT.search(rest) is not None,
             _VALIDATION.search(text) is not None,
         )
         if len(self._pieces) < REMEMBERED_NAMES:
-            self._pieces[text] = made
-        return made
+            self._pieces[text] = piece
+        return piece
 
     def _shortened(self, name: str) -> str:
         """What the user gave, where other words of the line stand before it."""
         return next((given for given in self._names.given.values() if name.endswith(f" {given}")), name)
-
-
-class PatternParser(LineParser):
-    """Takes lines that the user's regular expression matches; its groups are the signals.
-
-    Raises:
-        ConfigError: it is not a regular expression, or has no named groups.
-    """
-
-    def __init__(self, pattern: str, given: Mapping[str, str]) -> None:
-        try:
-            self._pattern: Final = re.compile(pattern)
-        except (re.error, OverflowError, RecursionError) as error:
-            raise ConfigError(f"--pattern {pattern!r} is not a regular expression: {error}") from None
-        if not set(self._pattern.groupindex) - {"step", "epoch"}:
-            raise ConfigError(
-                f"--pattern {pattern!r} names no signal: put figures in named groups, such as (?P<d_loss>[0-9.]+)"
-            )
-        self.signals: Final = {group: signal for signal, group in given.items()}
-        for group in self.signals:
-            if group not in self._pattern.groupindex:
-                raise ConfigError(f"--tag {self.signals[group]}={group}: --pattern has no group of that name")
-
-    def feed(self, line: str) -> Mapping[str, float] | None:
-        """Take the next line: a row, or None."""
-        if len(line) > LONGEST_FOR_PATTERN:
-            raise ValueError(f"a line too long for --pattern ({LONGEST_FOR_PATTERN} characters)")
-        match = self._pattern.search(line)
-        if match is None:
-            return None
-        try:
-            return {
-                self.signals.get(name, name): float(text)
-                for name, text in match.groupdict().items()
-                if text is not None and text.strip()
-            }
-        except ValueError:
-            raise ValueError("a group of --pattern that is not a number") from None
-
-    @property
-    def groups(self) -> Sequence[str]:
-        """The groups that are signals."""
-        return [name for name in self._pattern.groupindex if name not in ("step", "epoch")]
 
 
 def _balanced(name: str) -> str:

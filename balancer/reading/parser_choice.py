@@ -10,7 +10,8 @@ from typing import Final
 from balancer.reading.families import LineParser, LogFamily
 from balancer.reading.lines import NumberedLines, lines
 from balancer.reading.names import Names
-from balancer.reading.pairs import PairParser, PatternParser
+from balancer.reading.pairs import PairParser
+from balancer.reading.pattern import PatternParser
 from balancer.reading.raw_bytes import RawBytes
 from balancer.reading.sniff import beginning
 from balancer.reading.source import Source, Unread
@@ -170,13 +171,13 @@ def survey(parser: LineParser, lines: Iterable[str]) -> Survey:
     rows, first = 0, None
     for line in lines:
         try:
-            made = feed(line)
+            row = feed(line)
         except ValueError:
             continue
-        if not isinstance(made, Mapping):
+        if not isinstance(row, Mapping):
             continue
         rows += 1
-        step, epoch = made.get("step"), made.get("epoch")
+        step, epoch = row.get("step"), row.get("epoch")
         if (step is None or abs(step) <= HIGHEST_STEP) and (epoch is None or math.isfinite(epoch)):
             axis.place(step, epoch, parser.steps_per_epoch)
             first = epoch if first is None else first

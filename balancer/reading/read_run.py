@@ -20,19 +20,19 @@ from balancer.record.signals import STEP, SignalRows
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    Floats = NDArray[np.float64]
+    from balancer.reading.series import Floats
 
 HIGHEST: Final = 2.0**53  # steps that float64 tells apart
 
 
 class RunReader:
-    """Reads `signals.bin`; `blocks` has the same rows as `rows`, as columns.
+    """Reads `signals.bin` in blocks of columns; `rows` gives the same one by one, as every `Reader` does.
 
-    What a step did not measure is NaN there. A step of which every loss is NaN measured something all the
+    What a step did not measure is NaN in a block. A step of which every loss is NaN measured something all the
     same: then they were not finite.
     """
 
-    def __init__(self, folder: Path, told: Mapping[str, str], progress: OnBytes | None) -> None:
+    def __init__(self, folder: Path, tags: Mapping[str, str], progress: OnBytes | None) -> None:
         self._recorded: Final = SignalRows(folder)
         columns = self._recorded.columns
         self._progress: Final = progress
@@ -42,13 +42,13 @@ class RunReader:
         config = _config(folder / CONFIG)
         family = (config or {}).get("run", {}).get("model", "")
         self.source = Source(str(folder), "run", family=str(family), config=config, folder=folder)
-        for wanted, name in told.items():
+        for wanted, name in tags.items():
             if name not in columns:
                 raise ConfigError(f"{folder}: --tag {wanted}={name}: no such column: {suggestion(name, columns)}")
-        renamed: dict[str, str | None] = {name: wanted for wanted, name in told.items()}
+        renamed: dict[str, str | None] = {name: wanted for wanted, name in tags.items()}
         for place, (name, key) in enumerate(zip(columns, self._recorded.keys, strict=True)):
             known = _signal(key)
-            signal = renamed.get(name, None if known in told else known)
+            signal = renamed.get(name, None if known in tags else known)
             if signal is not None and signal not in self._columns:
                 self._columns[signal] = place
                 self.source.tags[signal] = name
@@ -62,11 +62,9 @@ class RunReader:
             DataError: there are none.
         """
         for steps, columns in self.blocks():
-            names = list(columns)
-            table = np.stack([columns[name] for name in names], axis=1) if names else np.empty((len(steps), 0))
-            for step, values in zip(steps.tolist(), table.tolist(), strict=True):
-                # What is not equal to itself is NaN.
-                yield step, {name: value for name, value in zip(names, values, strict=True) if value == value}
+            for place, step in enumerate(steps.tolist()):
+                row = {name: float(values[place]) for name, values in columns.items()}
+                yield step, {name: value for name, value in row.items() if not math.isnan(value)}
 
     def blocks(self) -> Iterator[tuple[Floats, dict[str, Floats]]]:
         """Some thousand rows at a time: their steps, and each signal's values, NaN where it was not measured.

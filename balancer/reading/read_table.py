@@ -135,16 +135,16 @@ class TableReader:
                 if len(row) != width:
                     source.unread.note(line, one_line(text), "a row with another number of cells")
                     continue
-                made: dict[str, float] = {}
+                figures: dict[str, float] = {}
                 wrong = ""
                 for place, signal in chosen:
                     cell = row[place]
                     try:
-                        made[signal] = float(cell)
+                        figures[signal] = float(cell)
                     except ValueError:
                         value = cell_number(cell, mark)
                         if value is not None:
-                            made[signal] = value
+                            figures[signal] = value
                         elif not cell.isspace() and cell:
                             wrong = cell
                 step = cell_number(row[at], mark) if at >= 0 else None
@@ -156,13 +156,13 @@ class TableReader:
                     source.unread.note(line, one_line(text), "a cell that is not a number")
                     if step is None and at >= 0:
                         continue
-                yield line, step, made
+                yield line, step, figures
 
     def _objects(self) -> Iterator[tuple[int, float | None, dict[str, float]]]:
         source, known, signal_of = self.source, self._names.known, self._names.signal
         blocks = self._data.blocks(self._progress)
         for line, found in spread_objects(blocks, source) if self._spread else line_objects(blocks, source):
-            made: dict[str, float] = {}
+            figures: dict[str, float] = {}
             step: float | None = None
             for name, value in figures_of(found).items():
                 if name == self._step:
@@ -170,8 +170,8 @@ class TableReader:
                     continue
                 signal = known[name] if name in known else signal_of(name)
                 if signal is not None:
-                    made[signal] = value
-            if step is None and self._step is not None and made:
+                    figures[signal] = value
+            if step is None and self._step is not None and figures:
                 source.unread.note(line, one_line(str(found)), "a row without a step")
                 continue
-            yield line, step, made
+            yield line, step, figures

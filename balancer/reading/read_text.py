@@ -60,7 +60,7 @@ class TextReader:
         for first, block in choice.lines(self._data.blocks(self._progress), source.unread):
             for line, text in enumerate(block, first):
                 try:
-                    made = feed(text)
+                    said = feed(text)
                 except ValueError as error:
                     source.unread.note(line, one_line(text, 80), str(error))
                     continue
@@ -68,16 +68,16 @@ class TextReader:
                     self._failed(error, source.family)
                     source.unread.note(line, one_line(text, 80), type(error).__name__)
                     continue
-                if made is None:
+                if said is None:
                     if text and not text.isspace():
                         source.skipped += 1
                         start.put_text(source.rows, text)
                     continue
-                if not (type(made) is dict or isinstance(made, Mapping)):
-                    self._take(made, axis)
-                    start.put_facts(source.rows, made)
+                if not (type(said) is dict or isinstance(said, Mapping)):
+                    self._take(said, axis)
+                    start.put_facts(source.rows, said)
                     continue
-                row = {**made}
+                row = {**said}
                 step, epoch = row.pop("step", None), row.get("epoch")
                 if not (step is None or abs(step) <= HIGHEST_STEP) or not (epoch is None or math.isfinite(epoch)):
                     source.unread.note(line, one_line(text, 80), "a step that is not a number")

@@ -131,24 +131,24 @@ def _good(data: NDArray[np.uint8], starts: NDArray[np.int64], lengths: NDArray[n
 
 def _stored(data: NDArray[np.uint8], places: NDArray[np.int64]) -> Checksums:
     columns = data[places + np.arange(4)[:, None]].astype(np.uint32)
-    made: Checksums = columns[0] | columns[1] << 8 | columns[2] << 16 | columns[3] << 24
-    return made
+    checksums: Checksums = columns[0] | columns[1] << 8 | columns[2] << 16 | columns[3] << 24
+    return checksums
 
 
 def _crc(table: NDArray[np.uint8], lengths: NDArray[np.int64]) -> Checksums:
     """CRC-32C of each column, whose last `lengths` bytes count; those before are 0."""
-    made = np.zeros(table.shape[1], dtype=np.uint32)
+    checksums = np.zeros(table.shape[1], dtype=np.uint32)
     for row in table:
-        made = _TABLE[(made ^ row) & 0xFF] ^ (made >> 8)
+        checksums = _TABLE[(checksums ^ row) & 0xFF] ^ (checksums >> 8)
     # The checksum is linear: what starting from ones adds to it depends on the length alone.
-    made ^= _ONES[lengths] ^ np.uint32(0xFFFFFFFF)
-    return made
+    checksums ^= _ONES[lengths] ^ np.uint32(0xFFFFFFFF)
+    return checksums
 
 
 def _masked(checksums: Checksums) -> Checksums:
     # As TensorFlow masks them, so that a checksum of data with checksums in it is sound.
-    made: Checksums = (checksums >> 15 | checksums << 17) + np.uint32(0xA282EAD8)  # type: ignore[assignment]
-    return made
+    masked: Checksums = (checksums >> 15 | checksums << 17) + np.uint32(0xA282EAD8)  # type: ignore[assignment]
+    return masked
 
 
 def _byte_table() -> Checksums:
@@ -160,10 +160,10 @@ def _byte_table() -> Checksums:
 
 def _from_ones(table: Sequence[int]) -> Checksums:
     """What is left of a start from ones after 0, 1, 2, … bytes of 0."""
-    made = [0xFFFFFFFF]
+    checksums = [0xFFFFFFFF]
     for _ in range(LONGEST_CHECKED):
-        made.append(table[made[-1] & 0xFF] ^ (made[-1] >> 8))
-    return np.array(made, dtype=np.uint32)
+        checksums.append(table[checksums[-1] & 0xFF] ^ (checksums[-1] >> 8))
+    return np.array(checksums, dtype=np.uint32)
 
 
 _TABLE: Final = _byte_table()

@@ -146,20 +146,20 @@ class Series:
 
     def scaled(self, factor: float) -> Series:
         """The series with each value times `factor`, which is above 0."""
-        made = Series()
-        made.span, made.count = self.span, self.count
-        made.nonfinite, made.first_nonfinite = self.nonfinite, self.first_nonfinite
-        made.trailing, made.trailing_since = self.trailing, self.trailing_since
-        made._spans = self._all().copy()
-        made._spans[2:] *= factor
-        return made
+        series = Series()
+        series.span, series.count = self.span, self.count
+        series.nonfinite, series.first_nonfinite = self.nonfinite, self.first_nonfinite
+        series.trailing, series.trailing_since = self.trailing, self.trailing_since
+        series._spans = self._all().copy()
+        series._spans[2:] *= factor
+        return series
 
     def since(self, step: float) -> Series:
         """The part whose spans begin at `step` or later."""
-        made = self.scaled(1.0)
-        made._spans = made._spans[:, made._spans[0] >= step]
-        made.count = min(self.count, made._spans.shape[1] * self.span)
-        return made
+        series = self.scaled(1.0)
+        series._spans = series._spans[:, series._spans[0] >= step]
+        series.count = min(self.count, series._spans.shape[1] * self.span)
+        return series
 
     def _row(self, index: int) -> Floats:
         row: Floats = self._all()[index]

@@ -30,11 +30,11 @@ MOST_CONTROLS: Final = 0.03  # of the characters of a text; bytes at random have
 
 def beginning(data: RawBytes) -> list[str]:
     """The first lines."""
-    made: list[str] = []
+    first: list[str] = []
     for _, block in lines([data.head], Unread()):
-        made += block
+        first += block
     # The last one is torn where there is more.
-    return made[: SAMPLE_LINES if data.whole else min(SAMPLE_LINES, max(len(made) - 1, 1))]
+    return first[: SAMPLE_LINES if data.whole else min(SAMPLE_LINES, max(len(first) - 1, 1))]
 
 
 def kind_of(path: str, data: RawBytes) -> LogKind:

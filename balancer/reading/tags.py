@@ -121,19 +121,19 @@ def _signal(words: frozenset[str], *, whole: bool) -> tuple[str, int] | None:
 
 
 def _table() -> dict[frozenset[str], tuple[str, int]]:
-    made: dict[frozenset[str], tuple[str, int]] = {}
+    table: dict[frozenset[str], tuple[str, int]] = {}
     for signal, names in NAMES.items():
         for place, name in enumerate(names):
-            made.setdefault(frozenset(name.replace("?", "").split()), (signal, place))
+            table.setdefault(frozenset(name.replace("?", "").split()), (signal, place))
             if "loss?" in name:
-                made.setdefault(frozenset(name.split()) - {"loss?"}, (signal, place))
+                table.setdefault(frozenset(name.split()) - {"loss?"}, (signal, place))
     for terms, alone in ((TERMS, True), (BESIDE, False)):
         for signal, names in terms.items():
             for place, name in enumerate(names):
                 words = frozenset(name.split())
                 for beside in ({"loss"}, {"g"}, {"g", "loss"}, *((set(),) if alone else ())):
-                    made.setdefault(words | beside, (signal, place))
-    return made
+                    table.setdefault(words | beside, (signal, place))
+    return table
 
 
 _TABLE: Final = _table()

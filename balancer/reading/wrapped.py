@@ -56,21 +56,21 @@ def joined(numbered: Iterable[NumberedLines], width: Width) -> Iterator[Numbered
     # The last line with the places of its pieces, while it may go on in the next block.
     held: list[str] = []
     for first, block in numbered:
-        made, place = held, 0
+        whole, place = held, 0
         number = first - len(held)
         for line in block:
-            broken = made and columns - 1 <= len(last) <= columns and len(made[place]) < LONGEST_LINE
+            broken = whole and columns - 1 <= len(last) <= columns and len(whole[place]) < LONGEST_LINE
             if broken and not line.startswith(begin):
                 # Some lose the blank in which a line was broken.
-                made[place] += line if len(last) == columns else f" {line}"
-                made.append("")
+                whole[place] += line if len(last) == columns else f" {line}"
+                whole.append("")
             else:
-                place = len(made)
-                made.append(line)
+                place = len(whole)
+                whole.append(line)
             last = line
-        end = place if columns - 1 <= len(last) <= columns else len(made)
-        held = made[end:]
-        yield number, made[:end]
+        end = place if columns - 1 <= len(last) <= columns else len(whole)
+        held = whole[end:]
+        yield number, whole[:end]
         number += end
     if held:
         yield number, held

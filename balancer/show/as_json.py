@@ -24,7 +24,7 @@ def as_data(
     """
     case, source = diagnosis.case, diagnosis.case.source
     rendered = render_diagnosis(diagnosis, load(lang))
-    made: dict[str, Any] = {
+    data: dict[str, Any] = {
         "path": source.path,
         "kind": source.kind,
         "family": source.family,
@@ -41,15 +41,16 @@ def as_data(
         "read": rendered.source,
         "units": dataclasses.asdict(case.units),
         "structure": None if case.structure is None else dataclasses.asdict(case.structure),
-        "signals": {name: _figures(diagnosis, name) for name in case.history if name in case.history},
+        "signals": {name: _figures(diagnosis, name) for name in case.history.measured},
         "verdict": _finding(diagnosis.verdict, rendered.verdict),
         "findings": [_finding(*pair) for pair in zip(diagnosis.findings, rendered.findings, strict=True)],
         "remarks": [_finding(*pair) for pair in zip(diagnosis.remarks, rendered.remarks, strict=True)],
-        "onward": rendered.next_steps,
+        "next_steps": rendered.next_steps,
+        "onward": rendered.next_steps,  # its old name, for one release
         "not_judged": [dataclasses.asdict(left) for left in diagnosis.not_judged],
     }
     if since is not None:
-        made["since"] = {
+        data["since"] = {
             "step": since.step,
             "epochs": since.epochs,
             "until": since.until,
@@ -58,8 +59,8 @@ def as_data(
             "next": None if since.next_remedy is None else since.next_remedy.name,
         }
     if calibration is not None:
-        made["calibration"] = dataclasses.asdict(calibration) | {"flags": calibration.flags()}
-    return made
+        data["calibration"] = dataclasses.asdict(calibration) | {"flags": calibration.flags()}
+    return data
 
 
 def _finding(finding: Finding, rendered: RenderedFinding) -> dict[str, Any]:

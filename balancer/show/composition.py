@@ -8,9 +8,9 @@ from typing import Any
 from balancer.record.run_config import RunConfig
 
 
-def describe_composition(made: RunConfig) -> dict[str, Any]:
+def describe_composition(run: RunConfig) -> dict[str, Any]:
     """A composition as plain data: order, who writes which knob, how that meets, what is read, warnings."""
-    composition = made.composition
+    composition = run.composition
     knobs = {}
     for knob, spec in composition.knobs.items():
         writers = composition.writers(knob)
@@ -21,7 +21,7 @@ def describe_composition(made: RunConfig) -> dict[str, Any]:
                 "read after": spec.read_after,
             }
     return {
-        "model": made.model_name,
+        "model": run.model_name,
         "order": [plugin.name for plugin in composition.plugins],
         "sources": dict(composition.sources),
         "reads": {plugin.name: list(plugin.reads) for plugin in composition.plugins},
@@ -49,9 +49,9 @@ def print_composition(described: dict[str, Any]) -> None:
     print("these plugins can work together")
 
 
-def print_dry_run(made: RunConfig, estimate: dict[str, Any]) -> None:
+def print_dry_run(run: RunConfig, estimate: dict[str, Any]) -> None:
     """Print a composition and what `balancer.train.dry_run.dry_run` returned for it, for people."""
-    print_composition(describe_composition(made))
+    print_composition(describe_composition(run))
     for name, count in estimate["parameters"].items():
         print(f"{name}: {count:,} parameters")
     for name, count in estimate["data"].items():

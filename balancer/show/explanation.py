@@ -98,13 +98,13 @@ def _decisions(decisions: Sequence[Taken], left_out: int, first: int, last: int)
 
 
 def _decision(taken: Taken) -> str:
-    made = taken.decision
-    later = f", acting from step {taken.acts_from} on" if taken.acts_from > made.step else ""
-    change = f"{text_of(made.old)} -> {text_of(made.new)}"
-    note = f" ({made.note})" if made.note else ""
+    decision = taken.decision
+    later = f", acting from step {taken.acts_from} on" if taken.acts_from > decision.step else ""
+    change = f"{text_of(decision.old)} -> {text_of(decision.new)}"
+    note = f" ({decision.note})" if decision.note else ""
     return (
-        f"  step {made.step}, {made.moment}: {made.plugin} {made.op} {made.knob} {change}{_on(made.signals)}"
-        f", making it {text_of(made.effective)}{later}{note}"
+        f"  step {decision.step}, {decision.moment}: {decision.plugin} {decision.op} {decision.knob} {change}"
+        f"{_on(decision.signals)}, making it {text_of(decision.effective)}{later}{note}"
     )
 
 

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import contextlib
 import csv
-import os
+import io
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -15,7 +14,7 @@ from balancer.errors import ConfigError
 from balancer.hindsight.comparison import Comparison, Course
 from balancer.hindsight.replay_run import RunReplay
 from balancer.hindsight.trajectory import Replay
-from balancer.record.files import fsync_directory
+from balancer.record.files import write_atomically
 from balancer.show.sparkline import sparkline
 
 if TYPE_CHECKING:
@@ -67,22 +66,15 @@ def write_csv(replay: Replay, path: Path) -> None:
         ConfigError: the file cannot be written; what was there is left.
     """
     knobs = {name: replay.numbers(name) for name in replay}
-    temporary = path.with_name(f".{path.name}.tmp")
+    text = io.StringIO(newline="")
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(["step", "epoch", *knobs])
+    for row in zip(replay.steps.tolist(), replay.epochs.tolist(), *knobs.values(), strict=True):
+        writer.writerow([*row[:2], *(_cell(float(value)) for value in row[2:])])
     try:
-        with temporary.open("w", newline="", encoding="utf-8") as file:
-            writer = csv.writer(file, lineterminator="\n")
-            writer.writerow(["step", "epoch", *knobs])
-            for row in zip(replay.steps.tolist(), replay.epochs.tolist(), *knobs.values(), strict=True):
-                writer.writerow([*row[:2], *(_cell(float(value)) for value in row[2:])])
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(path)
-        fsync_directory(path.parent)
+        write_atomically(path, text.getvalue().encode())
     except OSError as error:
         raise ConfigError(f"{path} cannot be written: {error.strerror}") from None
-    finally:
-        with contextlib.suppress(OSError):
-            temporary.unlink()
 
 
 def _comparison(one: Comparison, replay: Replay) -> Iterator[str]:

@@ -62,11 +62,11 @@ def healthy_signals(t: float, random: np.random.Generator) -> dict[str, float]:
 
 
 def judged(rows: Rows, **more: Any) -> Diagnosis:
-    """The diagnosis of rows as a log of no known family; `more` are fields of its source, and `told`."""
-    told = more.pop("told", None)
+    """The diagnosis of rows as a log of no known family; `more` are fields of its source, and `stated`."""
+    stated = more.pop("stated", None)
     items = more.pop("items", None)
     source = Source("train.log", "log", rows=len(rows), **more)
-    return diagnose_history(as_history(rows), source, told=told, items=items)
+    return diagnose_history(as_history(rows), source, stated=stated, items=items)
 
 
 def words(diagnosis: Diagnosis) -> list[str]:

@@ -158,7 +158,7 @@ def test_a_remedy_in_force_is_not_offered_again(tmp_path: Path, cli: Cli) -> Non
 def test_every_command_offered_for_a_log_can_be_parsed(cli: Cli) -> None:
     data = json.loads(cli("diagnose", CASE, "--json").out)
     commands = [c for finding in data["findings"] for remedy in finding["remedies"] for c in remedy["commands"]]
-    commands += [found.group() for line in data["onward"] if (found := re.search(r"balancer zi2zi .*", line))]
+    commands += [found.group() for line in data["next_steps"] if (found := re.search(r"balancer zi2zi .*", line))]
     assert any("zi2zi import" in command for command in commands)
     assert len(commands) > 5
     root: Any = typer.main.get_command(app)

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from support.histories import document_signals, found, healthy_signals, judged, remarks, run_of, words
 
-from balancer.diagnosis.infer_units import told_units
+from balancer.diagnosis.infer_units import stated_units
 
 
 def test_a_level_that_no_single_d_keeps_is_a_matter_of_units() -> None:
@@ -22,7 +22,7 @@ def test_a_level_that_no_single_d_keeps_is_a_matter_of_units() -> None:
 
     made = judged(run_of(vocoder))
     assert words(made) == [] and "d_units.too_high" in remarks(made)
-    told = judged(run_of(vocoder), told=told_units("lsgan", "sum", {}, discriminators=8))
+    told = judged(run_of(vocoder), stated=stated_units("lsgan", "sum", {}, discriminators=8))
     assert words(told) == [] and told.verdict.words == "verdict.healthy"
     made = judged(run_of(late_sum, first=50_000))
     assert words(made) == [] and made.case.units.d_loss_kind == "sum"
@@ -42,7 +42,7 @@ def test_a_d_at_chance_beside_a_g_that_improves_is_perhaps_the_balance_one_hopes
     def caught_up(t: float, random: np.random.Generator) -> dict[str, float]:
         return {"d_loss": 0.66 + random.normal(0, 0.02), "adv": 0.75, "l1": 0.1 - 0.06 * t + random.normal(0, 0.002)}
 
-    made = judged(run_of(caught_up), told=told_units(None, "mean", {}))
+    made = judged(run_of(caught_up), stated=stated_units(None, "mean", {}))
     assert words(made) == ["collapse.improving"] and made.verdict.words == "verdict.minor"
 
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+from importlib import import_module
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -11,7 +13,16 @@ from hypothesis import strategies as st
 from support.histories import document_signals, found, healthy_signals, judged, remarks, run_of, words
 
 from balancer.contract.levels import CHANCE
-from balancer.diagnosis.infer_units import told_units
+from balancer.diagnosis import rules
+from balancer.diagnosis.finding import NamedRule
+from balancer.diagnosis.infer_units import stated_units
+
+
+def test_no_rule_is_forgotten() -> None:
+    folder = Path(rules.__file__).parent
+    files = [import_module(f"balancer.diagnosis.{path.stem}") for path in sorted(folder.glob("*_rules.py"))]
+    written = {found.name for file in files for found in vars(file).values() if isinstance(found, NamedRule)}
+    assert sorted(named.name for named in rules.RULES) == sorted(written)
 
 
 def test_the_source_documents_case_has_its_diagnosis() -> None:
@@ -132,7 +143,7 @@ def test_a_generator_that_fools_d_and_forgets_its_input_hints_at_mode_collapse()
     def fools(t: float, random: np.random.Generator) -> dict[str, float]:
         return {"d_loss": 0.75 + random.normal(0, 0.02), "adv": 0.3, "l1": 0.2 + 0.1 * t + random.normal(0, 0.003)}
 
-    made = judged(run_of(fools), told=told_units(None, "mean", {}))
+    made = judged(run_of(fools), stated=stated_units(None, "mean", {}))
     assert "mode_collapse" in words(made)
     assert made.verdict.words in ("verdict.doubtful", "verdict.watch")
 
@@ -169,7 +180,7 @@ def test_columns_that_contradict_bce_are_another_loss_unless_bce_was_told() -> N
     assert "d_units.not_bce" in remarks(made)
     assert made.verdict.words == "verdict.trends"
     assert "inconsistent_columns.floor" in words(
-        judged(run_of(strange, first=50_000), told=told_units("bce", None, {}))
+        judged(run_of(strange, first=50_000), stated=stated_units("bce", None, {}))
     )
 
 

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from support.histories import Rows, document_signals, judged, run_of
 
 from balancer.contract.levels import CHANCE
-from balancer.diagnosis.infer_units import told_units
+from balancer.diagnosis.infer_units import stated_units
 from balancer.diagnosis.units import Units, implied_adv, least_adv
 from balancer.errors import ConfigError
 
@@ -56,14 +56,14 @@ def test_a_log_that_begins_late_leaves_it_open() -> None:
 
 
 def test_what_the_user_tells_goes_before_the_figures() -> None:
-    made = judged(learning(1), told=told_units(None, "sum", {}))
+    made = judged(learning(1), stated=stated_units(None, "sum", {}))
     assert (made.case.units.d_loss_kind, made.case.units.d_scale) == ("sum", 0.5)
 
 
 @pytest.mark.parametrize("loss, chance", [("bce", CHANCE), ("lsgan", 0.25), ("hinge", 1.0)])
 def test_every_loss_is_brought_to_the_scale_of_bce(loss: str, chance: float) -> None:
     rows = run_of(lambda t, random: {"d_loss": chance * (1 - 0.5 * t)})
-    made = judged(rows, told=told_units(loss, None, {}))
+    made = judged(rows, stated=stated_units(loss, None, {}))
     values = made.case.history["d_adv"].values
     assert (values[0], values[-1]) == pytest.approx((CHANCE, CHANCE / 2))
 
@@ -110,7 +110,7 @@ def test_a_loss_that_is_no_sum_of_its_columns_has_no_weights() -> None:
 def test_shares_of_g_loss_are_by_absolute_value() -> None:
     """Hinge makes G's adversarial loss negative; its share is how much it weighs, not its sign."""
     rows = run_of(lambda t, random: {"adv": -1.0, "l1": 0.03})
-    history = judged(rows, told=told_units("hinge", None, {"adv": 1.0, "l1": 100.0})).case.history
+    history = judged(rows, stated=stated_units("hinge", None, {"adv": 1.0, "l1": 100.0})).case.history
     assert history["adv_share"].values == pytest.approx(np.full(400, 0.25))
     assert history["l1_share"].values == pytest.approx(np.full(400, 0.75))
 
@@ -128,4 +128,4 @@ def test_the_least_adversarial_loss_is_what_bce_allows() -> None:
 )
 def test_unknown_units_are_refused(loss: str | None, kind: str | None, message: str) -> None:
     with pytest.raises(ConfigError, match=message):
-        told_units(loss, kind, {})
+        stated_units(loss, kind, {})

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from balancer.page.paths import SIZE, Points, area_path, extremes, line_path, smoothed, step_path, thinned
 from balancer.page.scales import Scale, linear_ticks, log_ticks, number, scale_for, tick_labels, ticks, zone
-from balancer.reading.history import Series
+from balancer.reading.series import Series
 
 figures = st.floats(-1e6, 1e6, allow_nan=False).map(lambda value: round(value, 6))
 

@@ -18,7 +18,8 @@ from balancer.diagnosis.since import since
 from balancer.page.charts import Charts, shares
 from balancer.page.page import diagnosis_page, page_words, render_page, settings_rows
 from balancer.page.view import RunView
-from balancer.reading.history import History, Series
+from balancer.reading.history import History
+from balancer.reading.series import Series
 from balancer.show import words
 from balancer.show.rendered import RenderedDiagnosis, RenderedFinding, RenderedRemedy
 

@@ -10,8 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from support.work import assert_in_proportion, lines_run
 
-from balancer.reading.history import History, Series
-from balancer.reading.series import CAPACITY
+from balancer.reading.history import History
+from balancer.reading.series import CAPACITY, Series
 
 
 def series_of(steps: object, values: object) -> Series:
@@ -88,6 +88,7 @@ def test_values_that_are_not_finite_are_counted_with_the_step_of_the_first() -> 
     assert history["a"].first_nonfinite == 4
     history.add(10, {"b": math.inf})
     assert "b" not in history and history["b"].nonfinite == 1
+    assert list(history) == ["a", "b"] and history.measured == ["a"]
 
 
 @given(st.integers(1, 3000), st.integers(0, 3000))

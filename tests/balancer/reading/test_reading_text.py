@@ -11,9 +11,10 @@ from pathlib import Path
 import pytest
 from support.work import assert_in_proportion
 
-from balancer.diagnosis.extension import Extension, LineParser
+from balancer.diagnosis.extension import Extension
 from balancer.errors import ConfigError, DataError
 from balancer.reading import families, raw_bytes
+from balancer.reading.families import LineParser
 from balancer.reading.history import History
 from balancer.reading.opening import open_source, read
 from balancer.reading.source import Fact, Source

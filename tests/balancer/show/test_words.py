@@ -52,13 +52,14 @@ def test_every_remedy_has_words() -> None:
 
 
 @pytest.mark.parametrize("language", words.LANGUAGES)
-def test_a_diagnosis_is_told_as_data_in_both_languages(language: str) -> None:
+def test_a_diagnosis_is_said_as_data_in_both_languages(language: str) -> None:
     made = judged(run_of(document_signals, first=64010), steps_per_epoch=416.0, items=6645)
     data = as_data(made, language, since=made.since(80_000), calibration=made.calibrate())
     assert len(data["findings"]) == 6
     assert all(finding["title"] and finding["text"] for finding in data["findings"])
     assert ("D 已飽和" in data["findings"][0]["title"]) == (language == "zh-TW")
     assert data["calibration"]["weights"]
+    assert data["next_steps"] and data["onward"] == data["next_steps"]  # the old key, for one release
 
 
 def test_an_unknown_language_is_refused() -> None:
