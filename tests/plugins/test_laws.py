@@ -18,9 +18,6 @@ from balancer.contract.host import model_host
 from balancer.contract.knobs import Decision
 from balancer.testing import check_plugin, replay
 
-BUILT_IN = ("d_lr_ratio", "d_skip", "dynamic_lambda", "freeze_head", "label_smoothing", "lambda_schedule")
-
-
 # d_lr_ratio.
 
 

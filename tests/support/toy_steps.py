@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 
 from balancer.train.loop import Trainer
+from support.built_in import BUILT_IN
 
 BUILT_INS = BUILT_IN
 # Every plugin has something to do within a few steps of 4 steps an epoch.

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from support.built_in import BUILT_IN
 from support.compositions import composed, law, names, refused
 
 from balancer import KnobSpec, Plugin, SignalSpec

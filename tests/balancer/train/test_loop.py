@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from support.built_in import BUILT_IN
 from support.toy_steps import BUSY, advance, equal, weights
 from torch import Tensor
 from torch.nn import functional as F
