@@ -13,8 +13,8 @@ from balancer.contract.signals import Key
 from balancer.errors import ConfigError, DataError, suggestion
 from balancer.reading.source import OnBytes, Row, Source
 from balancer.reading.step_axis import EpochLength
-from balancer.record.config import read_toml
 from balancer.record.folder import CONFIG
+from balancer.record.run_config import read_toml
 from balancer.record.signals import STEP, SignalRows
 
 if TYPE_CHECKING:

@@ -161,7 +161,8 @@ def test_what_is_not_allowed_any_more_is_dropped_when_a_state_is_loaded() -> Non
 
 def test_what_a_resume_withdraws_is_a_change_and_a_knob_that_is_gone_has_no_value() -> None:
     state = {**filled().state_dict(), "zeal": [["c", "set", 2.0]]}
-    withdrawn = board({"lambda_adv": 1.0}).load_state_dict(state, lambda plugin, *_: plugin == "b")
+    after = board({"lambda_adv": 1.0})
+    withdrawn = list(after.withdrawals(after.load_state_dict(state, lambda plugin, *_: plugin == "b")))
     assert [(c.plugin, c.knob, c.op, c.old, c.new, c.effective) for c in withdrawn] == [
         ("a", "lambda_adv", "set", 0.35, None, 0.3),
         ("a", "lr_d", "ratio", 0.25, None, 1.0),

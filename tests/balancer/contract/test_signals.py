@@ -22,7 +22,8 @@ def test_a_value_is_fresh_in_its_step_and_stale_afterwards() -> None:
     board = SignalBoard(clock)
     assert board.read("d_adv") is None
     clock.step = 4
-    board.put({"d_adv": 0.2, "adv": 3.0}, "d")
+    board.put({"d_adv": 0.2}, "d")
+    board.put({"adv": 3.0}, "g")
     assert board.read("d_adv") == Reading(0.2, step=4, fresh=True)
     clock.step = 5
     board.put({"adv": 2.5}, "g")
