@@ -99,6 +99,11 @@ _HOME = {
 
 
 def __getattr__(name: str) -> Any:
+    if name == "Alternative":  # until 0.3
+        import warnings
+
+        warnings.warn("balancer.Alternative: laws are asked what else they answer", DeprecationWarning, stacklevel=2)
+        return import_module("balancer.contract.plugin").Alternative
     if name not in _HOME:
         raise AttributeError(f"module 'balancer' has no attribute {name!r}")
     return getattr(import_module(f"balancer.{_HOME[name]}"), name)

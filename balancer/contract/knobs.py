@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import warnings
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import InitVar, dataclass, field
 from typing import Any, Final, Literal
 
 from balancer.contract.moments import HOOK_NAMES
@@ -36,13 +36,13 @@ class KnobSpec:
     # The names that `add` takes; None where any will do.
     choices: tuple[str, ...] | None = None
     ask: str = ""
+    # The former name of `read_after`, which took any text; it goes with 0.3.
+    takes_effect: InitVar[str | None] = None
 
-    def __post_init__(self) -> None:
+    def __post_init__(self, takes_effect: str | None) -> None:
         if self.read_after not in HOOK_NAMES:
-            if self.read_after:
-                text = (
-                    f"knob {self.name}: read_after = {self.read_after!r} is not a moment, which is an error from 0.3 on"
-                )
+            if given := self.read_after or takes_effect:
+                text = f"knob {self.name}: read_after = {given!r} is not a moment, which is an error from 0.3 on"
                 warnings.warn(text, DeprecationWarning, stacklevel=3)
             object.__setattr__(self, "read_after", "before_g_backward" if self.is_weight else "on_step_end")
 

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Collection, Iterable, Mapping
+from dataclasses import dataclass
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from balancer.contract.handles import KnobHandle
-from balancer.contract.knobs import KnobSpec, Op
+from balancer.contract.knobs import KnobSpec, Op, Value
 from balancer.contract.moments import HOOK_NAMES, Moments, hook_options
 from balancer.contract.settings import Settings
 from balancer.contract.signals import SignalReader, SignalSpec
@@ -22,6 +23,15 @@ if TYPE_CHECKING:
 
 class PluginConfig(Settings):
     """Base of every plugin's config; give each field a description, a range and the source of its default."""
+
+
+@dataclass(frozen=True)
+class Alternative:
+    """What `Plugin.alternatives` returned, which nothing calls any more; it goes with 0.3."""
+
+    when: str
+    value: Value | None
+    here: bool = False
 
 
 class Plugin:

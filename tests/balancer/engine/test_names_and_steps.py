@@ -149,8 +149,17 @@ def test_held_is_the_value_now_until_the_knob_is_read() -> None:
 def test_a_text_in_place_of_a_moment_is_the_end_of_the_step_and_a_warning() -> None:
     with pytest.warns(DeprecationWarning, match="read_after = 'at each look' is not a moment"):
         assert KnobSpec("d_noise", "", ("set",), "at each look").read_after == "on_step_end"
+    with pytest.warns(DeprecationWarning, match="read_after = 'whenever' is not a moment"):
+        assert KnobSpec("d_noise", "", ("set",), takes_effect="whenever", base=2.0).read_after == "on_step_end"
     assert KnobSpec("d_noise", "", ("set",)).read_after == "on_step_end"
     assert KnobSpec("lambda_pull", "", ("set",)).read_after == "before_g_backward"
+
+
+def test_a_plugin_that_still_names_alternatives_can_be_imported() -> None:
+    import balancer
+
+    with pytest.warns(DeprecationWarning, match="laws are asked"):
+        assert balancer.Alternative("always", 0.5).value == 0.5
 
 
 def test_the_former_name_of_the_recorder_warns(tmp_path: Path) -> None:
