@@ -7,17 +7,10 @@ import math
 from pathlib import Path
 
 import pytest
+from support.written_logs import reading
 
 from balancer.errors import ConfigError, DataError
-from balancer.reading.history import History
 from balancer.reading.opening import open_source, read
-from balancer.reading.source import Source
-
-
-def reading(path: Path, text: str | bytes, **options: object) -> tuple[History, Source]:
-    path.write_bytes(text.encode() if isinstance(text, str) else text)
-    reader = open_source(str(path), **options)  # type: ignore[arg-type]
-    return read(reader), reader.source
 
 
 @pytest.mark.parametrize("mark", [",", ";", "\t"])
