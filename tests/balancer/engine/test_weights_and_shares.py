@@ -3,7 +3,7 @@
 import pytest
 from support.moments import STEP, hooks, recorder, script
 
-from balancer import HeadSpec, Plugin, StepContext, hookimpl
+from balancer import Balancer, HeadSpec, Plugin, StepContext, hookimpl
 
 
 def test_the_first_look_at_a_weight_is_the_moment_before_the_backward_pass_of_g() -> None:
@@ -116,3 +116,13 @@ def test_a_weight_is_nothing_while_its_head_rests() -> None:
         balance.after_d_step()
         seen.append((balance.d_frozen, balance.lambda_category, balance.frozen_d_terms(), balance.weight("l1")))
     assert seen == [(("category",), 0.0, {"category", "style"}, 1.0), ((), 3.0, set(), 1.0)]
+
+
+def test_a_term_below_zero_has_a_share_by_its_size() -> None:
+    """G's hinge loss is below 0 where D is fooled; it still is a part of what G learns from."""
+    with Balancer([], obeys={"lambda_adv"}, base={"lambda_adv": 1.0, "lambda_l1": 1.0}) as balance:
+        balance.start_step()
+        balance.after_d_step()
+        balance.end_step(adv=-2.0, l1=6.0)
+    row = balance.last_row
+    assert (row["share/adv"], row["share/l1"], row["loss/g_loss"]) == (0.25, 0.75, 4.0)
