@@ -117,6 +117,8 @@ class Moments:
 
 
 HOOK_NAMES: Final = tuple(name for name in vars(Moments) if not name.startswith("_"))
+# A step has two parts, D's and G's, which a host may take in either order.
+D_MOMENTS: Final = ("transform_d_input", "d_loss_terms", "before_d_backward", "after_d_step")
 
 
 def plugin_manager() -> pluggy.PluginManager:

@@ -12,8 +12,8 @@ from balancer.errors import PluginError
 Phase = Literal["d", "g", "plugin"]
 
 # What a value of a step is: its number and epoch ("clock"), a signal by its phase, what a knob held, the rate that a
-# schedule gave before knobs turned it ("base"), or a product ("derived").
-Kind = Literal["clock", "d", "g", "plugin", "knob", "base", "derived"]
+# schedule gave before knobs turned it ("base"), a product ("derived"), or how many updates a network had ("updates").
+Kind = Literal["clock", "d", "g", "plugin", "knob", "base", "derived", "updates"]
 Key = tuple[Kind, str]
 # Everything that one step measured and did.
 StepRow = Mapping[Key, float]
@@ -90,7 +90,7 @@ def taken(name: str, *, g_term: bool = False) -> str | None:
     """Why no plugin, model or script may give this name to a signal or a term of a loss; None where it may."""
     if name in STANDARD_SIGNALS:
         return None
-    if name in ("step", "epoch", "adv_effective"):
+    if name in ("step", "epoch", "adv_effective", "d_updates", "g_updates"):
         return "a run's record has a column of that name"
     if name in STANDARD_KNOBS or name.startswith(("lambda_", "lr_")):
         return "a knob has that name" if name in STANDARD_KNOBS else "names of knobs begin like that"

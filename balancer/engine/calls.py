@@ -10,8 +10,9 @@ from balancer.contract.handles import KnobHandle, KnobHandles
 from balancer.contract.moments import HOOK_NAMES, StepContext, plugin_manager
 from balancer.contract.plugin import Plugin
 from balancer.contract.signals import SignalReader
-from balancer.engine.boards import KnobBoard, SignalBoard
 from balancer.engine.clock import Clock
+from balancer.engine.knob_board import KnobBoard
+from balancer.engine.signal_board import SignalBoard
 
 if TYPE_CHECKING:
     from pluggy import HookImpl

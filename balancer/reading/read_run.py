@@ -52,7 +52,7 @@ class RunReader:
             if signal is not None and signal not in self._columns:
                 self._columns[signal] = place
                 self.source.tags[signal] = name
-            elif key[0] not in ("clock", "base"):
+            elif key[0] not in ("clock", "base", "updates"):
                 self.source.other_tags.append(name)
 
     def rows(self) -> Iterator[Row]:

@@ -35,6 +35,8 @@ def tag(key: Key) -> str | None:
     kind, name = key
     if kind in ("clock", "base"):
         return None
+    if kind == "updates":
+        return f"updates/{name.removesuffix('_updates')}"
     if kind == "knob":
         return f"lr/{name.removeprefix('lr_')}" if name in ("lr_d", "lr_g") else f"knob/{name}"
     if kind == "g":

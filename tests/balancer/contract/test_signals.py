@@ -12,8 +12,8 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from balancer import Balancer, MovingAverage, Plugin, StepContext, hookimpl
 from balancer.contract.adversarial import LOSSES
 from balancer.contract.signals import Reading, SignalReader
-from balancer.engine.boards import SignalBoard, Transfer
 from balancer.engine.clock import Clock
+from balancer.engine.signal_board import SignalBoard, Transfer
 from balancer.errors import PluginError
 
 
@@ -161,7 +161,7 @@ def test_a_law_sees_the_mean_over_ranks_and_a_phase_needs_one_reduction(monkeypa
         sizes.append(vector.numel())
         return vector / 2
 
-    monkeypatch.setattr("balancer.engine.mechanism.distributed_mean", lambda: other_rank_says_zero)
+    monkeypatch.setattr("balancer.engine.measuring.distributed_mean", lambda: other_rank_says_zero)
     balance, seen = watched()
     balance.start_step(epoch=0)
     balance.after_d_step(real_logits=torch.zeros(3, 1), fake_logits=torch.zeros(3, 1), d_loss=torch.tensor(0.5))
