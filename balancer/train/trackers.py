@@ -47,7 +47,7 @@ class Trackers:
         try:
             self._accelerator.init_trackers(project, plain)
         except Exception as error:
-            names = ", ".join(getattr(tracker, "name", str(tracker)) for tracker in self._accelerator.log_with)
+            names = ", ".join(map(str, self._accelerator.log_with))
             cause = f"{type(error).__name__}: {error}"
             raise ConfigError(f"train.trackers: {names} cannot begin a run, leave out which fails: {cause}") from error
 

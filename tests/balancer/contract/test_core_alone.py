@@ -1,4 +1,4 @@
-"""`pip install balancer` and nothing else: what works without torch, and what each thing that needs more says."""
+"""`pip install balancer` alone: what works without torch, what each thing that needs more says, and then needs."""
 
 from __future__ import annotations
 
@@ -168,3 +168,24 @@ def test_a_foreign_loop_that_has_torch_needs_no_more(wheels: dict[str, Path], tm
     done = made.run(FOREIGN, tmp_path / "log")
     assert done == Result(0, "True set()\n", ""), done
     assert made.run(SCALARS, tmp_path / "log").out == "4\n"
+
+
+@pytest.mark.parametrize(
+    ("extra", "command", "lacks"),
+    [
+        ("page", "report RUN --out OUT", "torch"),
+        ("train", "train --model points --steps 2 --device cpu --out OUT", "fontTools"),
+        ("zi2zi", "train --steps 2 --device cpu --set train.threads=1 --out OUT", "vtracer"),
+    ],
+)
+def test_an_extra_brings_all_that_it_is_for(
+    wheels: dict[str, Path], run: Path, tmp_path: Path, extra: str, command: str, lacks: str
+) -> None:
+    made = Environment(tmp_path / "venv")
+    made.install(wheels["balancer"])
+    made.take(*required(), *required(extra))
+    assert made.run(f"import {lacks}").status == 1
+    places = {"RUN": run, "OUT": tmp_path / "out"}
+    done = made.balancer(*(places.get(word, word) for word in command.split()))
+    assert done.status == 0, done.err
+    assert places["OUT"].exists()
