@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import sys
 from collections.abc import Iterator
+from importlib.metadata import EntryPoint
 from pathlib import Path
 from types import ModuleType
 from typing import NamedTuple
@@ -14,7 +15,8 @@ from support.declared import EXTRAS, names, required
 from support.environments import ROOT
 
 import balancer
-from balancer.errors import BalancerError, MissingExtra
+from balancer.contract.registry import Entry
+from balancer.errors import BalancerError, MissingExtra, PluginError
 from balancer.extras import EXTRA_OF, extra_of, extras_named, install
 
 OURS = {"balancer", "balancer_plugins", "zi2zi_model"}
@@ -159,6 +161,16 @@ def test_what_is_said_within_is_said_better_by_who_knows_more(monkeypatch: pytes
     with pytest.raises(MissingExtra) as caught, extras_named():
         model.use(loads.use)
     assert str(caught.value).endswith(install("zi2zi"))
+
+
+def test_a_plugin_that_cannot_be_imported_for_want_of_it_says_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    lacking(monkeypatch, "torch")
+    monkeypatch.setitem(sys.modules, "theirs", None)
+    for module, installs in (("torch", True), ("theirs", False)):
+        point = EntryPoint("law", f"{module}:Law", "balancer.plugins")
+        with pytest.raises(PluginError, match=f"of distribution balancer-theirs 1.0 cannot .*{module}") as caught:
+            Entry("law", point.value, "balancer-theirs", "1.0", point).load("plugin")
+        assert str(caught.value).endswith(f"; {install('train')}") is installs
 
 
 def test_a_public_name_says_it(monkeypatch: pytest.MonkeyPatch) -> None:
