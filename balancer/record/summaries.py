@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from PIL.Image import Image
 
 # Title of a category -> title of a chart -> its kind, and tags or patterns of tags (Margin: value, low, high).
-Layout = Mapping[str, Mapping[str, tuple[str, Sequence[str]]]]
+Layout = Mapping[str, Mapping[str, Sequence[Any]]]
 
 # What Markdown takes for its own and lets a backslash escape; < and & are HTML's.
 _MARKDOWN: Final = re.compile(r"([\\`*_{}\[\]()>#+\-.!])")

@@ -16,16 +16,14 @@ from balancer.record.folder import EVENTS
 if TYPE_CHECKING:
     from PIL.Image import Image
 
-    from balancer.record.summaries import Layout
-
-LAYOUT: Final[Layout] = {
+LAYOUT: Final = {
     "Balance": {
-        "D's adversarial loss and its healthy band": (
+        "D's adversarial loss and its healthy band": [
             "Margin",
             ["signal/d_adv", "band/d_adv_low", "band/d_adv_high"],
-        ),
-        "G's loss by term (shares)": ("Multiline", ["share/.*"]),
-        "Adversarial weight": ("Multiline", ["knob/lambda_adv", "signal/adv_effective"]),
+        ],
+        "G's loss by term (shares)": ["Multiline", ["share/.*"]],
+        "Adversarial weight": ["Multiline", ["knob/lambda_adv", "signal/adv_effective"]],
     }
 }
 
