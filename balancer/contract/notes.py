@@ -1,11 +1,11 @@
-"""What is said of a run while it goes on, rather than turned: what audits saw, requests, a composition's warnings."""
+"""What is said of a run while it goes on, rather than turned: what audits saw, what plugins requested."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import Final, Literal, get_args
 
-NoteKind = Literal["audit", "request", "composition"]
+NoteKind = Literal["audit", "request"]
 NOTE_KINDS: Final[tuple[NoteKind, ...]] = get_args(NoteKind)
 
 

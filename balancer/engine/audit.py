@@ -37,7 +37,7 @@ class Audit:
 
     Args:
         mode: "warn" with a `BalancerWarning`, "error" with an `AuditError`, or "off".
-        note: keeps what is said: its kind and text.
+        note: keeps what is said.
     """
 
     def __init__(
@@ -47,7 +47,7 @@ class Audit:
         board: KnobBoard,
         optimizers: Optimizers,
         turns: Mapping[str, Turn],
-        note: Callable[[str, str], object],
+        note: Callable[[str], object],
     ) -> None:
         self.mode: Final = mode
         self._host: Final = host
@@ -82,8 +82,8 @@ class Audit:
         if self.mode == "off" or kind in self._said:
             return
         self._said.add(kind)
+        self._note(text)
         text = f"step {self._step}: {text}"
-        self._note("audit", text)
         if self.mode == "error":
             raise AuditError(text)
         if is_first_rank():
@@ -91,10 +91,8 @@ class Audit:
 
     def compose(self, sentences: Collection[str]) -> None:
         """Say what the composition was warned of: a script has nobody else to print it."""
-        for sentence in sentences:
-            self._note("composition", sentence)
-            if self.mode != "off" and is_first_rank():
-                _warn(sentence)
+        for sentence in sentences if self.mode != "off" and is_first_rank() else ():
+            _warn(sentence)
 
     def read(self, knob: str) -> None:
         """The host looked at a knob."""

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from difflib import get_close_matches
 from numbers import Real
 from typing import TYPE_CHECKING, Any, Final
 
@@ -23,7 +24,15 @@ if TYPE_CHECKING:
 class Measuring:
     """Puts a step's numbers on the board of signals."""
 
-    def __init__(self, composition: Composition, signals: SignalBoard, calls: PluginCalls, clock: Clock) -> None:
+    def __init__(
+        self,
+        composition: Composition,
+        signals: SignalBoard,
+        calls: PluginCalls,
+        clock: Clock,
+        say: Callable[[str, str], None],
+    ) -> None:
+        self._say: Final = say
         self._composition: Final = composition
         self._signals: Final = signals
         self._calls: Final = calls
@@ -44,6 +53,11 @@ class Measuring:
                     f"step {self._clock.step}: {name} cannot be passed as a signal, since {why}: rename it"
                 )
             self._names.add(name)
+            near = get_close_matches(
+                name, [known for known in STANDARD_SIGNALS if known not in scalars], n=1, cutoff=0.75
+            )
+            if near and name not in STANDARD_SIGNALS and name not in self._composition.signals:
+                self._say(f"name_{name}", f"{name} was passed, which nobody knows: did you mean {near[0]}?")
         numbers = {name: float(value) for name, value in scalars.items() if isinstance(value, Real)}
         tensors: dict[str, Any] = {name: value for name, value in scalars.items() if not isinstance(value, Real)}
         mean = distributed_mean()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 import warnings
 from collections.abc import Callable, Mapping
@@ -12,6 +13,7 @@ from balancer.contract.adversarial import LOSSES
 from balancer.contract.compose import Composition
 from balancer.contract.knobs import Decision
 from balancer.contract.moments import RunInfo, StepContext
+from balancer.contract.notes import Note, NoteKind
 from balancer.contract.signals import STANDARD_SIGNALS, Phase, StepRow
 from balancer.engine.audit import Audit, AuditMode
 from balancer.engine.calls import PluginCalls
@@ -69,15 +71,17 @@ class Mechanism:
         self._reported = {"d": False, "g": False}
         self._calls: Final = PluginCalls(composition, self.board, self.signals, self.clock, seed)
         self._weighing: Final = Weighing(composition.host, self.board, self.signals)
-        self._measure: Final = Measuring(composition, self.signals, self._calls, self.clock)
         self._rates: Final = Rates(self.board)
         self._optimizers: Final = Optimizers(optimizers, self._rates.put_on, self._stepped, self._strange)
         self._rates.watch(self._optimizers)
         self._d: Final = Turn(self._optimizers, "d")
         self._g: Final = Turn(self._optimizers, "g")
         turns = {"d": self._d, "g": self._g}
-        self._audit: Final = Audit(audit, composition.host, self.board, self._optimizers, turns, self._note)
+        self._audit: Final = Audit(
+            audit, composition.host, self.board, self._optimizers, turns, functools.partial(self._note, "audit")
+        )
         self._recorder: Final = Recorder(Path(log_dir), log_every) if log_dir is not None and is_first_rank() else None
+        self._measure: Final = Measuring(composition, self.signals, self._calls, self.clock, self._audit.say)
 
     @property
     def step(self) -> int:
@@ -104,40 +108,6 @@ class Mechanism:
         """The former name of `recorder`; it goes with 0.3."""
         warnings.warn("Balancer.telemetry is called recorder now", DeprecationWarning, stacklevel=2)
         return self._recorder
-
-    # D's knobs as they hold in this step; what they are by themselves before they are read, or where the host has none.
-
-    @property
-    def d_update(self) -> bool:
-        """Whether D is updated in this step."""
-        self._audit.read("d_update")
-        return self._d_due
-
-    @property
-    def real_label(self) -> float:
-        """The target of D's binary loss for real images."""
-        self._audit.read("real_label")
-        return float(self.board.read("real_label", 1.0))
-
-    @property
-    def fake_label(self) -> float:
-        """The target of D's binary loss for generated images."""
-        self._audit.read("fake_label")
-        return float(self.board.read("fake_label", 0.0))
-
-    @property
-    def d_frozen(self) -> tuple[str, ...]:
-        """The heads of D that rest in this step."""
-        self._audit.read("d_frozen")
-        return self._frozen
-
-    @property
-    def _d_due(self) -> bool:
-        return bool(self.board.read("d_update", True))
-
-    @property
-    def _frozen(self) -> tuple[str, ...]:
-        return self.board.read("d_frozen", ())
 
     @property
     def last_row(self) -> dict[str, float]:
@@ -241,9 +211,9 @@ class Mechanism:
                 row["knob", knob] = float(len(value) if isinstance(value, tuple) else value)
         return row | self._rates.row()
 
-    def frozen_d_terms(self) -> set[str]:
-        """Terms of D's loss that weigh nothing in this step, because their head is frozen."""
-        return {term for head in self.d_frozen for term in self.composition.host.heads[head].d_terms}
+    @property
+    def _d_due(self) -> bool:
+        return bool(self.board.read("d_update", True))
 
     def context(self, **tensors: Any) -> StepContext:
         """The step as plugins see it now."""
@@ -289,8 +259,10 @@ class Mechanism:
     def _strange(self, one: Watched, other: object) -> None:
         self._audit.strange(one.role, type(other).__name__)
 
-    def _note(self, kind: str, text: str) -> None:
+    def _note(self, kind: NoteKind, text: str, who: str = "balancer") -> None:
         """Keep a sentence in the run's record."""
+        if self._recorder is not None:
+            self._recorder.note(Note(self.step, max(self.epoch, 0), kind, who, text))
 
     def _changed(self, change: Change) -> None:
         if self._calls.acting is None:

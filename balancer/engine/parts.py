@@ -19,7 +19,38 @@ class Parts(Mechanism):
     _open = False
     _g_first = False
 
+    # D's knobs as they hold in this step; what they are by themselves before they are read, or where the host has none.
+
+    @property
+    def d_update(self) -> bool:
+        """Whether D is updated in this step."""
+        self._audit.read("d_update")
+        return self._d_due
+
+    @property
+    def real_label(self) -> float:
+        """The target of D's binary loss for real images."""
+        self._audit.read("real_label")
+        return float(self.board.read("real_label", 1.0))
+
+    @property
+    def fake_label(self) -> float:
+        """The target of D's binary loss for generated images."""
+        self._audit.read("fake_label")
+        return float(self.board.read("fake_label", 0.0))
+
+    @property
+    def d_frozen(self) -> tuple[str, ...]:
+        """The heads of D that rest in this step."""
+        self._audit.read("d_frozen")
+        return self.board.read("d_frozen", ())
+
     # D's part.
+
+    def frozen_d_terms(self) -> set[str]:
+        """Terms of D's loss that weigh nothing in this step, because their head is frozen."""
+        frozen: tuple[str, ...] = self.board.read("d_frozen", ())
+        return {term for head in frozen for term in self.composition.host.heads[head].d_terms}
 
     def transform_d_input(self, images: Tensor, condition: Tensor | None = None) -> tuple[Tensor, Tensor | None]:
         """What D is to see instead of these images; call it in D's and in G's pass."""
