@@ -6,18 +6,21 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from balancer.contract.adversarial import AdversarialName
+from balancer.contract.adversarial import AdversarialLoss
 from balancer.contract.compose import Composition, compose
 from balancer.contract.host import foreign_host
 from balancer.contract.knobs import Decision
 from balancer.contract.model import HeadSpec
 from balancer.contract.plugin import Plugin
+from balancer.engine.measured import logit_signals
 from balancer.engine.mechanism import Mechanism
 from balancer.errors import CheckpointError, ConfigError, suggestion
 
 if TYPE_CHECKING:
     from torch import Tensor
     from torch.optim import Optimizer
+
+    from balancer.contract.adversarial import Logits
 
 
 STATE_VERSION: Final = 1
@@ -40,7 +43,8 @@ class Balancer(Mechanism):
         obeys: knobs that the host reads, such as `{"lambda_adv", "d_update", "lr_d"}`, and further hooks that
             it calls, such as `transform_d_input`.
         heads: heads of D that the host freezes on request, with the terms that fall away meanwhile.
-        adversarial: the adversarial loss whose logits `after_d_step` receives.
+        adversarial: the adversarial loss whose logits `after_d_step` receives: its name, or a subclass or an instance
+            of `AdversarialLoss`.
         log_dir: where TensorBoard events, `decisions.jsonl` and the signals of every step go.
         log_every: steps between two points in TensorBoard.
         seed: seed of the plugins' own random generators.
@@ -61,7 +65,7 @@ class Balancer(Mechanism):
         supplies: Collection[str] = (),
         obeys: Collection[str] = (),
         heads: Mapping[str, HeadSpec] | None = None,
-        adversarial: AdversarialName = "bce",
+        adversarial: str | type[AdversarialLoss] | AdversarialLoss = "bce",
         log_dir: str | Path | None = None,
         log_every: int = 10,
         seed: int = 0,
@@ -118,17 +122,16 @@ class Balancer(Mechanism):
     def measure_d(
         self,
         *,
-        real_logits: Tensor | None = None,
-        fake_logits: Tensor | None = None,
+        real_logits: Logits | None = None,
+        fake_logits: Logits | None = None,
         **scalars: Tensor | float,
     ) -> None:
         """Take D's signals of this step: from its logits, and by name (`d_adv`, `d_loss`, …).
 
-        Tensors are packed into one transfer off the device; whoever reads a signal first waits for it.
+        Logits of several discriminators are lists of tensors. Tensors are packed into one transfer off the device;
+        whoever reads a signal first waits for it.
         """
-        if real_logits is not None and fake_logits is not None:
-            scalars = {**self.loss.signals(real_logits, fake_logits), **scalars}
-        self._measure(scalars, "d")
+        self._measure({**logit_signals(self.loss, real_logits, fake_logits, self.step), **scalars}, "d")
 
     def before_d_backward(self) -> None:
         """Fire `before_d_backward`; optional, and never on a skipped D step."""
@@ -137,14 +140,14 @@ class Balancer(Mechanism):
     def after_d_step(
         self,
         *,
-        real_logits: Tensor | None = None,
-        fake_logits: Tensor | None = None,
+        real_logits: Logits | None = None,
+        fake_logits: Logits | None = None,
         **scalars: Tensor | float,
     ) -> None:
         """D was updated or skipped: take its signals, unless `measure_d` did, and fire `after_d_step`."""
         if self._stage != "d":
             raise ConfigError(f"step {self.step}: after_d_step belongs once into each step, after start_step")
-        if scalars or real_logits is not None:
+        if scalars or real_logits is not None or fake_logits is not None:
             self.measure_d(real_logits=real_logits, fake_logits=fake_logits, **scalars)
         if self.d_update:
             self._require_supplied()

@@ -5,11 +5,9 @@ from __future__ import annotations
 import math
 import warnings
 from collections.abc import Callable, Mapping
-from numbers import Real
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from balancer.contract.adversarial import LOSSES
 from balancer.contract.compose import Composition
 from balancer.contract.knobs import Decision
 from balancer.contract.moments import RunInfo, StepContext
@@ -17,6 +15,7 @@ from balancer.contract.signals import STANDARD_SIGNALS, Phase, StepRow, taken
 from balancer.engine.boards import Change, KnobBoard, Left, SignalBoard, Transfer
 from balancer.engine.calls import PluginCalls
 from balancer.engine.clock import Clock
+from balancer.engine.measured import measured
 from balancer.engine.ranks import as_tensors, distributed_mean, is_first_rank
 from balancer.engine.rates import Rates
 from balancer.errors import ConfigError, PluginError, TrainingError
@@ -46,7 +45,7 @@ class Mechanism:
         on_decision: Callable[[Decision], None] | None,
     ) -> None:
         self.composition: Final = composition
-        self.loss: Final = LOSSES[composition.host.adversarial]
+        self.loss: Final = composition.host.adversarial
         self.clock: Final = Clock()
         order = [plugin.name for plugin in composition.plugins]
         self.board: Final = KnobBoard(composition.knobs, composition.host.base, order, self.clock, self._changed)
@@ -65,7 +64,9 @@ class Mechanism:
         self._names: Final[set[str]] = set()
         self._calls: Final = PluginCalls(composition, self.board, self.signals, self.clock, seed)
         self._rates: Final = Rates(self.board, optimizers)
-        self._recorder: Final = Recorder(Path(log_dir), log_every) if log_dir is not None and is_first_rank() else None
+        self._recorder: Final = (
+            Recorder(Path(log_dir), log_every, self.loss.healthy) if log_dir is not None and is_first_rank() else None
+        )
 
     @property
     def step(self) -> int:
@@ -278,8 +279,7 @@ class Mechanism:
             if (why := self._taken(name, phase)) is not None:
                 raise ConfigError(f"step {self.step}: {name} cannot be passed as a signal, since {why}: rename it")
             self._names.add(name)
-        numbers = {name: float(value) for name, value in scalars.items() if isinstance(value, Real)}
-        tensors: dict[str, Any] = {name: value for name, value in scalars.items() if not isinstance(value, Real)}
+        numbers, tensors = measured(scalars, self.step)
         mean = distributed_mean()
         if mean is not None and numbers:
             tensors |= as_tensors(numbers)
