@@ -33,6 +33,9 @@ OPTIONAL_HOOKS: Final = {
 }
 
 
+FAR: Final = 3.0  # a base so many times what a law sets, or as much less, was chosen for another loss
+
+
 @dataclass(frozen=True)
 class Host:
     """What a training loop obeys and supplies, ours or somebody else's."""
@@ -59,6 +62,17 @@ class CompositionView:
 
     configs: Mapping[str, Settings]
     host: Host
+
+    def far_base(self, knob: str, values: Iterable[float]) -> float | None:
+        """The base of a knob, where all that a law will set lies more than threefold from it; else None.
+
+        A base of 1 is what a knob has to which the host gives none.
+        """
+        base, above = self.host.base.get(knob, 1.0), [value for value in values if value > 0]
+        if isinstance(base, tuple) or not base > 0 or base == 1 or not above:
+            return None
+        far = base > FAR * max(above) or base < min(above) / FAR
+        return float(base) if far else None
 
 
 def model_host(model: str, spec: ModelSpec, lambda_adv: float) -> Host:

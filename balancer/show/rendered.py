@@ -221,11 +221,13 @@ def _source(diagnosis: Diagnosis, words: Words) -> list[str]:
 
 def _not_judged(diagnosis: Diagnosis, words: Words) -> list[str]:
     """Which rules the log does not support, and why."""
+    levels = diagnosis.case.units.loss.has_levels
     missing: dict[str, list[str]] = {}
     short: dict[tuple[int, int], list[str]] = {}
     for left in diagnosis.not_judged:
         if left.missing:
-            names = [words.get(f"ui.lacks_{name}") or words("ui.lacks", name=name) for name in left.missing]
+            keys = [name if levels or name != "d_adv" else "d_adv_no_levels" for name in left.missing]
+            names = [words.get(f"ui.lacks_{key}") or words("ui.lacks", name=key) for key in keys]
             missing.setdefault(words("ui.comma").join(names), []).append(left.rule)
         else:
             short.setdefault((left.rows, left.needed), []).append(left.rule)
