@@ -106,8 +106,14 @@ def _drop_untrained(history: History) -> float | None:
 
 
 def _loss(history: History, stated: Units) -> Units:
-    """The adversarial loss: as stated, else hinge where G's part falls below 0, as BCE and least squares never do."""
-    if stated.adversarial_basis == "told" or "adv" not in history or float(history["adv"].low.min()) >= -1e-6:
+    """The adversarial loss: as stated, else a critic's where its gap is logged instead of `d_adv`, else hinge where G's
+    part falls below 0, as BCE and least squares never do.
+    """
+    if stated.adversarial_basis == "told":
+        return stated
+    if "critic_gap" in history and "d_adv" not in history:
+        return replace(stated, adversarial="wasserstein", adversarial_basis="measured")
+    if "adv" not in history or float(history["adv"].low.min()) >= -1e-6:
         return stated
     return replace(stated, adversarial="hinge", adversarial_basis="measured")
 
