@@ -93,14 +93,13 @@ class AdversarialLoss(ABC):
             ConfigError: these are not logits, or those of real images are missing.
         """
         if not self.relative:
-            return _mean([self.generator_loss(fake.float(), None) for fake in as_list(fake_logits, "fake_logits")])
+            return _mean([self._of_g(fake, None) for fake in as_list(fake_logits, "fake_logits")])
         if real_logits is None:
             raise ConfigError(
                 f"G's {self.name} loss compares real with generated images: pass D's logits on real images too, "
                 "such as loss.g(fake_logits, real_logits.detach())"
             )
-        pairs = self.pairs(real_logits, fake_logits)
-        return _mean([self.generator_loss(fake.float(), real.float()) for real, fake in pairs])
+        return _mean([self._of_g(fake, real) for real, fake in self.pairs(real_logits, fake_logits)])
 
     def signals(self, real_logits: Logits, fake_logits: Logits) -> dict[str, Tensor]:
         """What D's logits tell, scalars in fp32: `d_adv`, accuracies in [0, 1] and mean logits; where there are no
@@ -117,7 +116,7 @@ class AdversarialLoss(ABC):
         with torch.no_grad():
             pairs = self.pairs(real_logits, fake_logits)
             each = [self._signals(real.detach().float(), fake.detach().float()) for real, fake in pairs]
-            found = {name: _mean([one[name] for one in each]) for name in each[0]}
+            found = each[0] if len(each) == 1 else {name: _mean([one[name] for one in each]) for name in each[0]}
             if isinstance(real_logits, list | tuple):
                 of_each = [name for name in ("d_adv", "critic_gap", "d_acc") if name in found]
                 found |= {f"{name}/{index}": one[name] for name in of_each for index, one in enumerate(each)}
@@ -160,6 +159,14 @@ class AdversarialLoss(ABC):
                         'loss, such as adversarial="relativistic_average"'
                     )
         return list(zip(real, fake, strict=True))
+
+    def _of_g(self, fake: Tensor, real: Tensor | None) -> Tensor:
+        loss = self.generator_loss(fake.float(), None if real is None else real.float())
+        if getattr(loss, "shape", None) != ():
+            raise ConfigError(
+                f"adversarial {self.name}: generator_loss returned {type(loss).__name__}, not a scalar tensor"
+            )
+        return loss
 
     def _halves(self, real: Tensor, fake: Tensor, real_label: float, fake_label: float) -> Halves:
         halves: Any = self.discriminator_loss(real, fake, real_label, fake_label)
@@ -208,6 +215,8 @@ def as_list(logits: Any, argument: str) -> list[Tensor]:
     Raises:
         ConfigError: they are neither; `argument` is what they were passed as.
     """
+    if hasattr(logits, "detach") and logits.numel():
+        return [logits]
     several = isinstance(logits, list | tuple)
     found = list(logits) if several else [logits]
     for where, one in _named(found, argument, several):
@@ -231,6 +240,8 @@ def _named(found: Sequence[Any], argument: str, several: bool) -> Iterator[tuple
 
 def _mean(values: Sequence[Tensor]) -> Tensor:
     """The mean of scalars; a single one as it is."""
+    if len(values) == 1:
+        return values[0]
     import torch
 
-    return values[0] if len(values) == 1 else torch.stack(list(values)).mean()
+    return torch.stack(list(values)).mean()

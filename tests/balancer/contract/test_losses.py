@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 from support.compositions import composed, refused
 from torch import Tensor
 
@@ -112,17 +113,21 @@ def test_what_is_no_usable_loss_is_said_in_one_line(given: Any, said: str) -> No
     assert "\n" not in str(error.value)
 
 
-def test_a_loss_that_does_not_return_its_halves_is_named() -> None:
+def test_a_loss_that_does_not_return_scalars_is_named() -> None:
     class Whole(Exponential):
         def discriminator_loss(self, real: Any, fake: Any, real_label: float, fake_label: float) -> Any:
             return (real - fake).mean()
 
-    import torch
+        def generator_loss(self, fake: Any, real: Any) -> Any:
+            return -fake
 
+    logits = torch.zeros(3)
     with pytest.raises(
-        ConfigError, match=r"adversarial exponential: discriminator_loss returned a Tensor, not balancer"
+        ConfigError, match="adversarial exponential: discriminator_loss returned a Tensor, not balancer"
     ):
-        Whole().d(torch.zeros(3), torch.zeros(3))
+        Whole().d(logits, logits)
+    with pytest.raises(ConfigError, match="adversarial exponential: generator_loss returned Tensor, not a scalar"):
+        Whole().g(logits)
 
 
 # Levels and what needs them.
