@@ -18,6 +18,7 @@ from balancer import (
     StepContext,
     hookimpl,
 )
+from balancer.errors import CompositionError
 
 # (below, lambda_adv) rows, then lambda_adv above the last threshold.
 PRESETS = {
@@ -163,6 +164,12 @@ class DynamicLambda(Plugin):
             )
         if any(value > self.config.ceiling for _, value in self.config.bands or ()):
             yield f"the ceiling of {self.config.ceiling:g} cuts some of its bands: raise the ceiling if they are meant"
+        loss = composition.host.adversarial
+        if self.config.signal == "d_loss" and not loss.has_levels:
+            raise CompositionError(
+                f"dynamic_lambda.signal = d_loss: the {loss.name} loss has no levels, so bands of it mean nothing: "
+                "leave dynamic_lambda out, or take a loss that has levels (such as bce, hinge or relativistic_average)"
+            )
         if self.config.signal == "d_loss" and composition.host.d_terms:
             terms = ", ".join(composition.host.d_terms)
             yield f"d_loss also holds {terms}, which may lift it above every band for good: d_adv does not"

@@ -138,6 +138,10 @@ def test_a_law_that_needs_a_level_is_refused_where_there_is_none() -> None:
     said = refused("dynamic_lambda", host=critic)
     assert "reads d_adv, but the wasserstein loss has no level of a perfect or of a guessing D" in said
     assert "read critic_gap, take a loss that has levels" in said and said.endswith("or leave dynamic_lambda out")
+    raw = {"dynamic_lambda": {"signal": "d_loss"}}
+    assert "the wasserstein loss has no levels, so bands of it mean" in refused(
+        "dynamic_lambda", host=critic, settings=raw
+    )
     gate = {"d_skip": {"accuracy_above": 0.8}}
     assert "reads d_acc, but the wasserstein loss has no level" in refused("d_skip", host=critic, settings=gate)
     composed("d_skip", GapReader, host=critic)
