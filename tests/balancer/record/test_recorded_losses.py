@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import json
 from pathlib import Path
 
 import pytest
@@ -22,6 +23,7 @@ from balancer import (
     replay,
     report,
 )
+from balancer.errors import CheckpointError
 from balancer.record.compositions import read_compositions
 from balancer.testing import recorded
 from balancer.testing import replay as replay_rows
@@ -125,3 +127,15 @@ def test_a_script_is_diagnosed_by_the_loss_that_it_named(tmp_path: Path) -> None
     critic = diagnose(str(logged(tmp_path / "critic", "wasserstein"))).case
     assert (critic.units.adversarial, critic.units.levels, "d_adv" in critic.history) == ("wasserstein", False, False)
     assert diagnose(str(logged(tmp_path / "hinge", "hinge"))).case.units.adversarial == "hinge"
+
+
+def test_a_record_that_names_a_loss_only_is_read_too(tmp_path: Path) -> None:
+    path = logged(tmp_path / "run", "hinge") / "compositions.jsonl"
+    row = json.loads(path.read_text(encoding="utf-8"))
+    row["host"]["adversarial"] = row["host"]["adversarial"]["name"]
+    path.write_text(json.dumps(row) + "\n", encoding="utf-8")
+    assert read_compositions(path.parent)[-1].host.adversarial.name == "hinge"
+    row["host"]["adversarial"] = "unheard of"
+    path.write_text(json.dumps(row) + "\n", encoding="utf-8")
+    with pytest.raises(CheckpointError, match="does not say what the run was composed of"):
+        read_compositions(path.parent)
