@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from balancer.contract.adversarial import as_list
 from balancer.contract.compose import compose
 from balancer.contract.host import model_host
 from balancer.contract.plugin import Plugin
@@ -172,6 +173,11 @@ def _check_outputs(trainer: Trainer) -> None:
     condition = model.condition(batch)
     on_real = model.discriminate(trainer.D, real, condition)
     judged = model.discriminate(trainer.D, fake.images, condition if fake.condition is None else fake.condition)
+    for logits in (on_real.logits, judged.logits):
+        count = len(as_list(logits, "logits"))
+        assert count == spec.discriminators, (
+            f"logits are of {count} discriminators, the spec says {spec.discriminators}"
+        )
     for of, terms, named in (
         ("D", model.d_terms(on_real, judged, batch), spec.d_terms),
         ("G", model.g_terms(fake, judged, batch), spec.weights),

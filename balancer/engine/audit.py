@@ -65,7 +65,7 @@ class Audit:
         self._modules: list[nn.Module] | None = None
         self._evaluating = 0
         self._lone_adv = 0
-        self.logits: Final = LogitAudit(host.adversarial, self.say)
+        self.logits: Final = LogitAudit(host.adversarial.name, self.say)
         self._gradients: Final = GradientAudit(optimizers, turns, self.say)
 
     @property

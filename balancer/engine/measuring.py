@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from difflib import get_close_matches
-from numbers import Real
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 from balancer.contract.compose import Composition
 from balancer.contract.signals import STANDARD_SIGNALS, Phase, taken
 from balancer.engine.calls import PluginCalls
 from balancer.engine.clock import Clock
+from balancer.engine.measured import measured
 from balancer.engine.ranks import as_tensors, distributed_mean
 from balancer.engine.signal_board import SignalBoard, Transfer
 from balancer.errors import ConfigError
@@ -58,8 +58,7 @@ class Measuring:
             )
             if near and name not in STANDARD_SIGNALS and name not in self._composition.signals:
                 self._say(f"name_{name}", f"{name} was passed, which nobody knows: did you mean {near[0]}?")
-        numbers = {name: float(value) for name, value in scalars.items() if isinstance(value, Real)}
-        tensors: dict[str, Any] = {name: value for name, value in scalars.items() if not isinstance(value, Real)}
+        numbers, tensors = measured(scalars, self._clock.step)
         mean = distributed_mean()
         if mean is not None and numbers:
             tensors |= as_tensors(numbers)

@@ -9,7 +9,6 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Final
 
-from balancer.contract.adversarial import LOSSES
 from balancer.contract.compose import Composition
 from balancer.contract.knobs import Decision
 from balancer.contract.moments import RunInfo, StepContext
@@ -52,7 +51,7 @@ class Mechanism:
         audit: AuditMode,
     ) -> None:
         self.composition: Final = composition
-        self.loss: Final = LOSSES[composition.host.adversarial]
+        self.loss: Final = composition.host.adversarial
         self.clock: Final = Clock()
         order = [plugin.name for plugin in composition.plugins]
         self.board: Final = KnobBoard(composition.knobs, composition.host.base, order, self.clock, self._changed)
@@ -80,7 +79,9 @@ class Mechanism:
         self._audit: Final = Audit(
             audit, composition.host, self.board, self._optimizers, turns, functools.partial(self._note, "audit")
         )
-        self._recorder: Final = Recorder(Path(log_dir), log_every) if log_dir is not None and is_first_rank() else None
+        self._recorder: Final = (
+            Recorder(Path(log_dir), log_every, self.loss.healthy) if log_dir is not None and is_first_rank() else None
+        )
         self._measure: Final = Measuring(composition, self.signals, self._calls, self.clock, self._audit.say)
 
     @property

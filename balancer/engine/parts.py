@@ -5,11 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Literal
 
+from balancer.engine.measured import logit_signals
 from balancer.engine.mechanism import Mechanism
 from balancer.errors import ConfigError
 
 if TYPE_CHECKING:
     from torch import Tensor
+
+    from balancer.contract.adversarial import Logits
 
 
 class Parts(Mechanism):
@@ -63,17 +66,16 @@ class Parts(Mechanism):
     def measure_d(
         self,
         *,
-        real_logits: Tensor | None = None,
-        fake_logits: Tensor | None = None,
+        real_logits: Logits | None = None,
+        fake_logits: Logits | None = None,
         **scalars: Tensor | float,
     ) -> None:
         """Take D's signals of this step: from its logits, and by name (`d_adv`, `d_loss`, …).
 
-        Tensors are packed into one transfer off the device; whoever reads a signal first waits for it.
+        Logits of several discriminators are lists of tensors. Tensors are packed into one transfer off the device;
+        whoever reads a signal first waits for it.
         """
-        if real_logits is not None and fake_logits is not None:
-            scalars = {**self._of_logits(real_logits, fake_logits), **scalars}
-        self._measure(scalars, "d")
+        self._measure({**self._of_logits(real_logits, fake_logits), **scalars}, "d")
 
     def before_d_backward(self) -> None:
         """Fire `before_d_backward`; optional, and never on a skipped D step."""
@@ -82,8 +84,8 @@ class Parts(Mechanism):
     def after_d_step(
         self,
         *,
-        real_logits: Tensor | None = None,
-        fake_logits: Tensor | None = None,
+        real_logits: Logits | None = None,
+        fake_logits: Logits | None = None,
         **scalars: Tensor | float,
     ) -> None:
         """D was updated or skipped: take its signals, unless `measure_d` did, and fire `after_d_step`.
@@ -92,9 +94,7 @@ class Parts(Mechanism):
         the update, or where G's part begins before it.
         """
         self._require_step("after_d_step")
-        if real_logits is not None and fake_logits is not None:
-            scalars = {**self._of_logits(real_logits, fake_logits), **scalars}
-        self._measure_part("d", scalars)
+        self._measure_part("d", {**self._of_logits(real_logits, fake_logits), **scalars})
         self._reported["d"] = True
         self._audit.d_reported()
         if self._d_due:
@@ -166,10 +166,11 @@ class Parts(Mechanism):
 
     # What the parts of a step have in common.
 
-    def _of_logits(self, real: Tensor, fake: Tensor) -> dict[str, Tensor]:
-        if self._audit.due:
+    def _of_logits(self, real: Logits | None, fake: Logits | None) -> dict[str, Tensor]:
+        signals = logit_signals(self.loss, real, fake, self.step)
+        if real is not None and fake is not None and self._audit.due:
             self._audit.logits.look(real, fake)
-        return self.loss.signals(real, fake)
+        return signals
 
     def _require_step(self, call: str) -> None:
         if not self._open:

@@ -14,7 +14,7 @@ from PIL import Image
 from torch.utils.tensorboard import summary as torch_summary
 
 from balancer.record import summaries
-from balancer.record.tensorboard import LAYOUT
+from balancer.record.tensorboard import layout
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore", DeprecationWarning)  # of what TensorBoard brings along
@@ -42,7 +42,7 @@ def test_settings_and_the_tags_that_compare_runs() -> None:
 
 
 def test_the_layout() -> None:
-    assert summaries.layout(LAYOUT) == torch_summary.custom_scalars(LAYOUT)
+    assert summaries.layout(layout((0.1, 0.4))) == torch_summary.custom_scalars(LAYOUT)
 
 
 class _Text(HTMLParser):
