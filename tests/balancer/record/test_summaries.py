@@ -42,7 +42,7 @@ def test_settings_and_the_tags_that_compare_runs() -> None:
 
 
 def test_the_layout() -> None:
-    assert summaries.layout(layout((0.1, 0.4))) == torch_summary.custom_scalars(LAYOUT)
+    assert summaries.layout(layout((0.1, 0.4))) == torch_summary.custom_scalars(layout((0.1, 0.4)))
 
 
 class _Text(HTMLParser):
