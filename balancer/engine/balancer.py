@@ -6,7 +6,7 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from balancer.contract.adversarial import AdversarialName
+from balancer.contract.adversarial import AdversarialLoss
 from balancer.contract.compose import Composition, compose
 from balancer.contract.host import foreign_host
 from balancer.contract.knobs import Decision
@@ -45,7 +45,8 @@ class Balancer(Parts):
         obeys: knobs that the host reads, such as `{"lambda_adv", "d_update", "lr_d"}`, and further hooks that
             it calls, such as `transform_d_input`.
         heads: heads of D that the host freezes on request, with the terms that fall away meanwhile.
-        adversarial: the adversarial loss whose logits `after_d_step` receives.
+        adversarial: the adversarial loss whose logits `after_d_step` receives: its name, or a subclass or an instance
+            of `AdversarialLoss`.
         log_dir: where TensorBoard events, `decisions.jsonl` and the signals of every step go.
         log_every: steps between two points in TensorBoard.
         seed: seed of the plugins' own random generators.
@@ -67,7 +68,7 @@ class Balancer(Parts):
         supplies: Collection[str] = (),
         obeys: Collection[str] = (),
         heads: Mapping[str, HeadSpec] | None = None,
-        adversarial: AdversarialName = "bce",
+        adversarial: str | type[AdversarialLoss] | AdversarialLoss = "bce",
         log_dir: str | Path | None = None,
         log_every: int = 10,
         seed: int = 0,

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from numbers import Real
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 from balancer.contract.compose import Composition
 from balancer.contract.signals import STANDARD_SIGNALS, Phase, taken
 from balancer.engine.calls import PluginCalls
 from balancer.engine.clock import Clock
+from balancer.engine.measured import measured
 from balancer.engine.ranks import as_tensors, distributed_mean
 from balancer.engine.signal_board import SignalBoard, Transfer
 from balancer.errors import ConfigError
@@ -44,8 +44,7 @@ class Measuring:
                     f"step {self._clock.step}: {name} cannot be passed as a signal, since {why}: rename it"
                 )
             self._names.add(name)
-        numbers = {name: float(value) for name, value in scalars.items() if isinstance(value, Real)}
-        tensors: dict[str, Any] = {name: value for name, value in scalars.items() if not isinstance(value, Real)}
+        numbers, tensors = measured(scalars, self._clock.step)
         mean = distributed_mean()
         if mean is not None and numbers:
             tensors |= as_tensors(numbers)

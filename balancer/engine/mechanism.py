@@ -8,7 +8,6 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Final
 
-from balancer.contract.adversarial import LOSSES
 from balancer.contract.compose import Composition
 from balancer.contract.knobs import Decision
 from balancer.contract.moments import RunInfo, StepContext
@@ -47,7 +46,7 @@ class Mechanism:
         on_decision: Callable[[Decision], None] | None,
     ) -> None:
         self.composition: Final = composition
-        self.loss: Final = LOSSES[composition.host.adversarial]
+        self.loss: Final = composition.host.adversarial
         self.clock: Final = Clock()
         order = [plugin.name for plugin in composition.plugins]
         self.board: Final = KnobBoard(composition.knobs, composition.host.base, order, self.clock, self._changed)
@@ -69,7 +68,9 @@ class Mechanism:
         self._rates.watch(self._optimizers)
         self._d: Final = Turn(self._optimizers, "d")
         self._g: Final = Turn(self._optimizers, "g")
-        self._recorder: Final = Recorder(Path(log_dir), log_every) if log_dir is not None and is_first_rank() else None
+        self._recorder: Final = (
+            Recorder(Path(log_dir), log_every, self.loss.healthy) if log_dir is not None and is_first_rank() else None
+        )
 
     @property
     def step(self) -> int:

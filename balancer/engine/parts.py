@@ -5,11 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Literal
 
+from balancer.engine.measured import logit_signals
 from balancer.engine.mechanism import Mechanism
 from balancer.errors import ConfigError
 
 if TYPE_CHECKING:
     from torch import Tensor
+
+    from balancer.contract.adversarial import Logits
 
 
 class Parts(Mechanism):
@@ -32,17 +35,16 @@ class Parts(Mechanism):
     def measure_d(
         self,
         *,
-        real_logits: Tensor | None = None,
-        fake_logits: Tensor | None = None,
+        real_logits: Logits | None = None,
+        fake_logits: Logits | None = None,
         **scalars: Tensor | float,
     ) -> None:
         """Take D's signals of this step: from its logits, and by name (`d_adv`, `d_loss`, …).
 
-        Tensors are packed into one transfer off the device; whoever reads a signal first waits for it.
+        Logits of several discriminators are lists of tensors. Tensors are packed into one transfer off the device;
+        whoever reads a signal first waits for it.
         """
-        if real_logits is not None and fake_logits is not None:
-            scalars = {**self.loss.signals(real_logits, fake_logits), **scalars}
-        self._measure(scalars, "d")
+        self._measure({**logit_signals(self.loss, real_logits, fake_logits, self.step), **scalars}, "d")
 
     def before_d_backward(self) -> None:
         """Fire `before_d_backward`; optional, and never on a skipped D step."""
@@ -51,8 +53,8 @@ class Parts(Mechanism):
     def after_d_step(
         self,
         *,
-        real_logits: Tensor | None = None,
-        fake_logits: Tensor | None = None,
+        real_logits: Logits | None = None,
+        fake_logits: Logits | None = None,
         **scalars: Tensor | float,
     ) -> None:
         """D was updated or skipped: take its signals, unless `measure_d` did, and fire `after_d_step`.
@@ -61,8 +63,7 @@ class Parts(Mechanism):
         the update, or where G's part begins before it.
         """
         self._require_step("after_d_step")
-        if real_logits is not None and fake_logits is not None:
-            scalars = {**self.loss.signals(real_logits, fake_logits), **scalars}
+        scalars = {**logit_signals(self.loss, real_logits, fake_logits, self.step), **scalars}
         self._measure_part("d", scalars)
         if self.d_update:
             self._measure.require_supplied()

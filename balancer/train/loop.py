@@ -148,7 +148,7 @@ class Trainer:
             CheckpointError: a checkpoint cannot be written.
         """
         balance, train = self.balance, self.train
-        start = StrongStart(balance.step > 0, balance.loss.name)
+        start = StrongStart(balance.step > 0, balance.loss)
         self.G.train()
         self.D.train()
         with balance, stop_requests() as stop, progress:

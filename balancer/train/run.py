@@ -87,7 +87,7 @@ def train(
     progress = Progress(
         total,
         done,
-        adversarial=trainer.balance.loss.name,
+        loss=trainer.balance.loss,
         quiet=quiet or not trainer.accelerator.is_main_process,
     )
     for remark in (*trainer.model.remarks(), *begun):

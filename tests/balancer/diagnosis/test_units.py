@@ -124,7 +124,11 @@ def test_the_least_adversarial_loss_is_what_bce_allows() -> None:
 
 
 @pytest.mark.parametrize(
-    "loss, kind, message", [("wgan", None, "--adversarial wgan: known are"), (None, "half", "--d-loss half: is mean")]
+    "loss, kind, message",
+    [
+        ("wgan", None, "--adversarial 'wgan': there is no such loss"),
+        (None, "half", "--d-loss half: is mean"),
+    ],
 )
 def test_unknown_units_are_refused(loss: str | None, kind: str | None, message: str) -> None:
     with pytest.raises(ConfigError, match=message):
