@@ -63,9 +63,10 @@ class Mechanism:
         self._g_terms: tuple[str, ...] = ()
         # Names that were measured before, and are free to be.
         self._names: Final[set[str]] = set()
-        self._calls: Final = PluginCalls(composition, self.board, self.signals, self.clock, seed)
+        folder = Path(log_dir) if log_dir is not None else None
+        self._calls: Final = PluginCalls(composition, self.board, self.signals, self.clock, seed, folder)
         self._rates: Final = Rates(self.board, optimizers)
-        self._recorder: Final = Recorder(Path(log_dir), log_every) if log_dir is not None and is_first_rank() else None
+        self._recorder: Final = Recorder(folder, log_every) if folder is not None and is_first_rank() else None
 
     @property
     def step(self) -> int:
@@ -156,10 +157,7 @@ class Mechanism:
             "g_updates": self.g_updates,
             "knobs": self.board.state_dict(),
             "signals": self.signals.state_dict(),
-            "plugins": {
-                plugin.name: {"version": plugin.state_version, "state": plugin.state_dict(), "rng": plugin.rng_state()}
-                for plugin in self.composition.plugins
-            },
+            "plugins": self._calls.saved(),
         }
 
     def restore_parts(self, state: Mapping[str, Any]) -> None:
@@ -172,13 +170,7 @@ class Mechanism:
             state["knobs"],
             lambda plugin, knob, op: op in operations.get(plugin, {}).get(knob, {}).values(),
         )
-        for plugin in self.composition.plugins:
-            saved = state["plugins"].get(plugin.name)
-            if saved is None:
-                continue
-            plugin.load_state_dict(saved["state"], saved["version"])
-            if saved["rng"] is not None:
-                plugin.rng.set_state(saved["rng"])
+        self._calls.restore(state["plugins"])
         if self._recorder is not None:
             self._recorder.cut(self.step)
 
