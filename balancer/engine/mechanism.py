@@ -61,7 +61,8 @@ class Mechanism:
         self._steps_per_epoch: Final = steps_per_epoch
         self._on_decision: Final = on_decision
         self._g_terms: tuple[str, ...] = ()
-        self._calls: Final = PluginCalls(composition, self.board, self.signals, self.clock, seed)
+        folder = Path(log_dir) if log_dir is not None else None
+        self._calls: Final = PluginCalls(composition, self.board, self.signals, self.clock, seed, folder)
         self._measure: Final = Measuring(composition, self.signals, self._calls, self.clock)
         self._rates: Final = Rates(self.board)
         self._optimizers: Final = Optimizers(optimizers, self._rates.put_on, self._stepped)
@@ -69,7 +70,7 @@ class Mechanism:
         self._d: Final = Turn(self._optimizers, "d")
         self._g: Final = Turn(self._optimizers, "g")
         self._recorder: Final = (
-            Recorder(Path(log_dir), log_every, self.loss.healthy) if log_dir is not None and is_first_rank() else None
+            Recorder(folder, log_every, self.loss.healthy) if folder is not None and is_first_rank() else None
         )
 
     @property
@@ -166,10 +167,7 @@ class Mechanism:
             "g_terms": list(self._g_terms),
             "knobs": self.board.state_dict(),
             "signals": self.signals.state_dict(),
-            "plugins": {
-                plugin.name: {"version": plugin.state_version, "state": plugin.state_dict(), "rng": plugin.rng_state()}
-                for plugin in self.composition.plugins
-            },
+            "plugins": self._calls.saved(),
         }
 
     def restore_parts(self, state: Mapping[str, Any]) -> None:
@@ -190,13 +188,7 @@ class Mechanism:
             state["knobs"],
             lambda plugin, knob, op: op in operations.get(plugin, {}).get(knob, {}).values(),
         )
-        for plugin in self.composition.plugins:
-            saved = state["plugins"].get(plugin.name)
-            if saved is None:
-                continue
-            plugin.load_state_dict(saved["state"], saved["version"])
-            if saved["rng"] is not None:
-                plugin.rng.set_state(saved["rng"])
+        self._calls.restore(state["plugins"])
         self.board.release(state.get("held", {}))
         if self._recorder is not None:
             self._recorder.cut(self.step)

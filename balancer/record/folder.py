@@ -18,6 +18,7 @@ SIGNALS: Final = "signals.bin"
 EVENTS: Final = "events.out.tfevents.*"
 SHEETS: Final = "sheets"
 CHECKPOINTS: Final = "checkpoints"
+TRACEBACK: Final = "traceback.txt"
 
 
 def sheet_name(done: int) -> str:

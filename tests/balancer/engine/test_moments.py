@@ -3,6 +3,7 @@
 from typing import Any
 
 import pytest
+import torch
 from support.moments import STEP, hooks, recorder, script
 
 from balancer import Plugin, RunInfo, StepContext, hookimpl
@@ -165,14 +166,14 @@ def test_terms_of_plugins_are_gathered_by_name_and_never_replace_one_another() -
     def adding(name: str, term: str) -> type[Plugin]:
         @hookimpl
         def d_loss_terms(self: Any) -> Any:
-            return {term: 1.0}
+            return {term: torch.tensor(1.0)}
 
         return type("Adding", (Plugin,), {"name": name, "d_loss_terms": d_loss_terms})
 
     cls, _ = recorder()
     balance = script(adding("one", "lecam"), adding("two", "r1"), cls)
     balance.start_step(epoch=0)
-    assert balance.d_loss_terms() == {"lecam": 1.0, "r1": 1.0}
+    assert balance.d_loss_terms() == {"lecam": torch.tensor(1.0), "r1": torch.tensor(1.0)}
     for clash in (adding("two", "lecam"), adding("two", "adv"), adding("two", "loss_real")):
         balance = script(adding("one", "lecam"), clash)
         balance.start_step(epoch=0)
