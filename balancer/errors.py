@@ -36,6 +36,10 @@ class TrainingError(BalancerError):
     """Training cannot go on, for example because a loss is not finite."""
 
 
+class MissingExtra(BalancerError, ModuleNotFoundError):
+    """What was asked for needs an extra that is not installed; the message is the line that installs it."""
+
+
 def printable(text: str) -> str:
     """A text without control characters, which would steer the terminal that shows it; line breaks stay."""
     return "".join(c if c.isprintable() or c == "\n" else c.encode("unicode_escape").decode() for c in text)

@@ -185,7 +185,7 @@ def make_config(
     versions = {
         "balancer": metadata.version("balancer"),
         "python": platform.python_version(),
-        "torch": metadata.version("torch"),
+        **_torch_version(),
         name: f"{entry.distribution} {entry.version}",
         **{plugin.name: composition.sources[plugin.name] for plugin in composition.plugins},
     }
@@ -249,6 +249,14 @@ def _only_model() -> str:
         known = ", ".join(sorted({entry.name for entry in found}))
         raise ConfigError(f"which model? name one with --model; installed are {known}")
     return names[0]
+
+
+def _torch_version() -> dict[str, str]:
+    """torch's version, where it is installed: a composition is checked without it."""
+    try:
+        return {"torch": metadata.version("torch")}
+    except metadata.PackageNotFoundError:
+        return {}
 
 
 def _show(value: Any) -> str:
