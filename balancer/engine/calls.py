@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -11,14 +11,16 @@ from balancer.contract.boundary import blame, calling, is_ctrl_c
 from balancer.contract.compose import Composition
 from balancer.contract.handles import KnobHandle, KnobHandles
 from balancer.contract.moments import HOOK_NAMES, StepContext, plugin_manager
+from balancer.contract.notes import Request, RequestKind
 from balancer.contract.plugin import Plugin
 from balancer.contract.signals import SignalReader
 from balancer.engine.clock import Clock
 from balancer.engine.knob_board import KnobBoard
-from balancer.engine.ranks import is_first_rank
+from balancer.engine.published import Published
+from balancer.engine.ranks import is_first_rank, rank
 from balancer.engine.returned import Watch, complaint
 from balancer.engine.signal_board import SignalBoard
-from balancer.errors import CheckpointError, PluginError
+from balancer.errors import CheckpointError, PluginError, one_line
 from balancer.record.checkpoint import require_storable
 from balancer.record.tracebacks import keep_traceback
 
@@ -42,8 +44,11 @@ class PluginCalls:
         signals: SignalBoard,
         clock: Clock,
         seed: int,
+        request: Callable[[Request], None],
         folder: Path | None = None,
     ) -> None:
+        self._published: Final = Published(composition, signals, clock)
+        self._request: Final = request
         # The plugin whose hook runs now, and the hook's name.
         self.acting: tuple[Plugin, str] | None = None
         self._clock: Final = clock
@@ -67,13 +72,16 @@ class PluginCalls:
                         {knob: KnobHandle(board, plugin.name, knob, ops) for knob, ops in operations.items()},
                     ),
                     SignalReader(signals, plugin.name, frozenset(plugin.reads)),
-                    lambda name, value: signals.put({name: value}, "plugin"),
+                    self._published,
+                    self._requested,
+                    rank(),
                 )
                 manager.register(plugin, name=plugin.name)
         # pluggy lists them in the order of registration.
         self._impls: Final[dict[str, list[HookImpl]]] = {
             hook: getattr(manager.hook, hook).get_hookimpls() for hook in HOOK_NAMES
         }
+        self._published.plan({hook: self.implemented(hook) for hook in HOOK_NAMES})
 
     def __call__(self, hook: str, **arguments: Any) -> None:
         """Call a hook of every plugin that has it."""
@@ -81,7 +89,8 @@ class PluginCalls:
             self._end(arguments)
             return
         for impl in self._impls[hook]:
-            self._call(hook, impl, arguments)
+            if not _unseen(hook, impl, arguments):
+                self._call(hook, impl, arguments)
         if hook in self._untried:
             self._untried.remove(hook)
             self.saved()
@@ -131,6 +140,19 @@ class PluginCalls:
                 if kept["rng"] is not None:
                     plugin.rng.set_state(kept["rng"])
 
+    def rank_states(self) -> dict[str, Tensor]:
+        """The random generators of this rank alone, by plugin, where they were used."""
+        states = {plugin.name: plugin.rank_rng_state() for plugin in self._plugins}
+        return {name: state for name, state in states.items() if state is not None}
+
+    def restore_rank(self, states: Mapping[str, Tensor] | None, step: int) -> None:
+        """Give this rank's generators back what `rank_states` returned on it; with None, new ones from this step on."""
+        for plugin in self._plugins:
+            if states is None:
+                plugin.begin_rank_rng(step)
+            elif plugin.name in states:
+                plugin.rank_rng.set_state(states[plugin.name])
+
     def _calling(self, plugin: Plugin, doing: str) -> AbstractContextManager[None]:
         return calling(f"{self._who[plugin.name]} {doing}", keep=self._kept)
 
@@ -153,7 +175,13 @@ class PluginCalls:
             self.acting = None
         if wrong is not None:
             raise PluginError(f"{self._where(plugin, hook)}: {wrong}")
+        self._published.settle(hook, plugin.name)
         return returned
+
+    def _requested(self, kind: RequestKind, reason: str) -> None:
+        if self.acting is None:
+            raise PluginError(f"a plugin requested {kind} outside a hook: request in hooks only")
+        self._request(Request(kind, self.acting[0].name, self._clock.step, one_line(reason)))
 
     def _where(self, plugin: Plugin, hook: str) -> str:
         return f"{self._who[plugin.name]}, hook {hook}, step {self._clock.step}"
@@ -180,6 +208,12 @@ class PluginCalls:
         path = keep_traceback(self._folder, error, more=more and self._broken)
         self._broken = path is not None
         return "" if path is None else f"; the traceback is in {path}"
+
+
+def _unseen(hook: str, impl: HookImpl, arguments: Mapping[str, Any]) -> bool:
+    """Whether a hook cannot act since there are no gradients to see, as in a replay; hosts are told before."""
+    plugin: Any = impl.plugin
+    return hook == "before_g_backward" and "gradients" in plugin.sees and arguments["ctx"].gradient_norm is None
 
 
 def _unstorable(state: Any, rng: Any) -> str | None:

@@ -9,17 +9,13 @@ from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any, Final
 
 from balancer.contract.boundary import short
-from balancer.contract.moments import StepContext
+from balancer.contract.moments import SHOWN, StepContext
 
 if TYPE_CHECKING:
     from torch import Tensor
 
 # The fields of a step that may hold tensors, alone or in lists and dicts.
-_TENSORS: Final = tuple(
-    name
-    for name in StepContext.__slots__
-    if name not in ("step", "epoch", "d_updates", "g_updates", "d_skipped", "discriminate")
-)
+_TENSORS: Final = tuple(name for name in SHOWN if name not in ("discriminate", "gradient_norm"))
 _PAIR: Final = "a pair of images and condition"
 
 

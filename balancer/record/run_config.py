@@ -52,9 +52,18 @@ class TrainSettings(Settings):
     precision: Literal["fp32", "bf16"] = Field("fp32", description="bf16 runs forward passes under autocast")
     threads: int | None = Field(None, ge=1, description="CPU threads; runs are bit-equal only with the same number")
     log_every: int = Field(10, ge=1, description="steps between two points in TensorBoard")
+    gradients_every: int = Field(
+        0, ge=0, description="steps between two measurements of gradients (g_grad_adv, d_grad_norm, …); 0 is never"
+    )
     sheet_every: int = Field(1, ge=1, description="epochs between two sample sheets")
     checkpoint_every: int = Field(500, ge=1, description="steps between two checkpoints")
     keep: int = Field(3, ge=1, description="checkpoints to keep")
+
+    def length(self, steps_per_epoch: int) -> int | None:
+        """The run's length in steps, where it is known; a count of steps goes before one of epochs."""
+        if self.steps is None and self.epochs is not None:
+            return self.epochs * steps_per_epoch
+        return self.steps
 
     def scheduled_rate(self, role: Literal["d", "g"], epoch: int) -> float:
         """The learning rate of an epoch: base · decay^epoch, not below the floor (or the base, where that is lower)."""
@@ -180,7 +189,7 @@ def make_config(
     settings = _validated(family.Settings, given["model"], "model")
     defaults = family.train_defaults(settings)
     train = _validated(TrainSettings, {**defaults, **given["train"]}, "train")
-    host: Host = model_host(name, family.spec(settings), train.lambda_adv)
+    host: Host = model_host(name, family.spec(settings), train.lambda_adv, gradients=train.gradients_every > 0)
     composition = compose(chosen, {key: given[key] for key in chosen}, host=host)
     versions = {
         "balancer": metadata.version("balancer"),

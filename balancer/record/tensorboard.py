@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from balancer.contract.signals import Key, StepRow
+from balancer.contract.signals import GRADIENT_SIGNALS, Key, StepRow
 from balancer.record.folder import EVENTS
 
 if TYPE_CHECKING:
@@ -46,6 +46,8 @@ def tag(key: Key) -> str | None:
         return f"updates/{name.removesuffix('_updates')}"
     if kind == "knob":
         return f"lr/{name.removeprefix('lr_')}" if name in ("lr_d", "lr_g") else f"knob/{name}"
+    if name in GRADIENT_SIGNALS:
+        return f"signal/{name}"
     if kind == "g":
         return f"share/{name.removesuffix('_share')}" if name.endswith("_share") else f"loss/{name}"
     is_loss = kind == "d" and name.startswith("d_") and not name.startswith(("d_adv", "d_acc", "d_logit"))
