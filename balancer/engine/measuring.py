@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from balancer.contract.compose import Composition
 from balancer.contract.declared import TermPhase, term_signals
@@ -94,16 +94,15 @@ class Measuring:
         for found in self._returned.values():
             found.clear()
 
-    def returned(self, phase: TermPhase) -> dict[str, Tensor]:
-        """Plugins' terms since the last report of this phase: means over micro-batches, by signal."""
-        found = self._returned[phase]
-        if not found:
-            return {}
+    def reported(self, scalars: Mapping[str, Any], phase: TermPhase) -> dict[str, Any]:
+        """What the host reports of a phase, with the terms of plugins that it leaves out: means over micro-batches."""
+        found, self._returned[phase] = self._returned[phase], {}
+        left_out = {name: parts for name, parts in found.items() if name not in scalars}
+        if not left_out:
+            return dict(scalars)
         import torch
 
-        means = {name: parts[0] if len(parts) == 1 else torch.stack(parts).mean() for name, parts in found.items()}
-        found.clear()
-        return means
+        return {**scalars, **{name: torch.stack(parts).mean() for name, parts in left_out.items()}}
 
     def _refuse_term(self, where: str, name: str, phase: TermPhase, merged: Mapping[str, Tensor]) -> None:
         signal = f"d_{name}" if phase == "d" else name

@@ -79,7 +79,7 @@ class Parts(Mechanism):
         whoever reads a signal first waits for it.
         """
         measured = logit_signals(self.loss, real_logits, fake_logits, self.step)
-        self._measure({**self._measure.returned("d"), **measured, **scalars}, "d")
+        self._measure(self._measure.reported({**measured, **scalars}, "d"), "d")
 
     def before_d_backward(self) -> None:
         """Fire `before_d_backward`; optional, and never on a skipped D step."""
@@ -122,7 +122,7 @@ class Parts(Mechanism):
 
     def measure_g(self, **terms: Tensor | float) -> None:
         """Take G's unweighted terms where `before_g_backward` came too early for them, before G's optimizer steps."""
-        terms = {**self._measure.returned("g"), **terms}
+        terms = self._measure.reported(terms, "g")
         self._measure(terms, "g")
         self._g_terms = tuple(dict.fromkeys((*self._g_terms, *(term for term in terms if term != "g_loss"))))
 
@@ -219,7 +219,7 @@ class Parts(Mechanism):
         turn.gathers = turn.counted and not turn.updated and (phase == "g" or self.d_update)
         if phase == "g":
             self.measure_g(**scalars)
-        elif measured := {**self._measure.returned("d"), **scalars}:
+        elif measured := self._measure.reported(scalars, "d"):
             self._measure(measured, "d")
 
     def _fire_d(self) -> None:
