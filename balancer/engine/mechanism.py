@@ -14,7 +14,7 @@ from balancer.contract.notes import Note, NoteKind
 from balancer.contract.signals import STANDARD_SIGNALS, Phase, StepRow
 from balancer.engine.calls import PluginCalls
 from balancer.engine.clock import Clock
-from balancer.engine.gradients import GradientSignals
+from balancer.engine.gradient_signals import GradientSignals
 from balancer.engine.knob_board import Change, KnobBoard, Left
 from balancer.engine.measuring import Measuring
 from balancer.engine.optimizers import Optimizers, Watched

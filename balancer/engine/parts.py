@@ -26,6 +26,8 @@ class Parts(Mechanism):
     _g_first = False
     # Gradients of micro-batches whose backward passes are to come.
     _foreseen: TermGradients | None = None
+    # What a host's backward passes of G begin with, as a share of the weighted sum of terms; None where nobody knows.
+    backward_share: float | None = None
     # Whether recorded signals are played, and there are no tensors to see.
     replays = False
 
@@ -138,7 +140,7 @@ class Parts(Mechanism):
     def measure_g_gradients(self, fake: Tensor, **terms: Tensor) -> None:
         """Take the signals `g_grad_…` of one of several micro-batches, before its backward pass, where they are due."""
         if self._gradients.due(self.step) and self._weights.told(terms):
-            self._gradients.add_images(terms, fake, self._weights.held, self.step)
+            self._gradients.add_images(terms, fake, self._weights.held, self.step, self.backward_share)
 
     def before_g_backward(self, fake: Tensor | None = None, **terms: Tensor | float) -> None:
         """Take G's unweighted terms (`adv`, `l1`, …) and fire `before_g_backward`; G's weights hold after it.

@@ -56,6 +56,7 @@ class GanStep:
         self.accelerator: Final = accelerator
         self.micro_batches: Final = micro_batches
         self.g_updates: Final = g_updates
+        balance.backward_share = 1.0 / micro_batches
 
     def __call__(self, batch: Batch, epoch: int) -> None:
         """One step on a batch of `epoch`, whose items the micro-batches share evenly."""

@@ -149,6 +149,16 @@ def test_the_signals_are_those_of_the_whole_batch_also_in_parts() -> None:
         assert rows[0][f"signal/{name}"] == pytest.approx(rows[1][f"signal/{name}"], rel=1e-3)
 
 
+def test_the_backward_pass_tells_the_same_as_one_of_their_own() -> None:
+    rows = []
+    for share in (1.0, None):
+        trainer = shapes_trainer([], gradients_every=1)
+        trainer.balance.backward_share = share
+        rows.append(advance(trainer, 2).balance.last_row)
+    for name in GRADIENT_SIGNALS:
+        assert rows[0][f"signal/{name}"] == pytest.approx(rows[1][f"signal/{name}"], rel=1e-4)
+
+
 def test_the_signals_of_a_script() -> None:
     weight, fake, terms = tensors()
     optimizer = torch.optim.SGD([weight], lr=0.1)
