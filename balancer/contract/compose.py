@@ -5,11 +5,12 @@ from __future__ import annotations
 import heapq
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Final
 
 from pydantic import ValidationError
 
+from balancer.contract.declared import TermPhase, add_terms, check_declared, term_signals
 from balancer.contract.host import OPTIONAL_HOOKS, CompositionView, Host, known_knob
 from balancer.contract.knobs import STANDARD_KNOBS, KnobSpec, Op
 from balancer.contract.moments import hook_options
@@ -31,6 +32,12 @@ class Composition:
     sources: Mapping[str, str]
     warnings: tuple[str, ...]
     host: Host
+    # (phase, term) -> the plugin that brings it
+    terms: Mapping[tuple[TermPhase, str], str] = field(default_factory=dict)
+
+    def sees(self, sight: str) -> bool:
+        """Whether one of the plugins must see this."""
+        return any(sight in plugin.sees for plugin in self.plugins)
 
     def writers(self, knob: str) -> list[tuple[str, Op]]:
         """Who writes a knob and how, in order."""
@@ -73,7 +80,8 @@ def compose(
             raise PluginError(f"plugin {cls.name} of {source}: reads and the values of writes are tuples of names")
         sources[cls.name] = source
     knobs, signals = _with_brought(made, host)
-    ordered = _order(made)
+    terms = add_terms(made, sources, knobs, signals)
+    ordered = _order(made, terms)
     for plugin in ordered:
         _check_offered(plugin, sources[plugin.name], host, knobs, signals)
     operations = _resolve(ordered)
@@ -82,7 +90,7 @@ def compose(
     for plugin in ordered:
         with _blaming(plugin.name, sources[plugin.name], "cannot be checked"):
             warnings += [f"{plugin.name}: {sentence}" for sentence in plugin.check(view)]
-    return Composition(tuple(ordered), knobs, signals, operations, sources, tuple(warnings), host)
+    return Composition(tuple(ordered), knobs, signals, operations, sources, tuple(warnings), host, terms)
 
 
 @contextmanager
@@ -144,9 +152,10 @@ def _with_brought(made: Mapping[str, Plugin], host: Host) -> tuple[dict[str, Kno
     return knobs, signals
 
 
-def _order(made: Mapping[str, Plugin]) -> list[Plugin]:
+def _order(made: Mapping[str, Plugin], terms: Mapping[tuple[TermPhase, str], str]) -> list[Plugin]:
     """Producers before readers, then declared `after`, then by name."""
     producer = {spec.name: p.name for p in made.values() for spec in p.brings_signals}
+    producer |= {spec.name: owner for (phase, term), owner in terms.items() for spec in term_signals(phase, term)}
     before: dict[str, set[str]] = {name: set() for name in made}
     for name, plugin in made.items():
         before[name] |= {producer[signal] for signal in plugin.reads if producer.get(signal, name) != name}
@@ -187,6 +196,7 @@ def _check_offered(
         if hook not in host.calls and hook_options(getattr(plugin, hook, None)) is not None:
             would = _would(host, f"{ask} and list {hook!r} in obeys")
             raise CompositionError(f"{who} acts at {hook}, which {host.name} does not call: {would}")
+    check_declared(plugin, who, host)
     for signal in plugin.reads:
         if signal in signals:
             continue

@@ -12,6 +12,7 @@ from balancer.contract.losses import BUILT_IN, find_loss
 from balancer.contract.model import HeadSpec, ModelSpec
 from balancer.contract.settings import Settings
 from balancer.contract.signals import (
+    GRADIENT_SIGNALS,
     OF_A_CRITIC,
     OF_EACH_D,
     OF_LEVELS,
@@ -30,6 +31,13 @@ OPTIONAL_HOOKS: Final = {
     "d_loss_terms": "add balance.d_loss_terms(…) to D's loss",
     "before_d_backward": "call balance.before_d_backward() before D's backward pass",
     "g_loss_terms": "add balance.g_loss_terms(…) to G's loss",
+}
+
+# What plugins see only of a host that shows it, and what a script would have to do; names that go into `supplies`.
+SIGHTS: Final = {
+    "real_logits": "pass real_logits= to balance.g_loss_terms",
+    "features": "pass real_features= and fake_features= to balance.d_loss_terms and balance.g_loss_terms",
+    "gradients": "pass fake= and G's terms as tensors in the graph to balance.before_g_backward",
 }
 
 
@@ -54,6 +62,8 @@ class Host:
     meaningless: Mapping[str, str] = field(default_factory=dict)
     # Whether a term of G's loss without a known weight weighs 1; a script of somebody else's weighs it as it likes.
     weighs: bool = True
+    # What of SIGHTS it shows.
+    shows: Collection[str] = ()
 
 
 @dataclass(frozen=True)
@@ -75,8 +85,10 @@ class CompositionView:
         return float(base) if far else None
 
 
-def model_host(model: str, spec: ModelSpec, lambda_adv: float) -> Host:
+def model_host(model: str, spec: ModelSpec, lambda_adv: float, *, gradients: bool = True) -> Host:
     """What our own loop offers with a model: every standard knob that means something, every term as a signal.
+
+    `gradients` says whether the loop measures them (`train.gradients_every`).
 
     Raises:
         ConfigError: the model's adversarial loss does not exist, or does not go with its other settings.
@@ -94,6 +106,10 @@ def model_host(model: str, spec: ModelSpec, lambda_adv: float) -> Host:
     if not spec.heads:
         meaningless["d_frozen"] = f"D of model {model} has no head that may be frozen"
     knobs["d_frozen"] = replace(knobs["d_frozen"], choices=tuple(spec.heads))
+    if not gradients:
+        meaningless |= dict.fromkeys(GRADIENT_SIGNALS, "train.gradients_every is 0: set it, such as to 16")
+    if not spec.features:
+        meaningless["features"] = f"model {model} would have to say features=True in its ModelSpec, and return them"
     offered = [*STANDARD_SIGNALS]
     if spec.discriminators > 1:
         offered += [f"{name}/{index}" for name in OF_EACH_D for index in range(spec.discriminators)]
@@ -116,6 +132,7 @@ def model_host(model: str, spec: ModelSpec, lambda_adv: float) -> Host:
         adversarial=loss,
         calls=tuple(OPTIONAL_HOOKS),
         meaningless=meaningless,
+        shows=tuple(name for name in SIGHTS if name != "features" or spec.features),
     )
 
 
@@ -126,6 +143,7 @@ def foreign_host(
     heads: Mapping[str, HeadSpec],
     adversarial: str | type[AdversarialLoss] | AdversarialLoss,
     optimizers: Mapping[str, object],
+    gradients_every: int = 0,
 ) -> Host:
     """What somebody else's training script says it offers.
 
@@ -163,11 +181,13 @@ def foreign_host(
                 raise ConfigError(f"base {name} = {base[name]!r}{str(error).partition('(set)')[2]}") from None
         if name not in knobs and not name.startswith("lambda_"):
             raise ConfigError(f"base {name!r} is not among the knobs obeyed ({', '.join(sorted(knobs)) or 'none'})")
+    shows = tuple(name for name in SIGHTS if name in supplies)
+    measured = _measured_gradients(shows, optimizers) if gradients_every else set()
     for name in supplies:
         if (why := taken(name)) is not None:
             raise ConfigError(f"supplies {name!r}, but {why}: rename it")
     # Any further name is a term of G's loss, known to the script alone.
-    signals = _specs(sorted(supplies), meaningless)
+    signals = _specs(sorted({*supplies, *measured} - {*shows}), meaningless)
     return Host(
         "this script",
         knobs,
@@ -178,7 +198,14 @@ def foreign_host(
         calls=calls,
         meaningless=meaningless,
         weighs=False,
+        shows=shows,
     )
+
+
+def _measured_gradients(shows: Collection[str], optimizers: Collection[str]) -> set[str]:
+    """The signals of gradients that can be measured in a script: of networks at their optimizers, of G's images."""
+    found = {f"{role}_grad_norm" for role in optimizers}
+    return found | ({"g_grad_adv", "g_grad_rec", "g_grad_cos"} if "gradients" in shows else set())
 
 
 def known_knob(name: str) -> KnobSpec | None:

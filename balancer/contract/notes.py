@@ -8,6 +8,10 @@ from typing import Final, Literal, get_args
 NoteKind = Literal["audit", "request"]
 NOTE_KINDS: Final[tuple[NoteKind, ...]] = get_args(NoteKind)
 
+# What a plugin may ask of its host.
+RequestKind = Literal["end", "checkpoint", "sheet"]
+REQUESTS: Final[tuple[RequestKind, ...]] = get_args(RequestKind)
+
 
 @dataclass(frozen=True)
 class Note:
@@ -18,3 +22,13 @@ class Note:
     kind: NoteKind
     who: str
     text: str
+
+
+@dataclass(frozen=True)
+class Request:
+    """What a plugin asks of its host: to end the run, to keep a checkpoint, to draw a sheet; and why."""
+
+    kind: RequestKind
+    plugin: str
+    step: int
+    reason: str

@@ -35,6 +35,10 @@ class SignalSpec:
 
 D_SCALAR_ASK: Final = "pass {}= to balance.after_d_step"
 G_TERMS_ASK: Final = "pass G's terms to balance.before_g_backward"
+G_GRADIENTS_ASK: Final = (
+    "pass fake= and G's terms as tensors to balance.before_g_backward, list 'gradients' in supplies, "
+    "and pass gradients_every=16 to Balancer"
+)
 D_LOGITS_ASK: Final = "pass real_logits= and fake_logits= to balance.after_d_step"
 
 STANDARD_SIGNALS: Final[dict[str, SignalSpec]] = {
@@ -73,11 +77,40 @@ STANDARD_SIGNALS: Final[dict[str, SignalSpec]] = {
         SignalSpec(
             "adv", "g", "G's adversarial loss, unweighted (cheat loss)", "pass adv= to balance.before_g_backward"
         ),
+        SignalSpec(
+            "g_grad_adv",
+            "g",
+            "norm of the gradient of the adversarial term, unweighted, at G's images; from after_g_step on",
+            G_GRADIENTS_ASK,
+        ),
+        SignalSpec(
+            "g_grad_rec",
+            "g",
+            "norm of the gradient of all other terms, weighted, at G's images; from after_g_step on",
+            G_GRADIENTS_ASK,
+        ),
+        SignalSpec(
+            "g_grad_cos", "g", "cosine of these two gradients, in [-1, 1]; from after_g_step on", G_GRADIENTS_ASK
+        ),
+        SignalSpec(
+            "g_grad_norm",
+            "g",
+            "norm of the gradient that G's optimizer stepped on; from after_g_step on",
+            "pass optimizers={'g': …} and gradients_every=16 to Balancer",
+        ),
+        SignalSpec(
+            "d_grad_norm",
+            "d",
+            "norm of the gradient that D's optimizer stepped on; from after_d_step on",
+            "pass optimizers={'d': …} and gradients_every=16 to Balancer",
+        ),
         SignalSpec("g_loss", "g", "G's whole loss, the weighted sum of its terms; from after_g_step on", G_TERMS_ASK),
         SignalSpec("adv_share", "g", "share of the adversarial term in G's loss; from after_g_step on", G_TERMS_ASK),
     )
 }
 
+# Measured every `gradients_every` steps; not fresh in between.
+GRADIENT_SIGNALS: Final = ("g_grad_adv", "g_grad_rec", "g_grad_cos", "g_grad_norm", "d_grad_norm")
 
 # What a loss with levels has, and what one without.
 OF_LEVELS: Final = ("d_adv", "d_acc", "d_acc_real", "d_acc_fake")

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final, Literal
 
 from balancer.engine.gradient_audit import GradientAudit, in_evaluation, modules_of
 from balancer.engine.logit_audit import LogitAudit
-from balancer.engine.optimizers import Optimizers
+from balancer.engine.optimizers import Optimizers, Watched
 from balancer.engine.ranks import agree, is_first_rank
 from balancer.engine.turns import Turn
 from balancer.errors import AuditError, BalancerWarning
@@ -118,8 +118,9 @@ class Audit:
                 "D's optimizer stepped although plugins said to skip D: update D only if balance.d_update",
             )
 
-    def strange(self, role: str, kind: str) -> None:
-        """Another optimizer than the one passed updates this role's network."""
+    def strange(self, one: Watched, other: object) -> None:
+        """Another optimizer than the one passed updates this one's network."""
+        role, kind = one.role, type(other).__name__
         self.say(
             f"strange_{role}",
             f"{PARTS[role]} is updated by another {kind} than the optimizer that was passed, on which lr_{role} acts: "

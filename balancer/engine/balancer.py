@@ -11,9 +11,11 @@ from balancer.contract.compose import Composition, compose
 from balancer.contract.host import foreign_host
 from balancer.contract.knobs import Decision
 from balancer.contract.model import HeadSpec
+from balancer.contract.notes import Request
 from balancer.contract.plugin import Plugin
 from balancer.engine.audit import AuditMode
 from balancer.engine.parts import Parts
+from balancer.engine.ranks import rank
 from balancer.errors import CheckpointError, ConfigError, suggestion
 
 if TYPE_CHECKING:
@@ -53,7 +55,10 @@ class Balancer(Parts):
         log_dir: where TensorBoard events, `decisions.jsonl` and the signals of every step go.
         log_every: steps between two points in TensorBoard.
         seed: seed of the plugins' own random generators.
-        steps_per_epoch: told to plugins, where the host knows it.
+        steps_per_epoch, batch_size, steps: told to plugins, where the host knows them: steps in an epoch, items in a
+            step over all ranks, and how many steps the run is planned to have, those before a resume included.
+        last_layer: the weight of G's last layer, for laws that compare gradients there.
+        gradients_every: steps between two measurements of the signals `g_grad_…` and `d_grad_norm`; 0 is never.
         on_decision: is told every decision.
         on_row: is handed each step's number and row, by TensorBoard tag: for a logger of one's own.
         audit: what becomes of a host's words that do not fit its deeds: a `BalancerWarning`, an `AuditError` ("error"),
@@ -78,6 +83,10 @@ class Balancer(Parts):
         log_every: int = 10,
         seed: int = 0,
         steps_per_epoch: int | None = None,
+        batch_size: int | None = None,
+        steps: int | None = None,
+        last_layer: Tensor | None = None,
+        gradients_every: int = 0,
         on_decision: Callable[[Decision], None] | None = None,
         on_row: Callable[[int, Mapping[str, float]], object] | None = None,
         audit: AuditMode = "warn",
@@ -86,7 +95,9 @@ class Balancer(Parts):
             raise ConfigError(f"plugins are a list of names, such as [{plugins!r}]")
         warnings: Sequence[str] = ()
         if not isinstance(plugins, Composition):
-            host = foreign_host(supplies, obeys, base or {}, heads or {}, adversarial, optimizers or {})
+            host = foreign_host(
+                supplies, obeys, base or {}, heads or {}, adversarial, optimizers or {}, gradients_every
+            )
             plugins = compose(plugins, settings, host=host)
             warnings = plugins.warnings
             names = [plugin.name for plugin in plugins.plugins]
@@ -96,7 +107,20 @@ class Balancer(Parts):
                     raise ConfigError(f"settings for {name!r}, which is not composed{near}")
         if optimizers and "g" not in optimizers and any(op == "ratio" for _, op in plugins.writers("lr_d")):
             raise ConfigError("lr_d as a ratio to lr_g needs both: pass optimizers={'d': …, 'g': …}")
-        super().__init__(plugins, optimizers or {}, log_dir, log_every, seed, steps_per_epoch, on_decision, audit)
+        super().__init__(
+            plugins,
+            optimizers or {},
+            log_dir,
+            log_every,
+            seed,
+            steps_per_epoch,
+            on_decision,
+            audit=audit,
+            last_layer=last_layer,
+            gradients_every=gradients_every,
+            batch_size=batch_size,
+            steps=steps,
+        )
         self._audit.compose(warnings)
         self._on_row: Final = on_row
         self._started = False
@@ -119,6 +143,7 @@ class Balancer(Parts):
             self._audit.stuck(self._micro_batches)
         else:
             self._micro_batches = 0
+        self._requests.next_step()
         self._close_step()
         self.start_run()
         begins = epoch is not None and epoch != self.epoch
@@ -165,6 +190,17 @@ class Balancer(Parts):
 
     # A run.
 
+    @property
+    def requests(self) -> tuple[Request, ...]:
+        """What plugins requested in this step; after `end_step`, in the step that it closed."""
+        return self._requests.look()
+
+    @property
+    def end_requested(self) -> bool:
+        """Whether a plugin has requested that the run end."""
+        self._requests.look()
+        return self._requests.end
+
     def start_run(self) -> None:
         """Fire `on_run_start`, once; `start_step` does it otherwise."""
         if not self._started:
@@ -193,6 +229,7 @@ class Balancer(Parts):
             error = broken
             raise
         finally:
+            self._requests.next_step()
             try:
                 if self._started:
                     self._calls("on_run_end", run=self._run_info(), error=error)
@@ -220,7 +257,16 @@ class Balancer(Parts):
         if self._recorder is not None:
             self._recorder.flush()
         stands = {"open": self._open, "g_first": self._g_first, "epoch_open": self._epoch_open}
-        return {**self.saved_parts(), **stands, "version": STATE_VERSION}
+        return {**self.saved_parts(), **stands, "ranked": self.rank_state(), "version": STATE_VERSION}
+
+    def rank_state(self) -> dict[str, Any]:
+        """What is this rank's alone, the generators `rank_rng`: a checkpoint of several ranks keeps each one's."""
+        return {"rank": rank(), "rngs": self._calls.rank_states()}
+
+    def load_rank_state(self, state: Mapping[str, Any] | None) -> None:
+        """Restore what `rank_state` returned on this rank; with None, or that of another rank, begin anew."""
+        mine = state is not None and state.get("rank", rank()) == rank()
+        self._calls.restore_rank(state.get("rngs", {}) if state is not None and mine else None, self.step)
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Continue where `state_dict` was taken; logs beyond that step are cut.
@@ -236,5 +282,6 @@ class Balancer(Parts):
         self._open, self._g_first = state.get("open", False), state.get("g_first", False)
         self._epoch_open = state["epoch_open"]
         self.restore_parts(state)
+        self.load_rank_state(state.get("ranked"))
         if self._started:
             self._begin_record()

@@ -48,6 +48,11 @@ def measured(scalars: Mapping[str, Any], step: int) -> Measured:
     return found
 
 
+def tensors_of(terms: Mapping[str, Any]) -> dict[str, Tensor]:
+    """Those of a host's terms that are tensors."""
+    return {name: value for name, value in terms.items() if _is_tensor(value)}
+
+
 def logit_signals(loss: AdversarialLoss, real_logits: Any, fake_logits: Any, step: int) -> dict[str, Tensor]:
     """What D's logits on real and generated images tell; nothing where neither is passed.
 

@@ -15,7 +15,7 @@ from typing import Any, Final
 
 from balancer.contract.adversarial import AdversarialLoss, RecordedLoss
 from balancer.contract.compose import Composition
-from balancer.contract.host import Host
+from balancer.contract.host import SIGHTS, Host
 from balancer.contract.knobs import KnobSpec
 from balancer.contract.losses import BUILT_IN
 from balancer.contract.model import HeadSpec
@@ -42,9 +42,20 @@ class Composed:
     settings: Mapping[str, Mapping[str, Any]]
     seed: int
     steps_per_epoch: int | None
+    batch_size: int | None = None
+    # How many steps the run was planned to have.
+    steps: int | None = None
 
     @classmethod
-    def of(cls, composition: Composition, first: int, seed: int, steps_per_epoch: int | None) -> Composed:
+    def of(
+        cls,
+        composition: Composition,
+        first: int,
+        seed: int,
+        steps_per_epoch: int | None,
+        batch_size: int | None = None,
+        steps: int | None = None,
+    ) -> Composed:
         """What a composition is, as a record keeps it."""
         plugins = composition.plugins
         return cls(
@@ -56,6 +67,8 @@ class Composed:
             {plugin.name: plugin.config.model_dump(mode="json", exclude_none=True) for plugin in plugins},
             seed,
             steps_per_epoch,
+            batch_size,
+            steps,
         )
 
 
@@ -125,6 +138,8 @@ def _line(composed: Composed) -> bytes:
         "step": composed.first,
         "seed": composed.seed,
         "steps_per_epoch": composed.steps_per_epoch,
+        "batch_size": composed.batch_size,
+        "steps": composed.steps,
         "plugins": dict(composed.plugins),
         "settings": {name: dict(table) for name, table in composed.settings.items()},
         "knobs": [dataclasses.asdict(spec) for spec in composed.knobs.values()],
@@ -139,6 +154,7 @@ def _line(composed: Composed) -> bytes:
             "calls": list(composed.host.calls),
             "meaningless": dict(composed.host.meaningless),
             "weighs": composed.host.weighs,
+            "shows": list(composed.host.shows),
         },
     }
     return json.dumps(row, ensure_ascii=False, sort_keys=True, default=_plain).encode() + b"\n"
@@ -173,12 +189,15 @@ def _composed(row: Mapping[str, Any]) -> Composed:
             tuple(host["calls"]),
             host["meaningless"],
             host["weighs"],
+            tuple(host.get("shows", SIGHTS)),
         ),
         knobs,
         row["plugins"],
         row["settings"],
         row["seed"],
         row["steps_per_epoch"],
+        row.get("batch_size"),
+        row.get("steps"),
     )
 
 

@@ -9,26 +9,30 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from balancer.contract.signals import Key, StepRow
+from balancer.contract.signals import GRADIENT_SIGNALS, Key, StepRow
 from balancer.record.folder import EVENTS
 
 if TYPE_CHECKING:
     from PIL.Image import Image
 
+    from balancer.record.summaries import Layout
+
 Band = tuple[float, float] | None
 BAND: Final = ("band/d_adv_low", "band/d_adv_high")
 
 
-def layout(healthy: Band) -> dict[str, dict[str, list[Any]]]:
+def layout(healthy: Band) -> Layout:
     """TensorBoard's page of charts; with a band around `d_adv` where its healthy range is known."""
-    balance: dict[str, list[Any]] = {"D's adversarial loss": ["Multiline", ["signal/d_adv", "signal/critic_gap"]]}
+    balance: dict[str, tuple[str, list[str]]] = {
+        "D's adversarial loss": ("Multiline", ["signal/d_adv", "signal/critic_gap"])
+    }
     if healthy is not None:
-        balance = {"D's adversarial loss and its healthy band": ["Margin", ["signal/d_adv", *BAND]]}
+        balance = {"D's adversarial loss and its healthy band": ("Margin", ["signal/d_adv", *BAND])}
     return {
         "Balance": {
             **balance,
-            "G's loss by term (shares)": ["Multiline", ["share/.*"]],
-            "Adversarial weight": ["Multiline", ["knob/lambda_adv", "signal/adv_effective"]],
+            "G's loss by term (shares)": ("Multiline", ["share/.*"]),
+            "Adversarial weight": ("Multiline", ["knob/lambda_adv", "signal/adv_effective"]),
         }
     }
 
@@ -42,6 +46,8 @@ def tag(key: Key) -> str | None:
         return f"updates/{name.removesuffix('_updates')}"
     if kind == "knob":
         return f"lr/{name.removeprefix('lr_')}" if name in ("lr_d", "lr_g") else f"knob/{name}"
+    if name in GRADIENT_SIGNALS:
+        return f"signal/{name}"
     if kind == "g":
         return f"share/{name.removesuffix('_share')}" if name.endswith("_share") else f"loss/{name}"
     is_loss = kind == "d" and name.startswith("d_") and not name.startswith(("d_adv", "d_acc", "d_logit"))

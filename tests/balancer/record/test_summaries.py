@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from PIL import Image
 from torch.utils.tensorboard import summary as torch_summary
 
+from balancer.contract.levels import HEALTHY_D_ADV
 from balancer.record import summaries
 from balancer.record.tensorboard import layout
 
@@ -42,7 +43,8 @@ def test_settings_and_the_tags_that_compare_runs() -> None:
 
 
 def test_the_layout() -> None:
-    assert summaries.layout(layout((0.1, 0.4))) == torch_summary.custom_scalars(layout((0.1, 0.4)))
+    charts = layout(HEALTHY_D_ADV)
+    assert summaries.layout(charts) == torch_summary.custom_scalars(charts)
 
 
 class _Text(HTMLParser):
