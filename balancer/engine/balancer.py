@@ -101,6 +101,7 @@ class Balancer(Parts):
         """
         self._require_watch()
         if self._open and epoch in (None, self.epoch) and self._gathers():
+            self._rounds += 1
             return
         self._close_step()
         self.start_run()
@@ -111,6 +112,7 @@ class Balancer(Parts):
         elif self.epoch < 0 and (acting := self._calls.implemented("on_epoch")):
             raise ConfigError(f"plugin {acting[0]} acts on epochs: pass epoch= to balance.start_step")
         self._begin_step()
+        self._rounds = 1
         if begins:
             self._calls("on_epoch", run=self._run_info(), epoch=epoch)
         self._epoch_open = True
@@ -137,6 +139,8 @@ class Balancer(Parts):
         self._close_d()
         self._close_g(reported)
         self._moment("on_step_end")
+        if self._d.updates or self._g.updates:
+            self._usual_rounds = self._rounds
         self.row = self._step_row()
         if self._recorder is not None:
             self._recorder.step(self.step, self.epoch, self.row)
@@ -201,7 +205,8 @@ class Balancer(Parts):
         if self._recorder is not None:
             self._recorder.flush()
         stands = {"open": self._open, "g_first": self._g_first, "epoch_open": self._epoch_open}
-        return {**self.saved_parts(), **stands, "version": STATE_VERSION}
+        rounds = {"rounds": self._rounds, "usual_rounds": self._usual_rounds}
+        return {**self.saved_parts(), **stands, **rounds, "version": STATE_VERSION}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Continue where `state_dict` was taken; logs beyond that step are cut.
@@ -216,6 +221,7 @@ class Balancer(Parts):
         self._resumed = True
         self._open, self._g_first = state.get("open", False), state.get("g_first", False)
         self._epoch_open = state["epoch_open"]
+        self._rounds, self._usual_rounds = state.get("rounds", 0), state.get("usual_rounds", 1)
         self.restore_parts(state)
         if self._started:
             self._begin_record()

@@ -24,7 +24,7 @@ _watches: Final[WeakKeyDictionary[Any, ref[Optimizers]]] = WeakKeyDictionary()
 class Watched:
     """One optimizer of a role, and whether it is within its step now."""
 
-    __slots__ = ("begun", "depth", "index", "optimizer", "role", "steps")
+    __slots__ = ("depth", "found", "index", "optimizer", "role", "steps")
 
     def __init__(self, role: str, index: int, optimizer: Optimizer) -> None:
         self.role: Final = role
@@ -35,6 +35,12 @@ class Watched:
         self.steps = 0
         # How many of its `step` functions are on the stack: one that calls its parent's runs the hooks twice.
         self.depth = 0
+        # Whether the step under way found gradients.
+        self.found = False
+
+    def has_gradients(self) -> bool:
+        """Whether any of its parameters has a gradient; a step without moves nothing."""
+        return any(tensor.grad is not None for group in self.optimizer.param_groups for tensor in group["params"])
 
 
 class Optimizers:
@@ -109,7 +115,16 @@ class Optimizers:
 
     def has_gradients(self, role: str) -> bool:
         """Whether a backward pass has reached this role's network since its gradients were last thrown away."""
-        return any(parameter.grad is not None for parameter in self.parameters(role))
+        return any(one.has_gradients() for one in self.by_role.get(role, ()))
+
+    def overflowed(self, role: str) -> bool:
+        """Whether this role's gradients are not all finite: a scaler then leaves out the step; waits for the device."""
+        import torch
+
+        gradients = [parameter.grad for parameter in self.parameters(role) if parameter.grad is not None]
+        dense = [gradient.coalesce().values() if gradient.is_sparse else gradient for gradient in gradients]
+        finite = [torch.isfinite(gradient).all() for gradient in dense]
+        return bool(finite) and not torch.stack([one.to(finite[0].device) for one in finite]).all()
 
     def release(self) -> None:
         """Leave the optimizers as they were found."""
@@ -124,6 +139,7 @@ class Optimizers:
         def begins(*_: object) -> None:
             one.depth += 1
             if one.depth == 1:
+                one.found = one.has_gradients()
                 self._before(one)
 
         def ends(*_: object) -> None:
@@ -131,7 +147,8 @@ class Optimizers:
             if one.depth == 0:
                 # A scaler lets a fused optimizer take a step that changes nothing where gradients overflowed.
                 overflowed = getattr(optimizer, "found_inf", None)
-                one.steps += overflowed is None or not float(overflowed)
+                moved = one.found or one.has_gradients()  # a closure makes them within the step
+                one.steps += moved and (overflowed is None or not float(overflowed))
                 self._after(one)
 
         hooks = optimizer.register_step_pre_hook(begins), optimizer.register_step_post_hook(ends)
