@@ -192,7 +192,8 @@ def _check_offered(
             continue
         if signal in STANDARD_SIGNALS:
             ask = STANDARD_SIGNALS[signal].ask
-            raise CompositionError(f"{who} reads {signal}, which {host.name} does not supply: {_would(host, ask)}")
+            would = _would(host, f"{ask} and list {signal!r} in supplies")
+            raise CompositionError(f"{who} reads {signal}, which {host.name} does not supply: {would}")
         raise CompositionError(f"{who} reads {signal}: no such signal: {suggestion(signal, sorted(signals))}")
 
 

@@ -11,7 +11,7 @@ from balancer.contract.knobs import STANDARD_KNOBS, KnobSpec, Value, weight_knob
 from balancer.contract.model import HeadSpec, ModelSpec
 from balancer.contract.settings import Settings
 from balancer.contract.signals import STANDARD_SIGNALS, SignalSpec, share_signal, taken, term_signal
-from balancer.errors import ConfigError, PluginError, suggestion
+from balancer.errors import ConfigError, KnobError, PluginError, suggestion
 
 # Hooks that only a host which calls them can offer, and what it would have to do.
 OPTIONAL_HOOKS: Final = {
@@ -86,13 +86,18 @@ def foreign_host(
     base: Mapping[str, Value],
     heads: Mapping[str, HeadSpec],
     adversarial: AdversarialName,
-    optimizers: Collection[str],
+    optimizers: Mapping[str, object],
 ) -> Host:
     """What somebody else's training script says it offers.
 
     Raises:
         ConfigError: obeys what does not exist, a learning rate without its optimizer, a base of a knob not obeyed.
     """
+    for name, value in (("obeys", obeys), ("supplies", supplies)):
+        if isinstance(value, str):
+            raise ConfigError(f"{name} is a set of names, such as {{{value!r}}}")
+    if not isinstance(optimizers, Mapping):
+        raise ConfigError("optimizers are named by the network that they update: {'d': …, 'g': …}")
     if adversarial not in LOSSES:
         raise ConfigError(f"adversarial {adversarial!r}: {suggestion(adversarial, sorted(LOSSES))}")
     knobs = {}
@@ -113,7 +118,10 @@ def foreign_host(
         # A weight that the script applies itself may be told, so that shares of G's loss come out right.
         spec = known_knob(name)
         if spec is not None and "set" in spec.ops:
-            spec.check("(base of this script)", "set", base[name])
+            try:
+                spec.check("(base of this script)", "set", base[name])
+            except KnobError as error:
+                raise ConfigError(f"base {name} = {base[name]!r}{str(error).partition('(set)')[2]}") from None
         if name not in knobs and not name.startswith("lambda_"):
             raise ConfigError(f"base {name!r} is not among the knobs obeyed ({', '.join(sorted(knobs)) or 'none'})")
     for name in supplies:

@@ -12,6 +12,7 @@ from balancer.contract.host import foreign_host
 from balancer.contract.knobs import Decision
 from balancer.contract.model import HeadSpec
 from balancer.contract.plugin import Plugin
+from balancer.engine.audit import AuditMode
 from balancer.engine.parts import Parts
 from balancer.errors import CheckpointError, ConfigError, suggestion
 
@@ -21,6 +22,8 @@ if TYPE_CHECKING:
 
 
 STATE_VERSION: Final = 1
+# Calls of `start_step` in one step without any update, after which nobody is believed to gather gradients.
+MOST_MICRO_BATCHES: Final = 256
 
 
 class Balancer(Parts):
@@ -52,6 +55,8 @@ class Balancer(Parts):
         steps_per_epoch: told to plugins, where the host knows it.
         on_decision: is told every decision.
         on_row: is handed each step's number and row, by TensorBoard tag: for a logger of one's own.
+        audit: what becomes of a host's words that do not fit its deeds: a `BalancerWarning`, an `AuditError` ("error"),
+            or nothing ("off").
 
     Raises:
         PluginError, ConfigError, CompositionError: see `balancer.contract.compose.compose`.
@@ -74,23 +79,29 @@ class Balancer(Parts):
         steps_per_epoch: int | None = None,
         on_decision: Callable[[Decision], None] | None = None,
         on_row: Callable[[int, Mapping[str, float]], object] | None = None,
+        audit: AuditMode = "warn",
     ) -> None:
         if isinstance(plugins, str):
             raise ConfigError(f"plugins are a list of names, such as [{plugins!r}]")
+        warnings: Sequence[str] = ()
         if not isinstance(plugins, Composition):
             host = foreign_host(supplies, obeys, base or {}, heads or {}, adversarial, optimizers or {})
             plugins = compose(plugins, settings, host=host)
+            warnings = plugins.warnings
             names = [plugin.name for plugin in plugins.plugins]
             for name in settings or {}:
                 if name not in names:
-                    raise ConfigError(f"settings for {name!r}, which is not composed: {suggestion(name, names)}")
+                    near = f": {suggestion(name, names)}" if names else ", as no plugin is"
+                    raise ConfigError(f"settings for {name!r}, which is not composed{near}")
         if optimizers and "g" not in optimizers and any(op == "ratio" for _, op in plugins.writers("lr_d")):
             raise ConfigError("lr_d as a ratio to lr_g needs both: pass optimizers={'d': …, 'g': …}")
-        super().__init__(plugins, optimizers or {}, log_dir, log_every, seed, steps_per_epoch, on_decision)
+        super().__init__(plugins, optimizers or {}, log_dir, log_every, seed, steps_per_epoch, on_decision, audit)
+        self._audit.compose(warnings)
         self._on_row: Final = on_row
         self._started = False
         self._ended = False
         self._epoch_open = False
+        self._stuck = False
 
     # A step.
 
@@ -100,9 +111,12 @@ class Balancer(Parts):
         Where gradients gather for an update to come, the call is another micro-batch of the step under way.
         """
         self._require_watch()
-        if self._open and epoch in (None, self.epoch) and self._gathers():
+        if self._open and epoch in (None, self.epoch) and not self._stuck and self._gathers():
             self._rounds += 1
-            return
+            if self._rounds <= MOST_MICRO_BATCHES:
+                return
+            self._stuck = True
+            self._audit.stuck(MOST_MICRO_BATCHES)
         self._close_step()
         self.start_run()
         begins = epoch is not None and epoch != self.epoch
@@ -140,12 +154,13 @@ class Balancer(Parts):
         self._close_g(reported)
         self._moment("on_step_end")
         if self._d.updates or self._g.updates:
-            self._usual_rounds = self._rounds
+            self._usual_rounds, self._stuck = self._rounds, False
         self.row = self._step_row()
         if self._recorder is not None:
             self._recorder.step(self.step, self.epoch, self.row)
         if self._on_row is not None:
             self._on_row(self.step, self.last_row)
+        self._audit.end_step(self._reported, self._g_terms)
         self._open = False
         self.clock.step += 1
 
@@ -183,6 +198,7 @@ class Balancer(Parts):
                 if self._started:
                     self._calls("on_run_end", run=self._run_info(), error=error)
             finally:
+                self._audit.release()
                 self._optimizers.release()
                 if self._recorder is not None:
                     self._recorder.close()

@@ -13,6 +13,7 @@ from balancer.contract.compose import Composition
 from balancer.contract.knobs import Decision
 from balancer.contract.moments import RunInfo, StepContext
 from balancer.contract.signals import STANDARD_SIGNALS, Phase, StepRow
+from balancer.engine.audit import Audit, AuditMode
 from balancer.engine.calls import PluginCalls
 from balancer.engine.clock import Clock
 from balancer.engine.knob_board import Change, KnobBoard, Left
@@ -22,6 +23,7 @@ from balancer.engine.ranks import is_first_rank
 from balancer.engine.rates import Rates
 from balancer.engine.signal_board import SignalBoard
 from balancer.engine.turns import Turn
+from balancer.engine.weighing import Weighing
 from balancer.errors import ConfigError, PluginError, TrainingError
 from balancer.record.compositions import Composed
 from balancer.record.recorder import Recorder
@@ -45,6 +47,7 @@ class Mechanism:
         seed: int,
         steps_per_epoch: int | None,
         on_decision: Callable[[Decision], None] | None,
+        audit: AuditMode,
     ) -> None:
         self.composition: Final = composition
         self.loss: Final = LOSSES[composition.host.adversarial]
@@ -62,13 +65,18 @@ class Mechanism:
         self._steps_per_epoch: Final = steps_per_epoch
         self._on_decision: Final = on_decision
         self._g_terms: tuple[str, ...] = ()
+        # Which parts the host has spoken of in this step.
+        self._reported = {"d": False, "g": False}
         self._calls: Final = PluginCalls(composition, self.board, self.signals, self.clock, seed)
+        self._weighing: Final = Weighing(composition.host, self.board, self.signals)
         self._measure: Final = Measuring(composition, self.signals, self._calls, self.clock)
         self._rates: Final = Rates(self.board)
-        self._optimizers: Final = Optimizers(optimizers, self._rates.put_on, self._stepped)
+        self._optimizers: Final = Optimizers(optimizers, self._rates.put_on, self._stepped, self._strange)
         self._rates.watch(self._optimizers)
         self._d: Final = Turn(self._optimizers, "d")
         self._g: Final = Turn(self._optimizers, "g")
+        turns = {"d": self._d, "g": self._g}
+        self._audit: Final = Audit(audit, composition.host, self.board, self._optimizers, turns, self._note)
         self._recorder: Final = Recorder(Path(log_dir), log_every) if log_dir is not None and is_first_rank() else None
 
     @property
@@ -102,21 +110,33 @@ class Mechanism:
     @property
     def d_update(self) -> bool:
         """Whether D is updated in this step."""
-        return bool(self.board.read("d_update", True))
+        self._audit.read("d_update")
+        return self._d_due
 
     @property
     def real_label(self) -> float:
         """The target of D's binary loss for real images."""
+        self._audit.read("real_label")
         return float(self.board.read("real_label", 1.0))
 
     @property
     def fake_label(self) -> float:
         """The target of D's binary loss for generated images."""
+        self._audit.read("fake_label")
         return float(self.board.read("fake_label", 0.0))
 
     @property
     def d_frozen(self) -> tuple[str, ...]:
         """The heads of D that rest in this step."""
+        self._audit.read("d_frozen")
+        return self._frozen
+
+    @property
+    def _d_due(self) -> bool:
+        return bool(self.board.read("d_update", True))
+
+    @property
+    def _frozen(self) -> tuple[str, ...]:
         return self.board.read("d_frozen", ())
 
     @property
@@ -209,22 +229,12 @@ class Mechanism:
             self._decide(change, self.step, "on_run_start", {})
         self._left = []
 
-    def _held_weight(self, term: str) -> float:
-        if any(term in self.composition.host.heads[head].g_terms for head in self.d_frozen):
-            return 0.0
-        knob = f"lambda_{term}"
-        if knob in self.board.specs:
-            return self.board.held_number(knob)
-        fixed = self.composition.host.base.get(knob, 1.0)
-        assert isinstance(fixed, int | float)
-        return float(fixed)
-
     def _step_row(self) -> StepRow:
         """Everything that the step now ending measured and did."""
         row = self.signals.row()
         row["updates", "d_updates"], row["updates", "g_updates"] = map(float, self.clock.in_step)
         if "adv" in self._g_terms and ("g", "adv") in row:
-            row["derived", "adv_effective"] = self._held_weight("adv") * row["g", "adv"]
+            row["derived", "adv_effective"] = self._weighing.weight("adv") * row["g", "adv"]
         for knob in self.board.specs:
             if knob not in ("lr_d", "lr_g"):
                 value = self.board.held(knob)
@@ -235,20 +245,9 @@ class Mechanism:
         """Terms of D's loss that weigh nothing in this step, because their head is frozen."""
         return {term for head in self.d_frozen for term in self.composition.host.heads[head].d_terms}
 
-    def _weigh(self) -> None:
-        """Put G's loss and each term's share of it on the signal board."""
-        fresh, host = self.signals.fresh(), self.composition.host
-        weighted = {term: self._held_weight(term) * fresh[term] for term in self._g_terms if term in fresh}
-        # A script may weigh a term by a number that it told nobody.
-        told = host.weighs or all(f"lambda_{term}" in {*self.board.specs, *host.base} for term in weighted)
-        if weighted and told:
-            total = math.fsum(abs(value) for value in weighted.values())
-            shares = {f"{term}_share": abs(value) / total if total else 0.0 for term, value in weighted.items()}
-            self.signals.put({"g_loss": math.fsum(weighted.values()), **shares}, "g")
-
     def context(self, **tensors: Any) -> StepContext:
         """The step as plugins see it now."""
-        return StepContext(self.step, self.epoch, self.d_updates, self.g_updates, not self.d_update, **tensors)
+        return StepContext(self.step, self.epoch, self.d_updates, self.g_updates, not self._d_due, **tensors)
 
     def _run_info(self) -> RunInfo:
         done = self.step, self.d_updates, self.g_updates
@@ -272,7 +271,9 @@ class Mechanism:
         self.signals.next_update("d")
         self.signals.next_update("g")
         self._g_terms = ()
+        self._reported = {"d": False, "g": False}
         self._rates.begin_step()
+        self._audit.begin_step(self.step)
 
     def _require_watch(self) -> None:
         if self._optimizers.replaced:
@@ -282,6 +283,14 @@ class Mechanism:
         """An optimizer's step is over."""
         self._rates.take_off(one)
         self.clock.count(one.role, self._optimizers.steps(one.role))
+        if one.moved:
+            self._audit.stepped(one.role)
+
+    def _strange(self, one: Watched, other: object) -> None:
+        self._audit.strange(one.role, type(other).__name__)
+
+    def _note(self, kind: str, text: str) -> None:
+        """Keep a sentence in the run's record."""
 
     def _changed(self, change: Change) -> None:
         if self._calls.acting is None:

@@ -24,7 +24,7 @@ _watches: Final[WeakKeyDictionary[Any, ref[Optimizers]]] = WeakKeyDictionary()
 class Watched:
     """One optimizer of a role, and whether it is within its step now."""
 
-    __slots__ = ("depth", "found", "index", "optimizer", "role", "steps")
+    __slots__ = ("depth", "index", "moved", "optimizer", "role", "steps", "taken")
 
     def __init__(self, role: str, index: int, optimizer: Optimizer) -> None:
         self.role: Final = role
@@ -33,10 +33,12 @@ class Watched:
         self.optimizer: Final = optimizer
         # Steps done since the training step under way began.
         self.steps = 0
+        # The same since it is watched, by itself.
+        self.taken = 0
         # How many of its `step` functions are on the stack: one that calls its parent's runs the hooks twice.
         self.depth = 0
-        # Whether the step under way found gradients.
-        self.found = False
+        # Whether the newest step moved anything.
+        self.moved = False
 
     def has_gradients(self) -> bool:
         """Whether any of its parameters has a gradient; a step without moves nothing."""
@@ -49,11 +51,14 @@ class Optimizers:
     An optimizer's own hooks tell, so that it does not matter whether a script calls `step` itself, leaves it to a
     gradient scaler (which may skip it), hands over a closure, or wraps the optimizer.
 
+    An optimizer that was not passed but updates the same parameters counts too, and is told of.
+
     Args:
         given: optimizers by role ("d", "g"): one, or several that together update one network; wrappers that have
             the real one as `.optimizer` will do.
         before: called right before an optimizer's step.
         after: called right after, also where the step raised an error.
+        strange: called after the step of an optimizer that was not passed.
 
     Raises:
         ConfigError: another role, or something that is no optimizer of torch.
@@ -64,9 +69,13 @@ class Optimizers:
         given: Mapping[str, Any],
         before: Callable[[Watched], None],
         after: Callable[[Watched], None],
+        strange: Callable[[Watched, Any], None] = lambda one, optimizer: None,
     ) -> None:
         self._before: Final = before
         self._after: Final = after
+        self._strange: Final = strange
+        # Of optimizers that were not passed: the one of ours whose parameters they update, or None.
+        self._kin: Final[WeakKeyDictionary[Any, Watched | None]] = WeakKeyDictionary()
         self._undo: Final[list[Callable[[], object]]] = []
         self.replaced = False
         self.by_role: Final = {role: _listed(role, value) for role, value in given.items()}
@@ -80,6 +89,8 @@ class Optimizers:
                 watch.replaced = True
         for one in self:
             self._watch(one)
+        if self.by_role:
+            self._watch_others()
 
     def __iter__(self) -> Iterator[Watched]:
         return (one for several in self.by_role.values() for one in several)
@@ -139,7 +150,7 @@ class Optimizers:
         def begins(*_: object) -> None:
             one.depth += 1
             if one.depth == 1:
-                one.found = one.has_gradients()
+                one.moved = one.has_gradients()
                 self._before(one)
 
         def ends(*_: object) -> None:
@@ -147,14 +158,48 @@ class Optimizers:
             if one.depth == 0:
                 # A scaler lets a fused optimizer take a step that changes nothing where gradients overflowed.
                 overflowed = getattr(optimizer, "found_inf", None)
-                moved = one.found or one.has_gradients()  # a closure makes them within the step
-                one.steps += moved and (overflowed is None or not float(overflowed))
+                one.moved |= one.has_gradients()  # a closure makes them within the step
+                one.moved &= overflowed is None or not float(overflowed)
+                one.steps += one.moved
+                one.taken += 1
                 self._after(one)
 
         hooks = optimizer.register_step_pre_hook(begins), optimizer.register_step_post_hook(ends)
         self._undo.extend(hook.remove for hook in hooks)
         self._undo.append(self._guard(one))
         _watches[optimizer] = ref(self)
+
+    def _watch_others(self) -> None:
+        from torch.optim.optimizer import register_optimizer_step_post_hook
+
+        mine, seen = {one.optimizer for one in self}, dict.fromkeys(self, 0)
+        this = ref(self)
+
+        def stepped(optimizer: Any, *_: object) -> None:
+            watch = this()
+            if watch is None or optimizer in mine:
+                return
+            if optimizer not in watch._kin:
+                watch._kin[optimizer] = watch._relative(optimizer)
+            one = watch._kin[optimizer]
+            # A wrapper that steps around ours, or within it, is not another one.
+            if one is None or one.depth or one.taken != seen[one]:
+                if one is not None:
+                    seen[one] = one.taken
+                return
+            one.steps += 1
+            watch._after(one)
+            watch._strange(one, optimizer)
+
+        self._undo.append(register_optimizer_step_post_hook(stepped).remove)
+
+    def _relative(self, optimizer: Any) -> Watched | None:
+        """The one of ours that updates a parameter of this optimizer's."""
+        theirs = {id(parameter) for group in optimizer.param_groups for parameter in group["params"]}
+        for one in self:
+            if any(id(parameter) in theirs for group in one.optimizer.param_groups for parameter in group["params"]):
+                return one
+        return None
 
     def _guard(self, one: Watched) -> Callable[[], object]:
         """See to it that a step which raises an error ends too: torch calls no hook then."""
@@ -188,7 +233,7 @@ class Optimizers:
         return undo
 
     def _ended(self, one: Watched) -> None:
-        one.depth = 0
+        one.depth, one.moved = 0, False
         self._after(one)
 
 

@@ -44,7 +44,7 @@ class Parts(Mechanism):
         Tensors are packed into one transfer off the device; whoever reads a signal first waits for it.
         """
         if real_logits is not None and fake_logits is not None:
-            scalars = {**self.loss.signals(real_logits, fake_logits), **scalars}
+            scalars = {**self._of_logits(real_logits, fake_logits), **scalars}
         self._measure(scalars, "d")
 
     def before_d_backward(self) -> None:
@@ -65,9 +65,11 @@ class Parts(Mechanism):
         """
         self._require_step("after_d_step")
         if real_logits is not None and fake_logits is not None:
-            scalars = {**self.loss.signals(real_logits, fake_logits), **scalars}
+            scalars = {**self._of_logits(real_logits, fake_logits), **scalars}
         self._measure_part("d", scalars)
-        if self.d_update:
+        self._reported["d"] = True
+        self._audit.d_reported()
+        if self._d_due:
             self._measure.require_supplied()
             if self._d.counted and not self._d.updated:
                 self._d.open = self._d.open or self._d.untold
@@ -112,9 +114,10 @@ class Parts(Mechanism):
 
         A term that is not a knob weighs what the host's `base` says, or 1 (one that a plugin added).
         """
+        self._audit.read(f"lambda_{term}")
         if self._open and not self._g.open and not self._g.fired:
             self._open_g()
-        return self._held_weight(term)
+        return self._weighing.weight(term)
 
     # lambda_adv, lambda_l1, …: the weights that the host obeys.
     def __getattr__(self, name: str) -> float:
@@ -128,11 +131,16 @@ class Parts(Mechanism):
             return
         if not self._g.counted:
             self.clock.g_updates += 1
-        self._weigh()
+        self._weighing.weigh(self._g_terms)
         self._g.close()
         self._moment("after_g_step")
 
     # What the parts of a step have in common.
+
+    def _of_logits(self, real: Tensor, fake: Tensor) -> dict[str, Tensor]:
+        if self._audit.due:
+            self._audit.logits.look(real, fake)
+        return self.loss.signals(real, fake)
 
     def _require_step(self, call: str) -> None:
         if not self._open:
@@ -154,7 +162,7 @@ class Parts(Mechanism):
         """Take what the host reports of one part: another micro-batch of an update to come, or of the next update."""
         turn = self._d if phase == "d" else self._g
         (self.signals.next_part if turn.gathers else self.signals.next_update)(phase)
-        turn.report(resting=phase == "d" and not self.d_update)
+        turn.report(resting=phase == "d" and not self._d_due)
         if phase == "g":
             self.measure_g(**scalars)
         elif scalars:
@@ -168,9 +176,9 @@ class Parts(Mechanism):
 
     def _open_g(self) -> None:
         # Laws that act after D's step act before G's backward pass, unless the host has G first.
-        if self._d.open or (not self.d_update and not self._d.fired and not self._g_first):
+        if self._d.open or (not self._d_due and not self._d.fired and not self._g_first):
             self._fire_d()
-        self._g.open = True
+        self._g.open = self._reported["g"] = True
         self._moment("before_g_backward")
 
     def _close_d(self) -> None:
@@ -180,7 +188,7 @@ class Parts(Mechanism):
         elif self._d.updated and not self._d.open:  # of which the host said nothing
             self._measure.require_supplied()
             self._fire_d()
-        elif self._d.open or (not self.d_update and not self._d.fired):
+        elif self._d.open or (not self._d_due and not self._d.fired):
             self._fire_d()
 
     def _close_g(self, reported: bool) -> None:
@@ -190,4 +198,4 @@ class Parts(Mechanism):
         if self._g.updated or not (self._g.counted or self._g.fired):
             self.after_g_step()
         elif self._g.open or reported:
-            self._weigh()
+            self._weighing.weigh(self._g_terms)
