@@ -43,7 +43,7 @@ class Turn:
     @property
     def updates(self) -> int:
         """Updates in this step, where they are counted."""
-        return self._optimizers.steps(self._role)
+        return self._optimizers.updates[self._role]
 
     @property
     def updated(self) -> bool:
@@ -53,7 +53,8 @@ class Turn:
     @property
     def waits(self) -> bool:
         """Whether gradients gather for an update to come."""
-        return (self.open or self.gathers) and self._optimizers.has_gradients(self._role)
+        gathers = (self.open or self.gathers) and self.updates == self.seen
+        return gathers and self._optimizers.has_gradients(self._role)
 
     @property
     def overflowed(self) -> bool:
