@@ -102,6 +102,8 @@ class Balancer(Parts):
         self._ended = False
         self._epoch_open = False
         self._stuck = False
+        # Whether the host closes its steps itself.
+        self._host_ends = False
 
     # A step.
 
@@ -117,6 +119,8 @@ class Balancer(Parts):
                 return
             self._stuck = True
             self._audit.stuck(MOST_MICRO_BATCHES)
+        # Where D's gradients gather over several steps, what began goes on: half a window is no update.
+        d_goes_on = self._open and self._d_due and self._d.waits and not self._d.overflowed
         self._close_step()
         self.start_run()
         begins = epoch is not None and epoch != self.epoch
@@ -132,12 +136,15 @@ class Balancer(Parts):
         self._epoch_open = True
         self._open = True
         self._moment("on_step_start")
+        if d_goes_on:
+            self.board.keep("d_update", True)
 
     def end_step(self, **terms: Tensor | float) -> None:
         """Take G's terms not yet passed, and close the step: fire `on_step_end`, log. `start_step` does it otherwise.
 
         A step in which gradients gather for an update to come stays open.
         """
+        self._host_ends = True
         if not self._open:
             return
         self._optimizers.settle()
@@ -155,6 +162,8 @@ class Balancer(Parts):
         self._moment("on_step_end")
         if self._d.updates or self._g.updates:
             self._usual_rounds, self._stuck = self._rounds, False
+        self._d.end_step()
+        self._g.end_step()
         self.row = self._step_row()
         if self._recorder is not None:
             self._recorder.step(self.step, self.epoch, self.row)
@@ -212,11 +221,11 @@ class Balancer(Parts):
     def state_dict(self) -> dict[str, Any]:
         """Counters, contributions, newest signals and every plugin's state.
 
-        It closes a step of which both parts are done, and changes nothing in the middle of one: a run that goes on from
-        there begins in the middle too. The logs of all closed steps are on the disk when it returns: a checkpoint must
-        not be ahead of them.
+        It closes a step that had as much of both parts as the one before, unless the host calls `end_step`, and changes
+        nothing in the middle of one: a run that goes on from there begins in the middle too. The logs of all closed
+        steps are on the disk when it returns: a checkpoint must not be ahead of them.
         """
-        if self._open and self._d.done and self._g.done:
+        if self._open and not self._host_ends and self._d.done and self._g.done:
             self._close_step()
         if self._recorder is not None:
             self._recorder.flush()

@@ -185,6 +185,7 @@ class Mechanism:
             "g_terms": list(self._g_terms),
             "knobs": self.board.state_dict(),
             "signals": self.signals.state_dict(),
+            "rates": self._rates.state_dict(),
             "plugins": {
                 plugin.name: {"version": plugin.state_version, "state": plugin.state_dict(), "rng": plugin.rng_state()}
                 for plugin in self.composition.plugins
@@ -217,6 +218,7 @@ class Mechanism:
             if saved["rng"] is not None:
                 plugin.rng.set_state(saved["rng"])
         self.board.release(state.get("held", {}))
+        self._rates.load_state_dict(state.get("rates", {}))
         if self._recorder is not None:
             self._recorder.cut(self.step)
 
