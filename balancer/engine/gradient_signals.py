@@ -87,7 +87,7 @@ class GradientSignals:
         dense = [gradient for gradient in gradients if not gradient.is_sparse]
         if dense:
             with torch.no_grad():
-                norms = torch.stack([norm.float() for norm in torch._foreach_norm(dense)])
+                norms = torch.stack([norm.float().to(dense[0].device) for norm in torch._foreach_norm(dense)])
                 self._squares[role][index] = norms.square().sum()
 
     def result(self, role: str) -> dict[str, float]:
