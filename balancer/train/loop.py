@@ -17,8 +17,8 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from balancer.contract.compose import Composition
 from balancer.contract.model import GanModel
 from balancer.contract.notes import Request
-from balancer.contract.signals import GRADIENT_SIGNALS
 from balancer.engine.balancer import Balancer
+from balancer.engine.gradient_signals import how_often
 from balancer.engine.ranks import distributed_mean
 from balancer.errors import CheckpointError
 from balancer.record import checkpoint
@@ -81,7 +81,7 @@ class Trainer:
             batch_size=self.batch_size,
             steps=train.length(self.steps_per_epoch),
             last_layer=model.last_layer(),
-            gradients_every=gradients_every(train, composition),
+            gradients_every=how_often(train.gradients_every, composition),
         )
         # The epoch whose data order is at hand, and that order.
         self._order: tuple[int, NDArray[np.int64]] | None = None
@@ -275,14 +275,6 @@ class Trainer:
         votes = torch.tensor([int(flag)], device=self.accelerator.device)
         torch.distributed.all_reduce(votes)
         return bool(votes.item())
-
-
-def gradients_every(train: TrainSettings, composition: Composition) -> int:
-    """Steps between two measurements of gradients; 0 for never, as where no plugin reads them."""
-    if train.gradients_every is not None:
-        return train.gradients_every
-    read = {name for plugin in composition.plugins for name in plugin.reads}
-    return 16 if read & {*GRADIENT_SIGNALS} else 0
 
 
 def make_accelerator(train: TrainSettings, composition: Composition, folder: Path | None = None) -> Accelerator:
