@@ -126,7 +126,9 @@ class Balancer(Parts):
         self._started = False
         self._ended = False
         self._epoch_open = False
-        self._micro_batches = 0
+        self._stuck = False
+        # Whether the host closes its steps itself.
+        self._host_ends = False
 
     # A step.
 
@@ -136,13 +138,14 @@ class Balancer(Parts):
         Where gradients gather for an update to come, the call is another micro-batch of the step under way.
         """
         self._require_watch()
-        if self._open and epoch in (None, self.epoch) and self._gathers():
-            self._micro_batches += 1
-            if self._micro_batches < MOST_MICRO_BATCHES:
+        if self._open and epoch in (None, self.epoch) and not self._stuck and self._gathers():
+            self._rounds += 1
+            if self._rounds <= MOST_MICRO_BATCHES:
                 return
-            self._audit.stuck(self._micro_batches)
-        else:
-            self._micro_batches = 0
+            self._stuck = True
+            self._audit.stuck(MOST_MICRO_BATCHES)
+        # Where D's gradients gather over several steps, what began goes on: half a window is no update.
+        d_goes_on = self._open and self._d_due and self._d.waits and not self._d.overflowed
         self._requests.next_step()
         self._close_step()
         self.start_run()
@@ -153,17 +156,21 @@ class Balancer(Parts):
         elif self.epoch < 0 and (acting := self._calls.implemented("on_epoch")):
             raise ConfigError(f"plugin {acting[0]} acts on epochs: pass epoch= to balance.start_step")
         self._begin_step()
+        self._rounds = 1
         if begins:
             self._calls("on_epoch", run=self._run_info(), epoch=epoch)
         self._epoch_open = True
         self._open = True
         self._moment("on_step_start")
+        if d_goes_on:
+            self.board.keep("d_update", True)
 
     def end_step(self, **terms: Tensor | float) -> None:
         """Take G's terms not yet passed, and close the step: fire `on_step_end`, log. `start_step` does it otherwise.
 
         A step in which gradients gather for an update to come stays open.
         """
+        self._host_ends = True
         if not self._open:
             return
         self._optimizers.settle()
@@ -179,6 +186,10 @@ class Balancer(Parts):
         self._close_d()
         self._close_g(reported)
         self._moment("on_step_end")
+        if self._d.updates or self._g.updates:
+            self._usual_rounds, self._stuck = self._rounds, False
+        self._d.end_step()
+        self._g.end_step()
         self.row = self._step_row()
         if self._recorder is not None:
             self._recorder.step(self.step, self.epoch, self.row)
@@ -248,16 +259,17 @@ class Balancer(Parts):
     def state_dict(self) -> dict[str, Any]:
         """Counters, contributions, newest signals and every plugin's state.
 
-        It closes a step of which both parts are done, and changes nothing in the middle of one: a run that goes on from
-        there begins in the middle too. The logs of all closed steps are on the disk when it returns: a checkpoint must
-        not be ahead of them.
+        It closes a step that had as much of both parts as the one before, unless the host calls `end_step`, and changes
+        nothing in the middle of one: a run that goes on from there begins in the middle too. The logs of all closed
+        steps are on the disk when it returns: a checkpoint must not be ahead of them.
         """
-        if self._open and self._d.done and self._g.done:
+        if self._open and not self._host_ends and self._d.done and self._g.done:
             self._close_step()
         if self._recorder is not None:
             self._recorder.flush()
         stands = {"open": self._open, "g_first": self._g_first, "epoch_open": self._epoch_open}
-        return {**self.saved_parts(), **stands, "ranked": self.rank_state(), "version": STATE_VERSION}
+        rounds = {"rounds": self._rounds, "usual_rounds": self._usual_rounds}
+        return {**self.saved_parts(), **stands, **rounds, "ranked": self.rank_state(), "version": STATE_VERSION}
 
     def rank_state(self) -> dict[str, Any]:
         """What is this rank's alone, the generators `rank_rng`: a checkpoint of several ranks keeps each one's."""
@@ -281,6 +293,7 @@ class Balancer(Parts):
         self._resumed = True
         self._open, self._g_first = state.get("open", False), state.get("g_first", False)
         self._epoch_open = state["epoch_open"]
+        self._rounds, self._usual_rounds = state.get("rounds", 0), state.get("usual_rounds", 1)
         self.restore_parts(state)
         self.load_rank_state(state.get("ranked"))
         if self._started:

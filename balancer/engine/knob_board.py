@@ -90,6 +90,11 @@ class KnobBoard:
         for knob in self._read_after.get(moment, ()):
             self._held[knob] = self.value(knob)
 
+    def keep(self, knob: str, value: Value) -> None:
+        """A knob that was read holds this value instead, where the host has it."""
+        if knob in self._held:
+            self._held[knob] = value
+
     def hold_due(self, moment: str, *, d_to_come: bool = False) -> None:
         """A moment comes: knobs that were to be read after an earlier one, which did not come, hold from here on.
 

@@ -48,6 +48,8 @@ class LogitAudit:
         self._pending: list[Tensor] = []
         # Looks in a row, by what they speak for.
         self._streaks: Final[dict[str, int]] = {}
+        # Whether D's outputs lay near the labels at the first look.
+        self._began_near: bool | None = None
 
     def look(self, real: Tensor | Sequence[Tensor], fake: Tensor | Sequence[Tensor]) -> None:
         """Take one update's logits; nothing waits for their values yet."""
@@ -85,7 +87,10 @@ class LogitAudit:
                 self._say_probabilities(f"all of D's outputs lie in [0, 1] (real {r_mean:.3g}, generated {f_mean:.3g})")
             # Where they are probabilities too, that has been said.
             near = 1.0 if probabilities else max(abs(r_mean - 1), abs(f_mean), r_dev, f_dev)
-            tight, loose = self._streak("at_labels", near < 0.15), self._streak("near_labels", near < 0.4)
+            # D's first outputs may lie there by chance, and those of a D that has hardly learnt still do.
+            self._began_near = near < 0.5 if self._began_near is None else self._began_near
+            tight = self._streak("at_labels", near < 0.15)
+            loose = self._streak("near_labels", near < 0.4 and not self._began_near)
             if tight == STRONG or loose == WEAK:
                 self._say(
                     "least_squares",

@@ -164,6 +164,7 @@ class Mechanism:
             "g_terms": list(self._g_terms),
             "knobs": self.board.state_dict(),
             "signals": self.signals.state_dict(),
+            "rates": self._rates.state_dict(),
             "plugins": self._calls.saved(),
         }
 
@@ -187,6 +188,7 @@ class Mechanism:
         )
         self._calls.restore(state["plugins"])
         self.board.release(state.get("held", {}))
+        self._rates.load_state_dict(state.get("rates", {}))
         if self._recorder is not None:
             self._recorder.cut(self.step)
 
@@ -195,9 +197,9 @@ class Mechanism:
         self._rates.note_schedules()
         if self._recorder is not None:
             self._recorder.composition(self._composed())
-        for change in self.board.withdrawals(self._left):
+        left, self._left = self._left, []
+        for change in self.board.withdrawals(left):
             self._decide(change, self.step, "on_run_start", {})
-        self._left = []
 
     def _composed(self) -> Composed:
         length = self._steps_per_epoch, self._batch_size, self.planned
@@ -272,7 +274,8 @@ class Mechanism:
         """An optimizer's step is over."""
         self._rates.take_off(one)
         self.clock.count(one.role, self._optimizers.updates[one.role])
-        self._audit.stepped(one.role)
+        if one.moved:
+            self._audit.stepped(one.role)
         if self._gradients.due(self.step):
             self._gradients.stepped(one.role, one.index, one.optimizer)
 

@@ -62,6 +62,10 @@ class Parts(Mechanism):
         frozen: tuple[str, ...] = self.board.read("d_frozen", ())
         return {term for head in frozen for term in self.composition.host.heads[head].d_terms}
 
+    # How many rounds of the host's loop this step has taken, and how many the last one with an update had.
+    _rounds = 0
+    _usual_rounds = 1
+
     # D's part.
 
     def transform_d_input(self, images: Tensor, condition: Tensor | None = None) -> tuple[Tensor, Tensor | None]:
@@ -110,11 +114,10 @@ class Parts(Mechanism):
         self._audit.d_reported()
         if self._d_due:
             self._measure.require_supplied()
-            if self._d.counted:
-                self._d.open = True
-                if not self._d.updated:
-                    return
-            else:
+            if self._d.counted and not self._d.updated:
+                self._d.open = self._d.open or self._d.untold
+                return
+            if not self._d.counted:
                 self.clock.d_updates += 1
         elif self._d.fired and not self._d.updated:  # a further pass of a D that rests in this step
             return
@@ -225,13 +228,18 @@ class Parts(Mechanism):
     def _gathers(self) -> bool:
         """Whether gradients gather for the update that this step is to have: no optimizer has stepped in it."""
         d, g = self._d, self._g
-        return d.counted and g.counted and not d.updates and not g.updates and (d.waits or g.waits)
+        if not (d.counted and g.counted) or d.updates or g.updates:
+            return False
+        waiting = [turn for turn in (d, g) if turn.waits]
+        # A scaler leaves out a step where gradients overflowed, at the end of a window of the usual length.
+        lost = self._rounds >= self._usual_rounds and all(turn.overflowed for turn in waiting)
+        return bool(waiting) and not lost
 
     def _measure_part(self, phase: Literal["d", "g"], scalars: Mapping[str, Tensor | float]) -> None:
         """Take what the host reports of one part: another micro-batch of an update to come, or of the next update."""
         turn = self._d if phase == "d" else self._g
         (self.signals.next_part if turn.gathers else self.signals.next_update)(phase)
-        turn.gathers = turn.counted and not turn.updated and (phase == "g" or self._d_due)
+        turn.report(resting=phase == "d" and not self._d_due)
         if phase == "g":
             self.measure_g(**scalars)
         elif measured := self._measure.reported(scalars, "d"):

@@ -160,13 +160,24 @@ class SignalBoard:
     def state_dict(self) -> dict[str, Any]:
         """Newest values and their steps, as primitives."""
         self.settle()
-        return {"values": dict(self._values), "steps": dict(self._steps), "phases": dict(self._phases)}
+        earlier = {name: list(mean) for name, mean in self._earlier.items()}
+        return {
+            "values": dict(self._values),
+            "steps": dict(self._steps),
+            "phases": dict(self._phases),
+            "earlier": earlier,
+            "since": sorted(self._since),
+        }
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Restore what `state_dict` returned."""
         self._pending = None
         self._values = {name: float(value) for name, value in state["values"].items()}
         self._steps = {name: int(step) for name, step in state["steps"].items()}
+        self._earlier.clear()
+        self._earlier.update({name: (total, count) for name, (total, count) in state.get("earlier", {}).items()})
+        self._since.clear()
+        self._since.update(state.get("since", ()))
         # States of before 0.2 have none, and no value of theirs is of a step to come but what plugins published.
         for name in self._values:
             self._phases.setdefault(name, state.get("phases", {}).get(name, "plugin"))
