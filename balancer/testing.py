@@ -142,7 +142,7 @@ def _trainer(
     from balancer.train.random_state import seed_all
 
     options = TrainSettings(**{"device": "cpu", **train})
-    host = model_host(name, family.spec(model), options.lambda_adv, gradients=options.gradients_every > 0)
+    host = model_host(name, family.spec(model), options.lambda_adv, gradients=options.gradients_every != 0)
     composition = compose(plugins, settings, host=host)
     seed_all(options.seed)
     return Trainer(family.build(model), composition, options, make_accelerator(options, composition), folder)
@@ -185,6 +185,10 @@ def _check_outputs(trainer: Trainer) -> None:
         assert set(terms) == set(named), f"{of}'s terms are {sorted(terms)}, the spec names {sorted(named)}"
         for name, value in terms.items():
             assert value.ndim == 0, f"{of}'s term {name} has shape {tuple(value.shape)}, not that of a scalar"
+    for output in (on_real, judged):
+        assert bool(output.features) == spec.features, "the spec and D's outputs disagree about its maps (features)"
+    layer = model.last_layer()
+    assert layer is None or any(layer is parameter for parameter in trainer.G.parameters()), "last_layer is none of G's"
     own = {id(parameter) for parameter in trainer.D.parameters()}
     for head in spec.heads:
         parts = [id(parameter) for parameter in model.head_parameters(head)]

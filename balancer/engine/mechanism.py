@@ -240,7 +240,7 @@ class Mechanism:
     def _moment(self, hook: str, **shown: Any) -> None:
         """Fire a moment of a step; then what is read after it holds."""
         self.board.hold_due(hook, d_to_come=hook in G_MOMENTS and not self._d.fired)
-        if self._calls.implemented(hook):
+        if self._calls.implemented(hook) or hook == "on_step_end":  # after which states are tried
             ctx = self.context(**shown)
             try:
                 self._calls(hook, ctx=ctx)

@@ -55,8 +55,11 @@ class TrainSettings(Settings):
     trackers: list[str] | None = Field(
         None, description="trackers of accelerate that get every logged row too, such as wandb,mlflow"
     )
-    gradients_every: int = Field(
-        0, ge=0, description="steps between two measurements of gradients (g_grad_adv, d_grad_norm, …); 0 is never"
+    gradients_every: int | None = Field(
+        None,
+        ge=0,
+        description="steps between two measurements of gradients (g_grad_adv, d_grad_norm, …), 0 for never; "
+        "if not given, 16 where a plugin reads them",
     )
     sheet_every: int = Field(1, ge=1, description="epochs between two sample sheets")
     checkpoint_every: int = Field(500, ge=1, description="steps between two checkpoints")
@@ -198,7 +201,7 @@ def make_config(
     settings = _validated(family.Settings, given["model"], "model")
     defaults = family.train_defaults(settings)
     train = _validated(TrainSettings, {**defaults, **given["train"]}, "train")
-    host: Host = model_host(name, family.spec(settings), train.lambda_adv, gradients=train.gradients_every > 0)
+    host: Host = model_host(name, family.spec(settings), train.lambda_adv, gradients=train.gradients_every != 0)
     composition = compose(chosen, {key: given[key] for key in chosen}, host=host)
     versions = {
         "balancer": metadata.version("balancer"),
