@@ -84,7 +84,8 @@ def _of_terms(hook: str, ctx: StepContext, terms: Any) -> str | None:
             return f"returned the term {name} in {value.dtype}: a term is a real floating-point number"
         if shown and value.device != shown[0].device:
             return f"returned the term {name} on {value.device}, while the step runs on {shown[0].device}"
-        if trains and not value.requires_grad:
+        # A constant 0 is how some say that a step needs no term.
+        if trains and not value.requires_grad and float(value) != 0.0:
             whose = "D's outputs or ctx.discriminate" if hook == "d_loss_terms" else "G's images or D's outputs"
             return (
                 f"returned the term {name} outside the graph, so that it trains nothing: compute it from {whose}, "

@@ -13,8 +13,9 @@ from typing import Any, Final, Literal
 import tomli_w
 from pydantic import Field, ValidationError
 
-from balancer.contract.compose import Composition, compose, first_error
+from balancer.contract.compose import Composition, compose
 from balancer.contract.host import Host, model_host
+from balancer.contract.make import first_error
 from balancer.contract.model import ModelFamily
 from balancer.contract.registry import MODELS, PLUGINS, entries, load_model
 from balancer.contract.settings import Settings

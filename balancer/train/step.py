@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import torch
@@ -13,6 +13,7 @@ from balancer.contract.compose import Composition
 from balancer.contract.model import DOutput, GanModel, GOutput
 from balancer.contract.moments import hook_options
 from balancer.engine.balancer import Balancer
+from balancer.train.undisturbed import own_buffers, random_state_kept, undisturbed
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -131,14 +132,17 @@ class GanStep:
                     condition=condition,
                     real_logits=real_out.logits,
                     fake_logits=fake_out.logits,
-                    discriminate=lambda images, condition: (
-                        model.discriminate(self.networks.D, images, condition).logits
-                    ),
+                    discriminate=self.look,
                 )
         weights = {"loss_real": 0.5, "loss_fake": 0.5 * model.spec.fakes_per_real}
         weights |= dict.fromkeys(balance.frozen_d_terms(), 0.0)
         counted = [weights.get(term, 1.0) * value for term, value in terms.items() if weights.get(term) != 0.0]
         return real_out, fake_out, torch.stack(counted).sum(), terms
+
+    def look(self, images: Tensor, condition: Tensor | None) -> Tensor:
+        """D's logits as plugins may ask for them: D is left as it was, and without gradients the random state too."""
+        with contextlib.nullcontext() if torch.is_grad_enabled() else random_state_kept(), own_buffers(self.networks.D):
+            return self.model.discriminate(self.networks.D, images, condition).logits
 
     def g_pass(self, parts: Sequence[Batch], fakes: Sequence[GOutput] | None) -> None:
         """G's loss, signals and backward passes over all parts; `fakes`, where G's forward pass is done already."""
@@ -220,14 +224,3 @@ def means(rows: Sequence[dict[str, Any]]) -> dict[str, Any]:
     if len(rows) == 1:
         return rows[0]
     return {name: torch.stack([row[name] for row in rows]).mean() for name in rows[0]}
-
-
-@contextlib.contextmanager
-def undisturbed(module: nn.Module) -> Iterator[None]:
-    """Let a module compute without gradients, and leave its buffers and the random state as they were."""
-    buffers = {name: buffer.clone() for name, buffer in module.named_buffers()}
-    devices = [torch.cuda.current_device()] if torch.cuda.is_available() else []
-    with torch.random.fork_rng(devices=devices), torch.no_grad():
-        yield
-    for name, buffer in module.named_buffers():
-        buffer.copy_(buffers[name])

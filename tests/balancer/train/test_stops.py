@@ -7,7 +7,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import torch
 from support.toy_steps import advance, equal, weights
 from torch import Tensor
 
@@ -27,7 +26,8 @@ class Poison(Plugin):
 
     def term(self, ctx: StepContext, side: str) -> dict[str, Tensor]:
         value = self.value if ctx.step == self.at and side == self.side else 0.0
-        return {"poisoned": torch.tensor(value)}
+        assert ctx.fake_logits is not None
+        return {"poisoned": 0 * ctx.fake_logits.mean() + value}
 
     @hookimpl
     def d_loss_terms(self, ctx: StepContext) -> dict[str, Tensor]:
