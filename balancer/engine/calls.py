@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager
 from pathlib import Path
@@ -48,6 +49,7 @@ class PluginCalls:
         self._clock: Final = clock
         self._plugins: Final = composition.plugins
         self._folder: Final = folder
+        self._sources: Final = composition.sources
         self._who: Final = {name: f"plugin {name} of {source}" for name, source in composition.sources.items()}
         # Moments after whose first time states are tried.
         self._untried: Final = set() if folder is None else {"on_run_start", "on_step_end"}
@@ -116,7 +118,8 @@ class PluginCalls:
                 wrong = _unstorable(state, rng)
             if wrong is not None:
                 raise PluginError(f"{self._who[plugin.name]}: {wrong}")
-            states[plugin.name] = {"version": plugin.state_version, "state": state, "rng": rng}
+            source = self._sources[plugin.name]
+            states[plugin.name] = {"version": plugin.state_version, "source": source, "state": state, "rng": rng}
         return states
 
     def restore(self, states: Mapping[str, Mapping[str, Any]]) -> None:
@@ -125,10 +128,17 @@ class PluginCalls:
             kept = states.get(plugin.name)
             if kept is None:
                 continue
+            self._tell_change(plugin.name, kept.get("source", ""))
             with self._calling(plugin, f"cannot take back its state of version {kept['version']}"):
                 plugin.load_state_dict(kept["state"], kept["version"])
                 if kept["rng"] is not None:
                     plugin.rng.set_state(kept["rng"])
+
+    def _tell_change(self, name: str, then: str) -> None:
+        """Say that a plugin goes on with what another version of it left."""
+        now = self._sources[name]
+        if then and then != now and not then.startswith("class ") and is_first_rank():
+            warnings.warn(f"plugin {name} is of {now} now; the state that it goes on with is of {then}", stacklevel=5)
 
     def _calling(self, plugin: Plugin, doing: str) -> AbstractContextManager[None]:
         return calling(f"{self._who[plugin.name]} {doing}", keep=self._kept)

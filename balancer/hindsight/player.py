@@ -16,6 +16,8 @@ from balancer.hindsight.trajectory import Replay
 # What a learning rate is in an epoch before any plugin turns it, by knob.
 RatesAt = Callable[[int], Mapping[str, float]]
 RATES: Final = ("lr_d", "lr_g")
+# Hooks that a replay does not call.
+TENSOR_HOOKS: Final = ("transform_d_input", "d_loss_terms", "g_loss_terms")
 
 
 class Player:
@@ -60,6 +62,11 @@ class Player:
         self._steps_per_epoch = steps_per_epoch
         self._g_updates = g_updates
         self._rates = rates
+        for plugin in composition.plugins:
+            hooks = [hook for hook in TENSOR_HOOKS if hook_options(getattr(plugin, hook, None)) is not None]
+            remark = f"{plugin.name}: its {' and '.join(hooks)} cannot be replayed, for want of images and networks"
+            if hooks and remark not in self._result.remarks:
+                self._result.remarks.append(remark)
         own = {name for plugin in composition.plugins for name in plugin.reads}
         # What plugins bring they publish themselves.
         brought = {spec.name for plugin in composition.plugins for spec in plugin.brings_signals}

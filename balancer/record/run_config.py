@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import platform
 import tomllib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
 from typing import Any, Final, Literal
 
 import tomli_w
-from pydantic import Field, ValidationError
+from pydantic import BaseModel, Field, ValidationError
 
 from balancer.contract.compose import Composition, compose
 from balancer.contract.host import Host, model_host
@@ -20,6 +20,7 @@ from balancer.contract.model import ModelFamily
 from balancer.contract.registry import MODELS, PLUGINS, entries, load_model
 from balancer.contract.settings import Settings
 from balancer.errors import ConfigError, suggestion
+from balancer.record.settings_tables import as_table, require_read_back
 
 RESERVED: Final = ("run", "train", "model")
 # What a run's config says besides its settings: who made it, and how large it is.
@@ -82,12 +83,25 @@ class RunConfig:
                 "plugins": [plugin.name for plugin in self.composition.plugins],
                 "versions": dict(self.versions),
             },
-            "train": self.train.model_dump(mode="json", exclude_none=True),
-            "model": self.model.model_dump(mode="json", exclude_none=True),
         }
+        return tables | {name: as_table(settings, whose) for name, settings, whose in self._parts()}
+
+    def _parts(self) -> Iterator[tuple[str, BaseModel, str]]:
+        """Every table of settings: its name, the settings, and whose they are."""
+        yield "train", self.train, "the loop"
+        yield "model", self.model, f"model {self.model_name}"
         for plugin in self.composition.plugins:
-            tables[plugin.name] = plugin.config.model_dump(mode="json", exclude_none=True)
-        return tables
+            yield plugin.name, plugin.config, f"plugin {plugin.name} of {self.composition.sources[plugin.name]}"
+
+    def require_read_back(self) -> None:
+        """See that `toml()` reads back to this config.
+
+        Raises:
+            PluginError: names the plugin or model, and the key.
+        """
+        tables = self.resolved()
+        for name, settings, whose in self._parts():
+            require_read_back(settings, tables[name], whose, name)
 
     def toml(self, sizes: Mapping[str, int] | None = None) -> bytes:
         """`resolved()` as a TOML file that `--config` takes; `sizes`, a record of what was built, set nothing."""
@@ -190,7 +204,9 @@ def make_config(
         name: f"{entry.distribution} {entry.version}",
         **{plugin.name: composition.sources[plugin.name] for plugin in composition.plugins},
     }
-    return RunConfig(name, family, settings, train, composition, versions)
+    made = RunConfig(name, family, settings, train, composition, versions)
+    made.require_read_back()
+    return made
 
 
 def differences(old: Mapping[str, Any], new: Mapping[str, Any]) -> dict[str, tuple[Any, Any]]:
