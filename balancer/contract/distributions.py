@@ -12,6 +12,8 @@ from balancer.errors import one_line
 
 UNKNOWN: Final = "?"
 
+_points_of: Final[Any] = metadata.Distribution.entry_points.fget  # type: ignore[attr-defined]
+
 
 class Distribution:
     """One distribution's name, version and entry points, whatever is wrong with the rest of its metadata."""
@@ -48,7 +50,7 @@ class Distribution:
         Raises:
             Exception: what its file of entry points makes the parser raise.
         """
-        return [point for point in self._found.entry_points if point.group == group]
+        return [point for point in _points_of(self._found) if point.group == group]
 
 
 def distributions() -> list[Distribution]:
@@ -67,6 +69,25 @@ def distributions() -> list[Distribution]:
         elif place == first[name].folder[0]:
             first[name].doubles.append(distribution)
     return every
+
+
+def spare_others() -> None:
+    """Let the whole process pass over distributions whose entry points cannot be read, where there are some.
+
+    One such file makes Python's own search fail for everybody, and pydantic and torch search when they are imported.
+    """
+
+    def points(found: metadata.Distribution) -> metadata.EntryPoints:
+        try:
+            every: metadata.EntryPoints = _points_of(found)
+        except Exception:
+            return metadata.EntryPoints()
+        return every
+
+    try:
+        metadata.entry_points()
+    except Exception:
+        metadata.Distribution.entry_points = property(points)  # type: ignore[assignment,method-assign]
 
 
 def _found() -> Iterator[metadata.Distribution]:

@@ -6,13 +6,13 @@ import sys
 from contextlib import redirect_stdout
 from dataclasses import dataclass
 from importlib import import_module, metadata
-from importlib.util import find_spec
+from importlib.machinery import ModuleSpec
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from balancer.contract.boundary import calling, described, short
 from balancer.contract.distributions import UNKNOWN, Distribution, distributions
-from balancer.errors import BalancerError, ConfigError, PluginError, printable, suggestion
+from balancer.errors import ConfigError, PluginError, printable, suggestion
 
 if TYPE_CHECKING:
     from balancer.contract.model import ModelFamily
@@ -152,13 +152,26 @@ def recipes() -> dict[str, Path]:
     found: dict[str, Path] = {}
     for entry in entries(RECIPES):
         try:
-            with calling("recipes"), redirect_stdout(sys.stderr):
-                spec = find_spec(entry.value)  # imports what the package lies in
+            spec = _located(entry.value)
             folder = Path(spec.origin).parent / "recipes" if spec is not None and spec.origin is not None else None
             paths = [] if folder is None else sorted(folder.glob("*.toml"))
-        except (BalancerError, OSError):
+        except Exception:
             continue  # a broken distribution harms nobody who does not ask for its recipes
         found.update({path.stem: path for path in paths})
+    return found
+
+
+def _located(package: str) -> ModuleSpec | None:
+    """Where a package lies; unlike `importlib.util.find_spec` this imports none of those that it lies in."""
+    found: ModuleSpec | None = None
+    path = None
+    for count, _ in enumerate(package.split("."), 1):
+        name = ".".join(package.split(".")[:count])
+        specs = (finder.find_spec(name, path) for finder in sys.meta_path)
+        found = next((spec for spec in specs if spec is not None), None)
+        if found is None:
+            return None
+        path = found.submodule_search_locations
     return found
 
 

@@ -52,7 +52,7 @@ class Composed:
             composition.host,
             composition.knobs,
             {plugin.name: composition.sources[plugin.name] for plugin in plugins},
-            {plugin.name: as_table(plugin.config, f"plugin {plugin.name}") for plugin in plugins},
+            {plugin.name: as_table(plugin.config, f"plugin {plugin.name}", plugin.name) for plugin in plugins},
             seed,
             steps_per_epoch,
         )

@@ -84,7 +84,7 @@ class RunConfig:
                 "versions": dict(self.versions),
             },
         }
-        return tables | {name: as_table(settings, whose) for name, settings, whose in self._parts()}
+        return tables | {name: as_table(settings, whose, name) for name, settings, whose in self._parts()}
 
     def _parts(self) -> Iterator[tuple[str, BaseModel, str]]:
         """Every table of settings: its name, the settings, and whose they are."""

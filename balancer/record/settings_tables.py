@@ -15,21 +15,34 @@ from balancer.contract.make import first_error
 from balancer.errors import PluginError
 
 
-def as_table(settings: BaseModel, whose: str) -> dict[str, Any]:
+def as_table(settings: BaseModel, whose: str, where: str) -> dict[str, Any]:
     """Settings as a table of plain values, every default filled in; what is None is left out, a set is put in order.
 
+    `where` is the name of the table, `whose` they are begins the line of an error.
+
     Raises:
-        PluginError: they cannot be written; `whose` they are begins the line.
+        PluginError: names the key that cannot be written.
     """
     with calling(f"{whose}: its settings cannot be written down"):
-        dumped = settings.model_dump(mode="json", exclude_none=True, round_trip=True)
+        try:
+            dumped = _dumped(settings)
+        except Exception:
+            for key in type(settings).model_fields:
+                with calling(f"{whose}: {where}.{key} cannot be written down"):
+                    _dumped(settings, include={key})
+            raise
         return {key: _in_order(getattr(settings, key, None), value) for key, value in dumped.items()}
+
+
+def _dumped(settings: BaseModel, include: set[str] | None = None) -> dict[str, Any]:
+    # `round_trip` leaves out what is computed; what comes back is compared, so pydantic need not warn.
+    return settings.model_dump(mode="json", include=include, exclude_none=True, round_trip=True, warnings=False)
 
 
 def require_read_back(settings: BaseModel, table: Mapping[str, Any], whose: str, where: str) -> None:
     """See that settings come out of their own table, as TOML, as they went in; else a run could not be resumed.
 
-    `where` is the name of the table, `whose` they are begins the line of an error.
+    `where` and `whose` as for `as_table`.
 
     Raises:
         PluginError: names the key.
