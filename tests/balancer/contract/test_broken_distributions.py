@@ -8,23 +8,16 @@ from pathlib import Path
 
 import pytest
 from support.built_in import BUILT_IN
+from support.distributions import distribution
 from support.environments import TRAIN, Result, execute
 
 GROUP = "[balancer.plugins]\n"
-METADATA = "Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n"
 PACKAGES = {
     "exits": "import sys; sys.exit(0)",
     "raises": "raise BaseException('no')",
     "interrupts": "raise KeyboardInterrupt",
     "prints": "print('{\"noise\": 1}')\nfrom balancer import Plugin\nclass Prints(Plugin):\n    name = 'prints'",
 }
-
-
-def distribution(folder: Path, name: str, files: dict[str, bytes | str], version: str = "1.0") -> None:
-    info = folder / f"{name.replace('-', '_')}-{version}.dist-info"
-    info.mkdir()
-    for file, content in {"METADATA": METADATA.format(name=name, version=version), **files}.items():
-        (info / file).write_bytes(content if isinstance(content, bytes) else content.encode())
 
 
 @pytest.fixture(scope="module")
