@@ -11,7 +11,7 @@ from balancer.contract.boundary import calling, short
 from balancer.contract.host import OPTIONAL_HOOKS, CompositionView, Host, known_knob
 from balancer.contract.knobs import STANDARD_KNOBS, KnobSpec, Op
 from balancer.contract.make import made_plugin
-from balancer.contract.moments import hook_options
+from balancer.contract.moments import has_hook
 from balancer.contract.plugin import Plugin, check_plugin_class
 from balancer.contract.registry import load_plugin
 from balancer.contract.signals import STANDARD_SIGNALS, SignalSpec, taken
@@ -155,7 +155,7 @@ def _check_offered(
         else:
             raise CompositionError(f"{who} turns {knob}: no such knob: {suggestion(knob, sorted(knobs))}")
     for hook, ask in OPTIONAL_HOOKS.items():
-        if hook not in host.calls and hook_options(getattr(plugin, hook, None)) is not None:
+        if hook not in host.calls and has_hook(plugin, hook):
             would = _would(host, f"{ask} and list {hook!r} in obeys")
             raise CompositionError(f"{who} acts at {hook}, which {host.name} does not call: {would}")
     for signal in plugin.reads:

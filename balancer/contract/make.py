@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Collection, Mapping
 from typing import Any, get_args
 
@@ -10,8 +11,8 @@ from pydantic import ValidationError
 from balancer.contract.boundary import calling, short
 from balancer.contract.knobs import KnobSpec, Op
 from balancer.contract.plugin import Plugin, PluginConfig
-from balancer.contract.signals import SignalSpec
-from balancer.errors import ConfigError, PluginError, suggestion
+from balancer.contract.signals import Phase, SignalSpec
+from balancer.errors import ConfigError, KnobError, PluginError, suggestion
 
 
 def made_plugin(cls: type[Plugin], values: Mapping[str, Any], source: str) -> Plugin:
@@ -87,6 +88,31 @@ def _misdeclared(plugin: Any) -> str | None:
         for item in brought:
             if not isinstance(item.name, str) or not item.name.isprintable() or len(item.name.split()) != 1:
                 return f"{what}: the name {short(item.name)} is not one word of printable characters"
+    for knob in plugin.brings_knobs:
+        if (why := _misspecified(knob)) is not None:
+            return f"brings the knob {knob.name}, {why}"
+    for signal in plugin.brings_signals:
+        if signal.phase not in get_args(Phase):
+            return (
+                f"brings the signal {signal.name} in the phase {short(signal.phase)}: {suggestion('', get_args(Phase))}"
+            )
+    return None
+
+
+def _misspecified(knob: Any) -> str | None:
+    """What is wrong with the specification of a knob, as the rest of a sentence; None where nothing is."""
+    if not _names(knob.ops) or not knob.ops or not set(knob.ops) <= set(get_args(Op)):
+        return f"whose ops = {short(knob.ops)} are not a tuple of {', '.join(get_args(Op))}"
+    if knob.choices is not None and not _names(knob.choices):
+        return f"whose choices = {short(knob.choices)} are not a tuple of names"
+    for bound in (knob.minimum, knob.maximum):
+        if isinstance(bound, bool) or not isinstance(bound, int | float) or not math.isfinite(bound):
+            return f"whose range is from {short(knob.minimum)} to {short(knob.maximum)}, not between two numbers"
+    op: Op = "add" if "add" in knob.ops else "gate" if "gate" in knob.ops else "set"
+    try:
+        knob.check("", op, knob.base)
+    except KnobError:
+        return f"whose base = {short(knob.base)} is none of its values"
     return None
 
 

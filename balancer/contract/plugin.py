@@ -167,7 +167,10 @@ def _check_hook(name: str, function: Any, options: Mapping[str, Any], where: str
         what = "yields" if inspect.isgeneratorfunction(plain) else "is async"
         raise PluginError(f"{where}: {name} {what}, so that nobody would run its code: write it as a plain function")
     allowed = list(inspect.signature(getattr(Moments, name)).parameters)
-    for argument, parameter in inspect.signature(function).parameters.items():
+    parameters = inspect.signature(function).parameters
+    if inspect.isfunction(function) and next(iter(parameters), None) != "self":
+        raise PluginError(f"{where}: the first argument of {name} must be self")
+    for argument, parameter in parameters.items():
         if parameter.default is not parameter.empty or parameter.kind is parameter.KEYWORD_ONLY:
             raise PluginError(
                 f"{where}: {name} takes {argument} with a default or by keyword only, which is never filled"

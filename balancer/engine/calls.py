@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import sys
 import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from balancer.contract.boundary import blame, calling, is_ctrl_c
+from balancer.contract.boundary import blame, calling, is_ctrl_c, short
 from balancer.contract.compose import Composition
 from balancer.contract.handles import KnobHandle, KnobHandles
 from balancer.contract.moments import HOOK_NAMES, StepContext, plugin_manager
@@ -197,7 +198,9 @@ def _unstorable(state: Any, rng: Any) -> str | None:
         return f"state_dict returned a {type(state).__name__}, not a dict of plain values and tensors"
     try:
         require_storable(state, "its state")
-        require_storable(rng, "its rng_state")
     except CheckpointError as error:
         return str(error)
+    torch = sys.modules.get("torch")
+    if rng is not None and (torch is None or not isinstance(rng, torch.Tensor)):
+        return f"rng_state returned {short(rng)}, not a tensor or None"
     return None

@@ -8,7 +8,7 @@ from typing import Final
 
 from balancer.contract.compose import Composition
 from balancer.contract.knobs import Decision
-from balancer.contract.moments import hook_options
+from balancer.contract.moments import has_hook
 from balancer.engine.balancer import Balancer
 from balancer.errors import CompositionError, ConfigError
 from balancer.hindsight.trajectory import Replay
@@ -63,7 +63,7 @@ class Player:
         self._g_updates = g_updates
         self._rates = rates
         for plugin in composition.plugins:
-            hooks = [hook for hook in TENSOR_HOOKS if hook_options(getattr(plugin, hook, None)) is not None]
+            hooks = [hook for hook in TENSOR_HOOKS if has_hook(plugin, hook)]
             remark = f"{plugin.name}: its {' and '.join(hooks)} cannot be replayed, for want of images and networks"
             if hooks and remark not in self._result.remarks:
                 self._result.remarks.append(remark)
@@ -76,7 +76,7 @@ class Player:
         self._d_phase = {name for name in played if composition.signals[name].phase == "d"}
         self._terms = played - self._sums - self._d_phase
         self._wanted = self._d_phase & own
-        acting = [plugin.name for plugin in composition.plugins if hook_options(getattr(plugin, "on_epoch", None))]
+        acting = [plugin.name for plugin in composition.plugins if has_hook(plugin, "on_epoch")]
         self._acts_on_epochs = acting[0] if acting else None
 
     @property

@@ -11,8 +11,9 @@ from accelerate import Accelerator
 
 from balancer.contract.compose import Composition
 from balancer.contract.model import DOutput, GanModel, GOutput
-from balancer.contract.moments import hook_options
+from balancer.contract.moments import has_hook
 from balancer.engine.balancer import Balancer
+from balancer.train.plugins_named import naming_plugins
 from balancer.train.undisturbed import own_buffers, random_state_kept, undisturbed
 
 if TYPE_CHECKING:
@@ -70,19 +71,22 @@ class GanStep:
         if balance.d_update:
             self.set_trainable_d(True)
             opt_d.zero_grad(set_to_none=True)
-            self.d_pass(self.networks.wrapped_D, parts, fakes)
+            with naming_plugins(balance, "D", "transform_d_input", "d_loss_terms"):
+                self.d_pass(self.networks.wrapped_D, parts, fakes)
             balance.require_finite()
             opt_d.step()
         else:
             with undisturbed(self.networks.D):  # for the signals alone
-                self.d_pass(self.networks.D, parts, fakes)
+                with naming_plugins(balance, "D", "transform_d_input"):
+                    self.d_pass(self.networks.D, parts, fakes)
                 balance.require_finite()
         balance.after_d_step()
 
         self.set_trainable_d(False)
         for update in range(self.g_updates):
             opt_g.zero_grad(set_to_none=True)
-            self.g_pass(parts, fakes if update == 0 and len(parts) == 1 else None)
+            with naming_plugins(balance, "G", "transform_d_input", "g_loss_terms"):
+                self.g_pass(parts, fakes if update == 0 and len(parts) == 1 else None)
             balance.require_finite()
             opt_g.step()
             balance.after_g_step()
@@ -197,7 +201,7 @@ class GanStep:
 
 def acts_on_g_terms(composition: Composition) -> bool:
     """Whether a plugin acts in `before_g_backward` on what G's terms are in the same step."""
-    acting = [p for p in composition.plugins if hook_options(getattr(p, "before_g_backward", None)) is not None]
+    acting = [p for p in composition.plugins if has_hook(p, "before_g_backward")]
     return any(composition.signals[name].phase == "g" for plugin in acting for name in plugin.reads)
 
 

@@ -251,3 +251,29 @@ def test_transformations_of_a_correct_plugin_pass(tmp_path: Path) -> None:
 
     trainer = toy_trainer([misbehaving("transform_d_input", doubled)], {}, tmp_path)
     assert trainer.run(2, Progress(2, quiet=True))
+
+
+# What comes out only behind the hook, in the pass of a network.
+
+
+def backward(self: Any, ctx: StepContext) -> None:
+    assert ctx.fake_logits is not None
+    ctx.fake_logits.mean().backward()  # type: ignore[no-untyped-call]
+
+
+@pytest.mark.parametrize(
+    ("hook", "function", "network"),
+    [
+        ("transform_d_input", changed(lambda images: images.repeat(1, 2)), "D"),
+        ("transform_d_input", changed(lambda images: images.double()), "D"),
+        ("d_loss_terms", backward, "D"),
+        ("g_loss_terms", backward, "G"),
+    ],
+)
+def test_a_pass_that_fails_behind_a_hook_names_the_plugins_of_it(
+    hook: str, function: Hook, network: str, tmp_path: Path
+) -> None:
+    caught = failure(misbehaving(hook, function), tmp_path)
+    whose = f"{hook} of plugin misbehaves of class {__name__}"
+    assert line(caught).startswith(f"step 0: the pass of {network} failed behind {whose}: RuntimeError: ")
+    assert (tmp_path / "traceback.txt").is_file()
