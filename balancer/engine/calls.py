@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import sys
 import warnings
 from collections.abc import Iterator, Mapping
@@ -48,7 +49,8 @@ class PluginCalls:
         # The plugin whose hook runs now, and the hook's name.
         self.acting: tuple[Plugin, str] | None = None
         self._clock: Final = clock
-        self._plugins: Final = composition.plugins
+        # By the name under which it was composed, whatever it calls itself later.
+        self._plugins: Final = {plugin.name: plugin for plugin in composition.plugins}
         self._folder: Final = folder
         self._sources: Final = composition.sources
         self._who: Final = {name: f"plugin {name} of {source}" for name, source in composition.sources.items()}
@@ -61,7 +63,7 @@ class PluginCalls:
         manager = plugin_manager()
         for plugin in composition.plugins:
             operations = composition.operations[plugin.name]
-            with self._calling(plugin, "cannot be bound to a run"):
+            with self._calling(plugin.name, "cannot be bound to a run"):
                 plugin.bind(
                     seed,
                     KnobHandles(
@@ -113,24 +115,24 @@ class PluginCalls:
             PluginError: it cannot be had, or not be stored: names plugin, key and type.
         """
         states = {}
-        for plugin in self._plugins:
-            with self._calling(plugin, "cannot give its state"):
+        for name, plugin in self._plugins.items():
+            with self._calling(name, "cannot give its state"):
                 state, rng = plugin.state_dict(), plugin.rng_state()
                 wrong = _unstorable(state, rng)
             if wrong is not None:
-                raise PluginError(f"{self._who[plugin.name]}: {wrong}")
-            source = self._sources[plugin.name]
-            states[plugin.name] = {"version": plugin.state_version, "source": source, "state": state, "rng": rng}
+                raise PluginError(f"{self._who[name]}: {wrong}")
+            version, source = plugin.state_version, self._sources[name]
+            states[name] = {"version": version, "source": source, "state": state, "rng": rng}
         return states
 
     def restore(self, states: Mapping[str, Mapping[str, Any]]) -> None:
         """Give every plugin back what `saved` returned; one that has nothing there starts fresh."""
-        for plugin in self._plugins:
-            kept = states.get(plugin.name)
+        for name, plugin in self._plugins.items():
+            kept = states.get(name)
             if kept is None:
                 continue
-            self._tell_change(plugin.name, kept.get("source", ""))
-            with self._calling(plugin, f"cannot take back its state of version {kept['version']}"):
+            self._tell_change(name, kept.get("source", ""))
+            with self._calling(name, f"cannot take back its state of version {kept['version']}"):
                 plugin.load_state_dict(kept["state"], kept["version"])
                 if kept["rng"] is not None:
                     plugin.rng.set_state(kept["rng"])
@@ -141,32 +143,32 @@ class PluginCalls:
         if then and then != now and not then.startswith("class ") and is_first_rank():
             warnings.warn(f"plugin {name} is of {now} now; the state that it goes on with is of {then}", stacklevel=5)
 
-    def _calling(self, plugin: Plugin, doing: str) -> AbstractContextManager[None]:
-        return calling(f"{self._who[plugin.name]} {doing}", keep=self._kept)
+    def _calling(self, name: str, doing: str) -> AbstractContextManager[None]:
+        return calling(f"{self._who[name]} {doing}", keep=self._kept)
 
     def _call(self, hook: str, impl: HookImpl, offered: dict[str, Any]) -> Any:
-        plugin: Any = impl.plugin
-        self.acting = plugin, hook
+        name = impl.plugin_name
+        self.acting = self._plugins[name], hook
         try:
-            first = (plugin.name, hook) not in self._watched
+            first = (name, hook) not in self._watched
             watch = Watch(offered, first)
             if first and watch:
-                self._watched.add((plugin.name, hook))
+                self._watched.add((name, hook))
             returned = impl.function(*(offered[name] for name in impl.argnames))
             wrong = watch.complaint() or complaint(hook, offered, returned)
         except BaseException as error:
             if not is_ctrl_c(error):
-                where = self._where(plugin, hook)
+                where = self._where(name, hook)
                 blame(error, where, f"raised in {where}", self._kept(error, hook == "on_run_end"))
             raise
         finally:
             self.acting = None
         if wrong is not None:
-            raise PluginError(f"{self._where(plugin, hook)}: {wrong}")
+            raise PluginError(f"{self._where(name, hook)}: {wrong}")
         return returned
 
-    def _where(self, plugin: Plugin, hook: str) -> str:
-        return f"{self._who[plugin.name]}, hook {hook}, step {self._clock.step}"
+    def _where(self, name: str, hook: str) -> str:
+        return f"{self._who[name]}, hook {hook}, step {self._clock.step}"
 
     def _end(self, arguments: dict[str, Any]) -> None:
         """The last moment reaches every plugin; the first error of the run is the one that counts."""
@@ -194,6 +196,8 @@ class PluginCalls:
 
 def _unstorable(state: Any, rng: Any) -> str | None:
     """What keeps a plugin's state from being stored, as the rest of a sentence; None where nothing does."""
+    if inspect.iscoroutine(state):
+        state.close()  # or Python warns that nobody awaited it
     if not isinstance(state, dict):
         return f"state_dict returned a {type(state).__name__}, not a dict of plain values and tensors"
     try:

@@ -51,6 +51,8 @@ class Mechanism:
         order = [plugin.name for plugin in composition.plugins]
         self.board: Final = KnobBoard(composition.knobs, composition.host.base, order, self.clock, self._changed)
         self._brought: Final = {spec.name: p.name for p in composition.plugins for spec in p.brings_signals}
+        # Terms of a loss -> the plugin that adds them.
+        self._added: Final[dict[str, str]] = {}
         phases: dict[str, Phase] = {name: spec.phase for name, spec in STANDARD_SIGNALS.items()}
         self.signals: Final = SignalBoard(self.clock, {**phases, **dict.fromkeys(self._brought, "plugin")})
         self.row: StepRow = {}
@@ -139,9 +141,12 @@ class Mechanism:
                 for knob in self.board.specs
                 for plugin, op, value in self.board.contributions(knob)
             ]
+            owners = {name: self._brought.get(name) or self._added.get(name) for name in bad}
+            sources = self.composition.sources
+            whose = "".join(f"; {name} is of plugin {who} of {sources[who]}" for name, who in owners.items() if who)
             raise TrainingError(
                 f"step {self.step}: {', '.join(f'{name} is {value}' for name, value in bad.items())}; "
-                f"stopped before the optimizer step; plugin contributions: {'; '.join(rows) or 'none'}"
+                f"stopped before the optimizer step; plugin contributions: {'; '.join(rows) or 'none'}{whose}"
             )
 
     def begin_at(self, step: int) -> None:
@@ -233,6 +238,7 @@ class Mechanism:
         merged: dict[str, Tensor] = {}
         for plugin, terms in self._calls.terms(hook, self.context(**tensors)):
             for name in terms:
+                self._added[f"d_{name}" if phase == "d" else name] = plugin
                 where = f"step {self.step}: {hook} of plugin {plugin}"
                 signal = f"d_{name}" if phase == "d" else name
                 if name in merged or signal in self.composition.signals or signal in STANDARD_SIGNALS:

@@ -144,6 +144,9 @@ def require_storable(value: Any, path: str) -> None:
     except RecursionError:
         raise CheckpointError(f"{path} cannot be stored: it holds itself, or is nested too deeply.") from None
     except (ValueError, KeyError) as error:
+        items = value.items() if isinstance(value, Mapping) else enumerate(value) if isinstance(value, list) else ()
+        for key, item in items:
+            require_storable(item, f"{path}/{key}")
         raise CheckpointError(f"{path} cannot be stored: {error}.") from None
 
 

@@ -23,7 +23,7 @@ def as_table(settings: BaseModel, whose: str, where: str) -> dict[str, Any]:
     Raises:
         PluginError: names the key that cannot be written.
     """
-    with calling(f"{whose}: its settings cannot be written down"):
+    with calling(f"{whose}: its settings cannot be written down", note=""):
         try:
             dumped = _dumped(settings)
         except Exception:
@@ -54,7 +54,7 @@ def require_read_back(settings: BaseModel, table: Mapping[str, Any], whose: str,
             why = f"which TOML cannot hold: {described(error)}"
             raise PluginError(f"{whose}: {where}.{key} is {short(value)}, {why}") from None
     lost = "so that a run could not be resumed"
-    with calling(f"{whose}: its settings cannot be read back"):
+    with calling(f"{whose}: its settings cannot be read back", note=""):
         try:
             again = type(settings).model_validate(tomllib.loads(tomli_w.dumps(table)))
         except ValidationError as error:

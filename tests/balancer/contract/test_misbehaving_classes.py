@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from pydantic import Field, field_validator
 
-from balancer import Balancer, KnobSpec, Plugin, PluginConfig, hookimpl
+from balancer import Balancer, KnobSpec, Plugin, PluginConfig, SignalSpec, hookimpl
 from balancer.contract.plugin import check_plugin_class
 from balancer.errors import BalancerError, CompositionError, ConfigError, PluginError
 
@@ -135,6 +135,31 @@ def test_a_declaration_that_is_none(attributes: dict[str, Any], said: str) -> No
     assert refused(plugin(**attributes)).startswith(f"{WHOSE}: {said}")
 
 
+@pytest.mark.parametrize(
+    ("fields", "said"),
+    [
+        ({"ops": ("frob",)}, "whose ops = ('frob',) are not a tuple of set, "),
+        ({"ops": ()}, "whose ops = () are not a tuple of"),
+        ({"base": "x"}, "whose base = 'x' is none of its values"),
+        ({"base": float("nan")}, "whose base = nan is none of its values"),
+        ({"ops": ("add",)}, "whose base = 1.0 is none of its values"),
+        ({"ops": ("gate",)}, "whose base = 1.0 is none of its values"),
+        ({"minimum": 2.0}, "whose base = 1.0 is none of its values"),
+        ({"maximum": "much"}, "whose range is from 0.0 to 'much', not between two numbers"),
+        ({"choices": "ab"}, "whose choices = 'ab' are not a tuple of names"),
+    ],
+)
+def test_a_knob_that_is_none(fields: dict[str, Any], said: str) -> None:
+    spec = KnobSpec(**{"name": "mine", "summary": "", "ops": ("set",), "read_after": "on_step_end", **fields})
+    assert refused(plugin(brings_knobs=(spec,))).startswith(f"{WHOSE}: brings the knob mine, {said}")
+
+
+def test_a_signal_of_no_phase() -> None:
+    spec = SignalSpec("mine", "x", "")  # type: ignore[arg-type]
+    said = f"{WHOSE}: brings the signal mine in the phase 'x': "
+    assert refused(plugin(brings_signals=(spec,))).startswith(said)
+
+
 @pytest.mark.parametrize("what", ["reads", "writes", "after", "brings_knobs", "brings_signals"])
 @pytest.mark.parametrize("error", [ValueError("not yet"), SystemExit(0)], ids=["ValueError", "SystemExit"])
 def test_a_declaration_that_breaks(what: str, error: BaseException) -> None:
@@ -202,6 +227,14 @@ async def an_async_generator(self: Any) -> Any:
 def test_a_hook_that_is_no_plain_function_is_refused_when_it_is_loaded(function: Any, said: str) -> None:
     with pytest.raises(PluginError, match=f"here: on_step_end {said}, so that nobody would run its code"):
         check_plugin_class(plugin(on_step_end=hookimpl(function)), "here")
+
+
+def test_a_hook_without_self_is_refused() -> None:
+    @hookimpl
+    def after_d_step(ctx: Any) -> None: ...
+
+    with pytest.raises(PluginError, match="here: the first argument of after_d_step must be self"):
+        check_plugin_class(plugin(after_d_step=after_d_step), "here")
 
 
 def test_a_version_of_its_state_that_is_no_number_is_refused() -> None:

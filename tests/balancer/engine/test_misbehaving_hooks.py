@@ -3,43 +3,22 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
+from support.misbehaving import WHOSE, Hook, changed, failure, line, misbehaving
 from torch import Tensor
 
-from balancer import Plugin, StepContext, hookimpl
+from balancer import StepContext
 from balancer.contract.moments import HOOK_NAMES
 from balancer.errors import BalancerError, KnobError, PluginError, TrainingError
 from balancer.testing import toy_trainer
 from balancer.train.progress import Progress
 
-Hook = Callable[..., Any]
 LOSSES = ("d_loss_terms", "g_loss_terms")
 SILENT = [hook for hook in HOOK_NAMES if hook not in (*LOSSES, "transform_d_input")]
-
-
-def misbehaving(hook: str, function: Hook) -> type[Plugin]:
-    """A plugin that does this in this hook."""
-    return type("Misbehaves", (Plugin,), {"name": "misbehaves", hook: hookimpl(function)})
-
-
-def failure(plugin: type[Plugin], folder: Path) -> BalancerError:
-    """How a run of three steps with that plugin ends; it must not end well."""
-    trainer = toy_trainer([plugin], {"model": {"points": 64}}, folder)
-    with pytest.raises(BalancerError) as caught:
-        trainer.run(3, Progress(3, quiet=True))
-    return caught.value
-
-
-def line(error: BalancerError) -> str:
-    text = " ".join([str(error), *getattr(error, "__notes__", ())])
-    assert "\n" not in text
-    assert len(text) < 1000
-    return text
 
 
 def raising(error: BaseException) -> Hook:
@@ -86,7 +65,7 @@ RAISED: list[tuple[BaseException, str]] = [
 @pytest.mark.parametrize(("error", "said"), RAISED, ids=[type(error).__name__ for error, _ in RAISED])
 def test_whatever_it_raises_becomes_one_line(error: BaseException, said: str, tmp_path: Path) -> None:
     caught = failure(misbehaving("after_d_step", raising(error)), tmp_path)
-    where = f"plugin misbehaves of class {__name__}, hook after_d_step, step 0: "
+    where = f"{WHOSE}, hook after_d_step, step 0: "
     assert line(caught).startswith(f"{where}{said}")
     assert type(caught) is PluginError
     assert caught.__cause__ is error
@@ -96,7 +75,7 @@ def test_whatever_it_raises_becomes_one_line(error: BaseException, said: str, tm
 @pytest.mark.parametrize("error", [OSError("gone"), SystemExit(0)], ids=["OSError", "SystemExit"])
 def test_in_every_hook_and_its_traceback_is_kept(hook: str, error: BaseException, tmp_path: Path) -> None:
     caught = failure(misbehaving(hook, raising(error)), tmp_path)
-    assert f"plugin misbehaves of class {__name__}, hook {hook}, step " in line(caught)
+    assert f"{WHOSE}, hook {hook}, step " in line(caught)
     kept = tmp_path / "traceback.txt"
     assert line(caught).endswith(f"; the traceback is in {kept}")
     text = kept.read_text(encoding="utf-8")
@@ -108,7 +87,7 @@ def test_in_every_hook_and_its_traceback_is_kept(hook: str, error: BaseException
 def test_an_error_of_balancers_own_keeps_its_kind_and_says_whose_it_is(error: BalancerError, tmp_path: Path) -> None:
     caught = failure(misbehaving("on_step_end", raising(error)), tmp_path)
     assert caught is error
-    assert f"raised in plugin misbehaves of class {__name__}, hook on_step_end, step 0" in line(caught)
+    assert f"raised in {WHOSE}, hook on_step_end, step 0" in line(caught)
 
 
 # What is returned.
@@ -154,17 +133,13 @@ RETURNED_TERMS: list[tuple[str, Hook, str]] = [
 @pytest.mark.parametrize(("kind", "function", "said"), RETURNED_TERMS, ids=[row[0] for row in RETURNED_TERMS])
 def test_a_term_that_is_none_is_refused(hook: str, kind: str, function: Hook, said: str, tmp_path: Path) -> None:
     caught = failure(misbehaving(hook, function), tmp_path)
-    assert line(caught).startswith(f"plugin misbehaves of class {__name__}, hook {hook}, step 0: {said}")
+    assert line(caught).startswith(f"{WHOSE}, hook {hook}, step 0: {said}")
 
 
 @pytest.mark.parametrize("hook", LOSSES)
 def test_a_term_of_nothing_may_be_a_constant(hook: str, tmp_path: Path) -> None:
     trainer = toy_trainer([misbehaving(hook, returning({"x": torch.zeros(())}))], {}, tmp_path)
     assert trainer.run(2, Progress(2, quiet=True))
-
-
-def changed(change: Callable[[Tensor], Any]) -> Hook:
-    return lambda self, images, condition: (change(images), condition)
 
 
 RETURNED_IMAGES: list[tuple[str, Hook, str]] = [
@@ -191,89 +166,10 @@ RETURNED_IMAGES: list[tuple[str, Hook, str]] = [
 @pytest.mark.parametrize(("kind", "function", "said"), RETURNED_IMAGES, ids=[row[0] for row in RETURNED_IMAGES])
 def test_images_that_are_none_are_refused(kind: str, function: Hook, said: str, tmp_path: Path) -> None:
     caught = failure(misbehaving("transform_d_input", function), tmp_path)
-    assert line(caught).startswith(f"plugin misbehaves of class {__name__}, hook transform_d_input, step 0: {said}")
+    assert line(caught).startswith(f"{WHOSE}, hook transform_d_input, step 0: {said}")
 
 
 @pytest.mark.parametrize("hook", SILENT)
 def test_a_value_from_a_hook_that_returns_nothing_is_refused(hook: str, tmp_path: Path) -> None:
     caught = failure(misbehaving(hook, returning(0.5)), tmp_path)
     assert f"returned a float, but {hook} returns nothing" in line(caught)
-
-
-# What is changed in place.
-
-
-def in_place(self: Any, images: Tensor, condition: Any) -> Any:
-    return images.detach().mul_(0.5), condition
-
-
-def past_the_count(self: Any, images: Tensor, condition: Any) -> Any:
-    images.data.mul_(0.5)
-    return images, condition
-
-
-def through_numpy(self: Any, ctx: StepContext) -> None:
-    assert ctx.real is not None
-    array = ctx.real.numpy()
-    array *= 0.5
-
-
-def logits(self: Any, ctx: StepContext) -> None:
-    assert ctx.real_logits is not None
-    with torch.no_grad():
-        ctx.real_logits.zero_()
-
-
-@pytest.mark.parametrize(
-    ("hook", "function", "said"),
-    [
-        ("transform_d_input", in_place, "changed images in place"),
-        ("transform_d_input", past_the_count, "changed images in place"),
-        ("d_loss_terms", through_numpy, "changed ctx.real in place"),
-        ("d_loss_terms", logits, "changed ctx.real_logits in place"),
-    ],
-)
-def test_a_change_in_place_is_noticed(hook: str, function: Hook, said: str, tmp_path: Path) -> None:
-    caught = failure(misbehaving(hook, function), tmp_path)
-    assert line(caught).startswith(f"plugin misbehaves of class {__name__}, hook {hook}, step 0: {said}")
-
-
-def test_a_change_in_place_is_noticed_in_any_step(tmp_path: Path) -> None:
-    def later(self: Any, ctx: StepContext, images: Tensor, condition: Any) -> Any:
-        return (images.detach().mul_(0.5) if ctx.step == 2 else images), condition
-
-    assert "step 2: changed images in place" in line(failure(misbehaving("transform_d_input", later), tmp_path))
-
-
-def test_transformations_of_a_correct_plugin_pass(tmp_path: Path) -> None:
-    def doubled(self: Any, images: Tensor, condition: Any) -> Any:
-        return [images.clone().mul_(2).bfloat16().float(), condition]
-
-    trainer = toy_trainer([misbehaving("transform_d_input", doubled)], {}, tmp_path)
-    assert trainer.run(2, Progress(2, quiet=True))
-
-
-# What comes out only behind the hook, in the pass of a network.
-
-
-def backward(self: Any, ctx: StepContext) -> None:
-    assert ctx.fake_logits is not None
-    ctx.fake_logits.mean().backward()  # type: ignore[no-untyped-call]
-
-
-@pytest.mark.parametrize(
-    ("hook", "function", "network"),
-    [
-        ("transform_d_input", changed(lambda images: images.repeat(1, 2)), "D"),
-        ("transform_d_input", changed(lambda images: images.double()), "D"),
-        ("d_loss_terms", backward, "D"),
-        ("g_loss_terms", backward, "G"),
-    ],
-)
-def test_a_pass_that_fails_behind_a_hook_names_the_plugins_of_it(
-    hook: str, function: Hook, network: str, tmp_path: Path
-) -> None:
-    caught = failure(misbehaving(hook, function), tmp_path)
-    whose = f"{hook} of plugin misbehaves of class {__name__}"
-    assert line(caught).startswith(f"step 0: the pass of {network} failed behind {whose}: RuntimeError: ")
-    assert (tmp_path / "traceback.txt").is_file()
