@@ -10,7 +10,7 @@ from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from balancer.contract.boundary import blame, calling, is_ctrl_c, short
+from balancer.contract.boundary import blame, calling, from_outside, short
 from balancer.contract.compose import Composition
 from balancer.contract.handles import KnobHandle, KnobHandles
 from balancer.contract.moments import HOOK_NAMES, StepContext, plugin_manager
@@ -157,7 +157,7 @@ class PluginCalls:
             returned = impl.function(*(offered[name] for name in impl.argnames))
             wrong = watch.complaint() or complaint(hook, offered, returned)
         except BaseException as error:
-            if not is_ctrl_c(error):
+            if not from_outside(error):
                 where = self._where(name, hook)
                 blame(error, where, f"raised in {where}", self._kept(error, hook == "on_run_end"))
             raise

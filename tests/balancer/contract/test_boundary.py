@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import signal
 import time
 from collections.abc import Callable, Iterator
@@ -55,6 +56,11 @@ def test_one_that_the_plugin_raises_is_its_error() -> None:
     assert str(error) == "plugin x of acme 1.0 fails: KeyboardInterrupt"
 
 
+def test_an_error_in_a_call_is_not_taken_for_that_of_a_handler() -> None:
+    """Python's constants for handlers are of an enumeration, whose class is called to look a value up."""
+    assert type(raised(lambda: signal.Signals(10**6))) is PluginError
+
+
 def test_in_our_loop_the_second_ctrl_c_stays_one_and_a_plugins_own_does_not() -> None:
     with stop_requests() as stop:
         signal.raise_signal(signal.SIGINT)
@@ -63,9 +69,29 @@ def test_in_our_loop_the_second_ctrl_c_stays_one_and_a_plugins_own_does_not() ->
         assert type(raised(own)) is PluginError
 
 
-def test_a_scripts_own_handler_may_raise_it_by_a_statement() -> None:
-    def handler(number: int, frame: Any) -> None:
-        raise KeyboardInterrupt
+class Preempted(Exception):
+    """What a script raises when its time is over."""
 
-    signal.signal(signal.SIGINT, handler)
-    assert type(raised(interrupt)) is KeyboardInterrupt
+
+class Handler:
+    """A handler that is an object, or a method of one."""
+
+    def __init__(self, error: BaseException) -> None:
+        self.error = error
+
+    def __call__(self, number: int, frame: Any) -> None:
+        raise self.error
+
+    def method(self, number: int, frame: Any) -> None:
+        raise self.error
+
+
+@pytest.mark.parametrize("error", [KeyboardInterrupt(), SystemExit(0), Preempted()])
+def test_what_a_scripts_own_handler_raises_is_the_scripts(error: BaseException) -> None:
+    def handler(number: int, frame: Any) -> None:
+        raise error
+
+    for installed in (handler, Handler(error), Handler(error).method, functools.partial(handler)):
+        signal.signal(signal.SIGINT, installed)
+        assert raised(interrupt) is error
+    assert type(raised(own)) is PluginError
