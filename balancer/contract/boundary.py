@@ -44,7 +44,7 @@ def blame(error: BaseException, what: str, note: str, kept: str) -> None:
     """
     if not isinstance(error, BalancerError):
         raise PluginError(f"{what}: {described(error)}{kept}") from error
-    if note and note not in str(error):
+    if note and note not in described(error):
         error.add_note(note + kept)
 
 

@@ -21,7 +21,7 @@ from balancer.engine.clock import Clock
 from balancer.engine.ranks import is_first_rank
 from balancer.engine.returned import Watch, complaint
 from balancer.errors import CheckpointError, PluginError
-from balancer.record.checkpoint import require_storable
+from balancer.record.encoding import require_storable
 from balancer.record.tracebacks import keep_traceback
 
 if TYPE_CHECKING:

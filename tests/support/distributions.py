@@ -18,6 +18,7 @@ def distribution(folder: Path, name: str, files: dict[str, bytes | str], version
 
 def plugin_package(folder: Path, name: str, body: str, version: str = "1.0") -> None:
     """A distribution `acme-NAME` with one module and in it one plugin class, `body` being what is in the class."""
+    body = body or "pass"
     lines = "".join(f"    {line}\n" for line in body.strip("\n").splitlines())
     head = "import os\nfrom typing import Any\n\nfrom balancer import Plugin, PluginConfig, SignalSpec, hookimpl\n\n\n"
     folder.mkdir(exist_ok=True)

@@ -147,3 +147,15 @@ def test_state_that_is_not_taken_back_is_an_error_of_the_plugin(packages: Path, 
     assert cli(*TRAIN, "--plugins", "forgetful", "--steps", 2, "--out", "run").status == 0
     line = assert_refused(*cli("train", "--resume", "run", "--steps", 4, "--quiet"))
     assert "plugin forgetful of acme-forgetful 1.0 cannot take back its state of version 1: KeyError: 'total'" in line
+
+
+def test_a_card_that_cannot_be_read_is_one_line_and_one_cannot_steer_the_terminal(packages: Path, cli: Cli) -> None:
+    for name, card in (("torn", b"\xff\xfe"), ("steering", b"# A card\n\n\x1b[2J\n")):
+        plugin_package(packages, name, "")
+        (packages / "cards").mkdir(exist_ok=True)
+        (packages / "cards" / f"{name}.md").write_bytes(card)
+    line = assert_refused(*cli("plugins", "show", "torn"))
+    assert line.startswith("the card of plugin torn of acme-torn 1.0 cannot be read: UnicodeDecodeError: ")
+    shown = cli("plugins", "show", "steering")
+    assert shown.status == 0
+    assert "# A card\n\n\\x1b[2J\n" in shown.out
