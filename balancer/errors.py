@@ -33,8 +33,20 @@ class CheckpointError(BalancerError):
     """A checkpoint that cannot be written, is damaged, or does not fit the run."""
 
 
+class AuditError(BalancerError):
+    """What a training script says does not fit what it does, where that is to be an error."""
+
+
+class BalancerWarning(UserWarning):
+    """What a training script says does not fit what it does, or plugins may not work well together."""
+
+
 class TrainingError(BalancerError):
     """Training cannot go on, for example because a loss is not finite."""
+
+
+class MissingExtra(BalancerError, ModuleNotFoundError):
+    """What was asked for needs an extra that is not installed; the message is the line that installs it."""
 
 
 def printable(text: str) -> str:

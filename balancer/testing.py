@@ -6,9 +6,11 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from balancer.contract.adversarial import as_list
 from balancer.contract.compose import compose
 from balancer.contract.host import model_host
 from balancer.contract.plugin import Plugin
+from balancer.extras import extras_named
 from balancer.hindsight.replay_rows import PluginList, recorded
 from balancer.hindsight.replay_rows import replay_rows as replay
 from balancer.hindsight.trajectory import Replay
@@ -31,6 +33,7 @@ __all__ = [
 ]
 
 
+@extras_named()
 def toy_trainer(
     plugins: PluginList,
     settings: Mapping[str, Mapping[str, Any]] | None = None,
@@ -43,6 +46,7 @@ def toy_trainer(
     return _trainer("points", PointsFamily(), model, plugins, values, folder, {"batch_size": 32, "lr": 2e-3, **train})
 
 
+@extras_named()
 def check_model(
     family: ModelFamily, settings: Mapping[str, Any] | None = None, steps: int = 4, **train: Any
 ) -> Trainer:
@@ -84,6 +88,7 @@ def check_model(
     return whole
 
 
+@extras_named()
 def check_plugin(plugin: str | type[Plugin], settings: Mapping[str, Any] | None = None, steps: int = 12) -> None:
     """Run a plugin on the points model and check what every plugin must do.
 
@@ -168,6 +173,11 @@ def _check_outputs(trainer: Trainer) -> None:
     condition = model.condition(batch)
     on_real = model.discriminate(trainer.D, real, condition)
     judged = model.discriminate(trainer.D, fake.images, condition if fake.condition is None else fake.condition)
+    for logits in (on_real.logits, judged.logits):
+        count = len(as_list(logits, "logits"))
+        assert count == spec.discriminators, (
+            f"logits are of {count} discriminators, the spec says {spec.discriminators}"
+        )
     for of, terms, named in (
         ("D", model.d_terms(on_real, judged, batch), spec.d_terms),
         ("G", model.g_terms(fake, judged, batch), spec.weights),

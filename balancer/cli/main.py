@@ -15,6 +15,7 @@ from balancer.cli import diagnose, hindsight, plugins, train
 from balancer.contract.distributions import spare_others
 from balancer.contract.registry import COMMANDS, entries, find
 from balancer.errors import BalancerError, PluginError, one_line, printable
+from balancer.extras import extras_named
 
 
 class _ModelCommands(TyperGroup):
@@ -91,7 +92,8 @@ def main() -> None:
     arguments, rest = _before_dashes(sys.argv[1:])
     debug = "--debug" in arguments
     try:
-        app([word for word in arguments if word != "--debug"] + rest, standalone_mode=True)
+        with extras_named():
+            app([word for word in arguments if word != "--debug"] + rest, standalone_mode=True)
     except BalancerError as error:
         if debug:
             print(printable("".join(traceback.format_exception(error))), file=sys.stderr, end="")

@@ -14,7 +14,7 @@ from balancer.contract.make import made_plugin
 from balancer.contract.moments import has_hook
 from balancer.contract.plugin import Plugin, check_plugin_class
 from balancer.contract.registry import load_plugin
-from balancer.contract.signals import STANDARD_SIGNALS, SignalSpec, taken
+from balancer.contract.signals import SignalSpec, standard_signal, taken
 from balancer.errors import CompositionError, PluginError, one_line, suggestion
 
 
@@ -101,14 +101,14 @@ def _with_brought(made: Mapping[str, Plugin], host: Host) -> tuple[dict[str, Kno
     for plugin in made.values():
         for signal in plugin.brings_signals:
             who = f"plugin {plugin.name} brings the signal {signal.name}"
-            if signal.name in signals or signal.name in STANDARD_SIGNALS:
+            if signal.name in signals or standard_signal(signal.name) is not None:
                 raise CompositionError(f"{who}, which exists already")
             why = "a knob has that name" if signal.name in knobs else taken(signal.name)
             if why is not None:
                 raise CompositionError(f"{who}, but {why}: rename it")
             signals[signal.name] = signal
         for knob in plugin.brings_knobs:
-            is_signal = knob.name in signals or knob.name in STANDARD_SIGNALS
+            is_signal = knob.name in signals or standard_signal(knob.name) is not None
             why = "a signal has that name" if is_signal else None if knob.is_weight else taken(knob.name)
             if why is not None:
                 raise CompositionError(f"plugin {plugin.name} brings the knob {knob.name}, but {why}: rename it")
@@ -161,9 +161,11 @@ def _check_offered(
     for signal in plugin.reads:
         if signal in signals:
             continue
-        if signal in STANDARD_SIGNALS:
-            ask = STANDARD_SIGNALS[signal].ask
-            raise CompositionError(f"{who} reads {signal}, which {host.name} does not supply: {_would(host, ask)}")
+        if (reason := host.meaningless.get(signal.partition("/")[0])) is not None:
+            raise CompositionError(f"{who} reads {signal}, but {reason}, or leave {plugin.name} out")
+        if (known := standard_signal(signal)) is not None:
+            would = _would(host, f"{known.ask} and list {signal!r} in supplies")
+            raise CompositionError(f"{who} reads {signal}, which {host.name} does not supply: {would}")
         raise CompositionError(f"{who} reads {signal}: no such signal: {suggestion(signal, sorted(signals))}")
 
 

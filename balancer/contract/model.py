@@ -8,12 +8,14 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
-from balancer.contract.adversarial import AdversarialName
+from balancer.contract.adversarial import AdversarialLoss
 from balancer.contract.settings import Settings
 
 if TYPE_CHECKING:
     from PIL.Image import Image
     from torch import Tensor, nn
+
+    from balancer.contract.adversarial import Logits
 
     Batch = Mapping[str, Tensor]
 
@@ -34,19 +36,25 @@ class ModelSpec:
     `adv`, weighted by `lambda_adv`. `d_terms` names what D's loss holds besides its adversarial half;
     the model returns those already weighted. Where G draws several images for each real one,
     `fakes_per_real` weighs D's loss on them: a batch of fakes counts as much as the batch of reals.
+    `adversarial` is the name of a loss, a subclass of `AdversarialLoss` or an instance of one. Where D is several
+    networks, or judges at several scales, `discriminators` says of how many the logits are.
     """
 
-    adversarial: AdversarialName = "bce"
+    adversarial: str | type[AdversarialLoss] | AdversarialLoss = "bce"
     weights: Mapping[str, float] = field(default_factory=dict)
     d_terms: tuple[str, ...] = ()
     heads: Mapping[str, HeadSpec] = field(default_factory=dict)
     fakes_per_real: int = 1
+    discriminators: int = 1
 
 
 class DOutput(NamedTuple):
-    """D's answer to a batch of images: adversarial logits, and the logits of its other heads by name."""
+    """D's answer to a batch of images: adversarial logits, and the logits of its other heads by name.
 
-    logits: Tensor
+    Logits are a tensor, or a list of one tensor for each of several discriminators.
+    """
+
+    logits: Logits
     heads: Mapping[str, Tensor]
 
 

@@ -11,6 +11,8 @@ import pluggy
 if TYPE_CHECKING:
     from torch import Tensor
 
+    from balancer.contract.adversarial import Logits
+
 PROJECT: Final = "balancer"
 
 hookspec: Final = pluggy.HookspecMarker(PROJECT)
@@ -36,7 +38,8 @@ class StepContext:
 
     Tensors are there at the moments that say so, else None, on the run's device and still in the graph: `real` (B, …),
     `fake` (B · fakes per real, …) and `condition` (B, …) or None are D's inputs before `transform_d_input`, in the
-    model's own range of values; `real_logits` and `fake_logits` are those of D's own loss, items first.
+    model's own range of values; `real_logits` and `fake_logits` are those of D's own loss, items first: lists of
+    tensors where there are several discriminators.
     `discriminate(images, condition)` runs D once more and returns its logits.
 
     `step` and `epoch` count from 0; `epoch` is -1 where nobody counts them. Updates are those done already.
@@ -50,9 +53,9 @@ class StepContext:
     real: Tensor | None = None
     fake: Tensor | None = None
     condition: Tensor | None = None
-    real_logits: Tensor | None = None
-    fake_logits: Tensor | None = None
-    discriminate: Callable[[Tensor, Tensor | None], Tensor] | None = None
+    real_logits: Logits | None = None
+    fake_logits: Logits | None = None
+    discriminate: Callable[[Tensor, Tensor | None], Logits] | None = None
 
 
 class Moments:
@@ -117,6 +120,8 @@ class Moments:
 
 
 HOOK_NAMES: Final = tuple(name for name in vars(Moments) if not name.startswith("_"))
+# A step has two parts, D's and G's, which a host may take in either order.
+D_MOMENTS: Final = ("transform_d_input", "d_loss_terms", "before_d_backward", "after_d_step")
 
 
 def plugin_manager() -> pluggy.PluginManager:

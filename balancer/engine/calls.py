@@ -16,11 +16,12 @@ from balancer.contract.handles import KnobHandle, KnobHandles
 from balancer.contract.moments import HOOK_NAMES, StepContext, plugin_manager
 from balancer.contract.plugin import Plugin
 from balancer.contract.signals import SignalReader
-from balancer.engine.boards import KnobBoard, SignalBoard
 from balancer.engine.clock import Clock
+from balancer.engine.knob_board import KnobBoard
 from balancer.engine.ranks import is_first_rank
 from balancer.engine.returned import Watch, complaint
-from balancer.errors import CheckpointError, PluginError
+from balancer.engine.signal_board import SignalBoard
+from balancer.errors import BalancerWarning, CheckpointError, PluginError
 from balancer.record.encoding import require_storable
 from balancer.record.tracebacks import keep_traceback
 
@@ -90,6 +91,10 @@ class PluginCalls:
             self._untried.remove(hook)
             self.saved()
 
+    def due(self, hook: str) -> bool:
+        """Whether there is something to do at this hook."""
+        return bool(self._impls[hook]) or hook in self._untried
+
     def implemented(self, hook: str) -> list[str]:
         """Names of the plugins that have this hook."""
         return [impl.plugin_name for impl in self._impls[hook]]
@@ -141,7 +146,8 @@ class PluginCalls:
         """Say that a plugin goes on with what another version of it left."""
         now = self._sources[name]
         if then and then != now and not then.startswith("class ") and is_first_rank():
-            warnings.warn(f"plugin {name} is of {now} now; the state that it goes on with is of {then}", stacklevel=5)
+            text = f"plugin {name} is of {now} now; the state that it goes on with is of {then}"
+            warnings.warn(text, BalancerWarning, stacklevel=5)
 
     def _calling(self, name: str, doing: str) -> AbstractContextManager[None]:
         return calling(f"{self._who[name]} {doing}", keep=self._kept)

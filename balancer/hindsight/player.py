@@ -52,7 +52,9 @@ class Player:
         `epoch` is that of the first row to come: where it is another one, the epoch under way ends before.
         """
         before = self._balance
-        balance = Balancer(composition, seed=seed, steps_per_epoch=steps_per_epoch, on_decision=self._on_decision)
+        balance = Balancer(
+            composition, seed=seed, steps_per_epoch=steps_per_epoch, on_decision=self._on_decision, audit="off"
+        )
         if before is not None:
             if epoch is not None and epoch != before.epoch:
                 before.end_epoch()

@@ -13,9 +13,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
+from balancer.contract.adversarial import AdversarialLoss, RecordedLoss
 from balancer.contract.compose import Composition
 from balancer.contract.host import Host
 from balancer.contract.knobs import KnobSpec
+from balancer.contract.losses import BUILT_IN
 from balancer.contract.model import HeadSpec
 from balancer.contract.signals import SignalSpec
 from balancer.errors import CheckpointError, ConfigError
@@ -134,7 +136,7 @@ def _line(composed: Composed) -> bytes:
             "base": dict(composed.host.base),
             "heads": {name: dataclasses.asdict(head) for name, head in composed.host.heads.items()},
             "d_terms": list(composed.host.d_terms),
-            "adversarial": composed.host.adversarial,
+            "adversarial": composed.host.adversarial.facts(),
             "calls": list(composed.host.calls),
             "meaningless": dict(composed.host.meaningless),
             "weighs": composed.host.weighs,
@@ -168,7 +170,7 @@ def _composed(row: Mapping[str, Any]) -> Composed:
             {name: from_json(value) for name, value in host["base"].items()},
             {name: HeadSpec(tuple(head["d_terms"]), tuple(head["g_terms"])) for name, head in host["heads"].items()},
             tuple(host["d_terms"]),
-            host["adversarial"],
+            _loss(host["adversarial"]),
             tuple(host["calls"]),
             host["meaningless"],
             host["weighs"],
@@ -179,6 +181,11 @@ def _composed(row: Mapping[str, Any]) -> Composed:
         row["seed"],
         row["steps_per_epoch"],
     )
+
+
+def _loss(kept: str | Mapping[str, Any]) -> AdversarialLoss:
+    """The loss by what was kept of it: its levels, or before 0.3 the name of a built-in one."""
+    return BUILT_IN[kept] if isinstance(kept, str) else RecordedLoss(kept)
 
 
 def _knob(row: Mapping[str, Any]) -> KnobSpec:

@@ -19,6 +19,8 @@ EVENTS: Final = "events.out.tfevents.*"
 SHEETS: Final = "sheets"
 CHECKPOINTS: Final = "checkpoints"
 TRACEBACK: Final = "traceback.txt"
+# What trackers keep that want a folder.
+TRACKERS: Final = "trackers"
 
 
 def sheet_name(done: int) -> str:

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, Final, Literal
 
 import tomli_w
-from pydantic import BaseModel, Field, ValidationError
+from pydantic import BaseModel, Field, ValidationError, field_validator
 
 from balancer.contract.compose import Composition, compose
 from balancer.contract.host import Host, model_host
@@ -54,9 +54,18 @@ class TrainSettings(Settings):
     precision: Literal["fp32", "bf16"] = Field("fp32", description="bf16 runs forward passes under autocast")
     threads: int | None = Field(None, ge=1, description="CPU threads; runs are bit-equal only with the same number")
     log_every: int = Field(10, ge=1, description="steps between two points in TensorBoard")
+    trackers: list[str] | None = Field(
+        None, description="trackers of accelerate that get every logged row too, such as wandb,mlflow"
+    )
     sheet_every: int = Field(1, ge=1, description="epochs between two sample sheets")
     checkpoint_every: int = Field(500, ge=1, description="steps between two checkpoints")
     keep: int = Field(3, ge=1, description="checkpoints to keep")
+
+    @field_validator("trackers", mode="before")
+    @classmethod
+    def _names(cls, value: Any) -> Any:
+        names = [name.strip() for name in value.split(",")] if isinstance(value, str) else value
+        return None if names in ([], [""]) else names
 
     def scheduled_rate(self, role: Literal["d", "g"], epoch: int) -> float:
         """The learning rate of an epoch: base · decay^epoch, not below the floor (or the base, where that is lower)."""
@@ -200,53 +209,13 @@ def make_config(
     versions = {
         "balancer": metadata.version("balancer"),
         "python": platform.python_version(),
-        "torch": metadata.version("torch"),
+        **_torch_version(),
         name: f"{entry.distribution} {entry.version}",
         **{plugin.name: composition.sources[plugin.name] for plugin in composition.plugins},
     }
     made = RunConfig(name, family, settings, train, composition, versions)
     made.require_read_back()
     return made
-
-
-def differences(old: Mapping[str, Any], new: Mapping[str, Any]) -> dict[str, tuple[Any, Any]]:
-    """Fields in which two resolved configs differ, `table.key` -> (old, new).
-
-    The length of a run, versions and sizes do not count; settings of a plugin that comes or goes belong to
-    `run.plugins`.
-    """
-    before, after = set(old["run"]["plugins"]), set(new["run"]["plugins"])
-    changed: dict[str, tuple[Any, Any]] = {}
-    for key in ("model", "plugins"):
-        if old["run"][key] != new["run"][key]:
-            changed[f"run.{key}"] = old["run"][key], new["run"][key]
-    for table in ("train", "model", *sorted(before & after)):
-        fields = dict.fromkeys([*old.get(table, {}), *new.get(table, {})])
-        for key in fields:
-            if (table, key) in (("train", "steps"), ("train", "epochs")):
-                continue
-            one, two = old.get(table, {}).get(key), new.get(table, {}).get(key)
-            if one != two:
-                changed[f"{table}.{key}"] = one, two
-    return changed
-
-
-def refuse_changes(old: Mapping[str, Any], new: Mapping[str, Any], allowed: Sequence[str]) -> None:
-    """Refuse to resume with settings that differ from the run's own, but for those allowed by name.
-
-    Raises:
-        ConfigError: lists each field with its old and new value.
-    """
-    changed = differences(old, new)
-    left = {k: v for k, v in changed.items() if not any(k == name or k.startswith(f"{name}.") for name in allowed)}
-    if left:
-        rows = "; ".join(f"{key}: {_show(one)} -> {_show(two)}" for key, (one, two) in left.items())
-        flags = " ".join(f"--allow-change {key}" for key in left)
-        raise ConfigError(f"the run was made with other settings: {rows}; to change them on purpose add {flags}")
-    known = {*old, *new, *flat(old), *flat(new), "train.steps", "train.epochs", "data"}
-    for name in allowed:
-        if name not in known:
-            raise ConfigError(f"--allow-change {name}: no such setting: {suggestion(name, sorted(known))}")
 
 
 def flat(tables: Mapping[str, Any]) -> dict[str, Any]:
@@ -268,8 +237,12 @@ def _only_model() -> str:
     return names[0]
 
 
-def _show(value: Any) -> str:
-    return "(default)" if value is None else repr(value)
+def _torch_version() -> dict[str, str]:
+    """torch's version, where it is installed: a composition is checked without it."""
+    try:
+        return {"torch": metadata.version("torch")}
+    except metadata.PackageNotFoundError:
+        return {}
 
 
 def _refuse_unknown(table: Mapping[str, Any], known: Sequence[str], where: str) -> None:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Literal
 
 from pydantic import Field
 
-from balancer.contract.adversarial import AdversarialName
+from balancer.contract.losses import AdversarialName
 from balancer.contract.model import DOutput, GanModel, GOutput, HeadSpec, ModelFamily, ModelSpec
 from balancer.contract.settings import Settings
 
@@ -24,7 +24,7 @@ class PointsSettings(Settings):
     points: int = Field(512, ge=1, description="training points")
     modes: int = Field(4, ge=1, le=64, description="Gaussians on a ring, one class each")
     width: int = Field(32, ge=1, description="hidden units")
-    adversarial: AdversarialName = Field("bce", description="adversarial loss")
+    adversarial: AdversarialName = Field("bce", description="adversarial loss, built in or installed")
     head: bool = Field(True, description="give D a head that names the mode")
     norm: Literal["none", "batch"] = Field("none", description="normalisation in D")
     lambda_category: float = Field(1.0, ge=0, description="weight of the category term in G's loss")

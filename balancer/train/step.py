@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from torch import Tensor, nn
     from torch.optim import Optimizer
 
+    from balancer.contract.adversarial import Logits
     from balancer.contract.model import Batch
 
 
@@ -102,8 +103,8 @@ class GanStep:
         real_logits, fake_logits, scalars = [], [], []
         for part, fake in zip(parts, fakes, strict=True):
             real_out, fake_out, loss, terms = self.d_loss(D, part, fake)
-            real_logits.append(real_out.logits.detach())
-            fake_logits.append(fake_out.logits.detach())
+            real_logits.append(detached(real_out.logits))
+            fake_logits.append(detached(fake_out.logits))
             scalars.append({"d_loss": loss, **{f"d_{term}": value for term, value in terms.items()}})
             if len(parts) > 1:
                 scalars[-1] = {name: value.detach() for name, value in scalars[-1].items()}  # not the graph
@@ -124,9 +125,10 @@ class GanStep:
         with self.accelerator.autocast():
             real_out = model.discriminate(D, *balance.transform_d_input(real, condition))
             fake_out = model.discriminate(D, *balance.transform_d_input(images, fake_condition))
+            halves = balance.loss.d(real_out.logits, fake_out.logits, balance.real_label, balance.fake_label)
             terms = {
-                "loss_real": balance.loss.d_real(real_out.logits, balance.real_label),
-                "loss_fake": balance.loss.d_fake(fake_out.logits, balance.fake_label),
+                "loss_real": halves.real,
+                "loss_fake": halves.fake,
                 **model.d_terms(real_out, fake_out, part),
             }
             if balance.d_update:
@@ -143,7 +145,7 @@ class GanStep:
         counted = [weights.get(term, 1.0) * value for term, value in terms.items() if weights.get(term) != 0.0]
         return real_out, fake_out, torch.stack(counted).sum(), terms
 
-    def look(self, images: Tensor, condition: Tensor | None) -> Tensor:
+    def look(self, images: Tensor, condition: Tensor | None) -> Tensor | Sequence[Tensor]:
         """D's logits as plugins may ask for them: D is left as it was, and without gradients the random state too."""
         with contextlib.nullcontext() if torch.is_grad_enabled() else random_state_kept(), own_buffers(self.networks.D):
             return self.model.discriminate(self.networks.D, images, condition).logits
@@ -175,15 +177,26 @@ class GanStep:
             return means([self.g_terms(part, self.generate(part), plugins=False) for part in parts])
 
     def g_terms(self, part: Batch, fake: GOutput, *, plugins: bool) -> dict[str, Tensor]:
-        """G's unweighted terms on its images as the updated D sees them, with or without those that plugins add."""
+        """G's unweighted terms on its images as the updated D sees them, with or without those that plugins add.
+
+        Where the adversarial loss compares with real images, the updated D sees those too, before, without gradients
+        and in the same mode, as in ESRGAN and R3GAN; with micro-batches it compares within each part.
+        """
         balance, model = self.balance, self.model
         fake_condition = self.fake_condition(part, fake)
         with self.accelerator.autocast():
+            real_logits = self.updated_real_logits(part) if balance.loss.relative else None
             judged = model.discriminate(self.networks.D, *balance.transform_d_input(fake.images, fake_condition))
-            terms = {"adv": balance.loss.generator(judged.logits), **model.g_terms(fake, judged, part)}
+            terms = {"adv": balance.loss.g(judged.logits, real_logits), **model.g_terms(fake, judged, part)}
             if plugins:
                 terms |= balance.g_loss_terms(fake=fake.images, condition=fake_condition, fake_logits=judged.logits)
             return terms
+
+    def updated_real_logits(self, part: Batch) -> Logits:
+        """The logits of the updated D on real images, without gradients."""
+        with torch.no_grad():
+            real = self.balance.transform_d_input(self.model.real(part), self.model.condition(part))
+            return self.model.discriminate(self.networks.D, *real).logits
 
     def fake_condition(self, part: Batch, fake: GOutput) -> Tensor | None:
         """The condition that D sees with G's images."""
@@ -218,9 +231,18 @@ def of_batch(loss: Tensor, parts: int) -> Tensor:
     return loss if parts == 1 else loss / parts
 
 
-def concatenated(logits: Sequence[Tensor]) -> Tensor:
-    """Logits of all parts as one batch."""
-    return logits[0] if len(logits) == 1 else torch.cat(list(logits))
+def detached(logits: Logits) -> Logits:
+    """Logits without their graph, of one discriminator or of several."""
+    return logits.detach() if isinstance(logits, torch.Tensor) else [one.detach() for one in logits]
+
+
+def concatenated(logits: Sequence[Logits]) -> Logits:
+    """Logits of all parts as one batch, of one discriminator or of each of several."""
+    if len(logits) == 1:
+        return logits[0]
+    if isinstance(logits[0], torch.Tensor):
+        return torch.cat([one for one in logits if isinstance(one, torch.Tensor)])
+    return [torch.cat(parts) for parts in zip(*logits, strict=True)]
 
 
 def means(rows: Sequence[dict[str, Any]]) -> dict[str, Any]:

@@ -10,7 +10,7 @@ from pydantic import Field, field_validator
 
 from balancer import Balancer, KnobSpec, Plugin, PluginConfig, SignalSpec, hookimpl
 from balancer.contract.plugin import check_plugin_class
-from balancer.errors import BalancerError, CompositionError, ConfigError, PluginError
+from balancer.errors import BalancerError, BalancerWarning, CompositionError, ConfigError, PluginError
 
 WHOSE = f"plugin misbehaves of class {__name__}"
 
@@ -202,7 +202,8 @@ def test_a_refusal_on_purpose_keeps_its_kind_and_says_whose_it_is() -> None:
 
 
 def test_a_warning_cannot_steer_the_terminal() -> None:
-    made = Balancer([plugin(check=lambda self, composition: ["red \x1b[31m\nalert"])])
+    with pytest.warns(BalancerWarning, match="red"):
+        made = Balancer([plugin(check=lambda self, composition: ["red \x1b[31m\nalert"])])
     assert made.composition.warnings == ("misbehaves: red \\x1b[31m alert",)
 
 

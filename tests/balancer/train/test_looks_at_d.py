@@ -11,6 +11,7 @@ from torch.nn.utils.parametrizations import spectral_norm
 
 from balancer import Plugin, StepContext, hookimpl
 from balancer.testing import toy_trainer
+from balancer.train import points
 from balancer.train.loop import Trainer
 
 
@@ -51,11 +52,18 @@ class R1(Plugin):
 
 
 def trained(plugins: list[Any], norm: str, change: Callable[[nn.Module], object] | None) -> Trainer:
-    trainer = toy_trainer(plugins, {"model": {"norm": norm}})
-    if change is not None:
-        change(trainer.D)
-        trainer.optimizers["d"] = torch.optim.Adam(trainer.D.parameters(), lr=2e-3)
-        trainer._step.optimizers["d"] = trainer.optimizers["d"]
+    """Four steps of a toy run, D changed as it is built."""
+    build = points._discriminator
+
+    def changed(settings: points.PointsSettings) -> nn.Module:
+        D = build(settings)
+        if change is not None:
+            change(D)
+        return D
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(points, "_discriminator", changed)
+        trainer = toy_trainer(plugins, {"model": {"norm": norm}})
     return advance(trainer, 4)
 
 
