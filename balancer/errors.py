@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from difflib import get_close_matches
+from unicodedata import category
 
 
 class BalancerError(Exception):
@@ -49,8 +50,12 @@ class MissingExtra(BalancerError, ModuleNotFoundError):
 
 
 def printable(text: str) -> str:
-    """A text without control characters, which would steer the terminal that shows it; line breaks stay."""
-    return "".join(c if c.isprintable() or c == "\n" else c.encode("unicode_escape").decode() for c in text)
+    """A text without control characters, which would steer the terminal that shows it; spaces and line ends stay."""
+    return "".join(c if c.isprintable() or c == "\n" or category(c) == "Zs" else _escaped(c) for c in text)
+
+
+def _escaped(character: str) -> str:
+    return character.encode("unicode_escape").decode()
 
 
 def one_line(text: str) -> str:

@@ -91,7 +91,8 @@ def composed(
 
 def print_json(value: Any) -> None:
     """Print a value as JSON, in the language it is in; figures that are not numbers, which JSON lacks, are null."""
-    print(json.dumps(_finite(value), ensure_ascii=False, indent=1, default=str, allow_nan=False))
+    text = json.dumps(_finite(value), ensure_ascii=False, indent=1, default=str, allow_nan=False)
+    print("".join(c if c.isprintable() or c == "\n" else json.dumps(c)[1:-1] for c in text))
 
 
 def _finite(value: Any) -> Any:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from typing import Annotated
 
 import typer
 
 from balancer.cli.options import ConfigOption, JsonOption, ModelOption, SetOption, composed, plugin_names, print_json
+from balancer.errors import printable
 
 app = typer.Typer(no_args_is_help=True, help="List, show and check plugins.")
 
@@ -14,16 +16,20 @@ app = typer.Typer(no_args_is_help=True, help="List, show and check plugins.")
 @app.command("list")
 def list_plugins(as_json: JsonOption = False) -> None:
     """Installed plugins and recipes; nothing is imported."""
-    from balancer.contract.registry import PLUGINS, entries, recipes
+    from balancer.contract.registry import PLUGINS, installed, recipes
 
-    found = entries(PLUGINS)
-    rows = [{"name": e.name, "distribution": e.distribution, "version": e.version, "module": e.value} for e in found]
+    found, broken = installed(PLUGINS)
     if as_json:
-        print_json({"plugins": rows, "recipes": sorted(recipes())})
+        fields = ("name", "distribution", "version", "remark")
+        rows = [{**{field: getattr(entry, field) for field in fields}, "module": entry.value} for entry in found]
+        print_json({"plugins": rows, "recipes": sorted(recipes()), "broken": [asdict(one) for one in broken]})
         return
-    for row in rows:
-        print(f"{row['name']:<18} {row['distribution']} {row['version']}")
-    print(f"\nrecipes (for --config): {', '.join(sorted(recipes()))}")
+    for entry in found:
+        remark = f" ({entry.remark})" if entry.remark else ""
+        print(f"{printable(entry.name):<18} {entry.distribution} {entry.version}{remark}")
+    for one in broken:
+        print(f"{'?':<18} {one.distribution} {one.version} ({one.why})")
+    print(f"\nrecipes (for --config): {', '.join(map(printable, sorted(recipes())))}")
     print("one plugin in full: balancer plugins show NAME")
 
 

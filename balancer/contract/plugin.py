@@ -8,6 +8,9 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
+from pydantic import ConfigDict
+
+from balancer.contract.boundary import calling, short
 from balancer.contract.handles import KnobHandle
 from balancer.contract.knobs import KnobSpec, Op, Value
 from balancer.contract.moments import HOOK_NAMES, Moments, hook_options
@@ -24,6 +27,9 @@ if TYPE_CHECKING:
 
 class PluginConfig(Settings):
     """Base of every plugin's config; give each field a description, a range and the source of its default."""
+
+    # A default that its own field refuses would let a run train that no config can resume.
+    model_config = ConfigDict(validate_default=True)
 
 
 @dataclass(frozen=True)
@@ -120,7 +126,13 @@ class Plugin:
         """
         if name not in {spec.name for spec in self.brings_signals}:
             raise PluginError(f"plugin {self.name} published {name} without declaring it: add it to brings_signals")
-        self._publish(name, float(value))
+        try:
+            number = float(value)
+        except Exception:
+            raise PluginError(
+                f"plugin {self.name} published {name} as {short(value)}: expected a number, or a tensor that holds one"
+            ) from None
+        self._publish(name, number)
 
     def request(self, kind: RequestKind, reason: str) -> None:
         """Ask the host for what `requests` names, in a hook: "end" the run, keep a "checkpoint", draw a "sheet".
@@ -159,7 +171,13 @@ def check_plugin_class(candidate: object, where: str) -> type[Plugin]:
         PluginError: not a Plugin subclass, a bad name, an unknown hook or argument, a hook that is not marked.
     """
     if not (isinstance(candidate, type) and issubclass(candidate, Plugin)):
-        raise PluginError(f"{where} is {candidate!r}, not a subclass of balancer.Plugin")
+        raise PluginError(f"{where} is {short(candidate)}, not a subclass of balancer.Plugin")
+    with calling(f"{where} cannot be looked at", note=""):
+        _check_class(candidate, where)
+    return candidate
+
+
+def _check_class(candidate: type[Plugin], where: str) -> None:
     name = getattr(candidate, "name", None)
     if not isinstance(name, str) or not name.isidentifier() or name in ("run", "train", "model"):
         raise PluginError(
@@ -167,6 +185,8 @@ def check_plugin_class(candidate: object, where: str) -> type[Plugin]:
         )
     if not (isinstance(candidate.Config, type) and issubclass(candidate.Config, PluginConfig)):
         raise PluginError(f"{where}: Config must be a subclass of balancer.PluginConfig")
+    if isinstance(candidate.state_version, bool) or not isinstance(candidate.state_version, int):
+        raise PluginError(f"{where}: state_version = {short(candidate.state_version)} is not a whole number")
     for attribute, function in inspect.getmembers_static(candidate):
         if attribute.startswith("__"):
             continue
@@ -176,7 +196,6 @@ def check_plugin_class(candidate: object, where: str) -> type[Plugin]:
                 raise PluginError(f"{where}: {attribute} is named like a hook but is not marked with @hookimpl")
             continue
         _check_hook(attribute, function, options, where)
-    return candidate
 
 
 def _check_hook(name: str, function: Any, options: Mapping[str, Any], where: str) -> None:
@@ -187,8 +206,15 @@ def _check_hook(name: str, function: Any, options: Mapping[str, Any], where: str
     if name not in HOOK_NAMES:
         near = get_close_matches(name, HOOK_NAMES, n=1)
         raise PluginError(f"{where}: there is no hook {name}" + (f"; did you mean {near[0]}?" if near else ""))
+    plain = inspect.unwrap(getattr(function, "__func__", function))
+    if inspect.iscoroutinefunction(plain) or inspect.isasyncgenfunction(plain) or inspect.isgeneratorfunction(plain):
+        what = "yields" if inspect.isgeneratorfunction(plain) else "is async"
+        raise PluginError(f"{where}: {name} {what}, so that nobody would run its code: write it as a plain function")
     allowed = list(inspect.signature(getattr(Moments, name)).parameters)
-    for argument, parameter in inspect.signature(function).parameters.items():
+    parameters = inspect.signature(function).parameters
+    if inspect.isfunction(function) and next(iter(parameters), None) != "self":
+        raise PluginError(f"{where}: the first argument of {name} must be self")
+    for argument, parameter in parameters.items():
         if parameter.default is not parameter.empty or parameter.kind is parameter.KEYWORD_ONLY:
             raise PluginError(
                 f"{where}: {name} takes {argument} with a default or by keyword only, which is never filled"

@@ -8,10 +8,11 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final
 
-from balancer.contract.compose import Composition, compose, plugin_config
+from balancer.contract.compose import Composition, compose
 from balancer.contract.declared import brought_terms, term_signals
 from balancer.contract.host import Host, model_host
 from balancer.contract.knobs import Decision
+from balancer.contract.make import made_plugin
 from balancer.contract.model import HeadSpec, ModelSpec
 from balancer.contract.plugin import Plugin
 from balancer.contract.registry import load_plugin
@@ -102,7 +103,7 @@ def brought(plugins: PluginList, settings: Mapping[str, Mapping[str, Any]]) -> I
     """Signals that exist only because one of these plugins brings them."""
     for item in plugins:
         cls = load_plugin(item)[0] if isinstance(item, str) else item
-        plugin = cls(plugin_config(cls, settings.get(cls.name, {}), "this replay"))
+        plugin = made_plugin(cls, settings.get(cls.name, {}), "this replay")
         yield from (signal.name for signal in plugin.brings_signals)
         for phase, term in brought_terms(plugin, f"plugin {cls.name}"):
             yield from (signal.name for signal in term_signals(phase, term))

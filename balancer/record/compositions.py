@@ -24,6 +24,7 @@ from balancer.errors import CheckpointError, ConfigError
 from balancer.record.decisions import from_json
 from balancer.record.files import write_atomically
 from balancer.record.folder import COMPOSITIONS
+from balancer.record.settings_tables import as_table
 
 FORMAT: Final = 1
 
@@ -64,7 +65,7 @@ class Composed:
             composition.host,
             composition.knobs,
             {plugin.name: composition.sources[plugin.name] for plugin in plugins},
-            {plugin.name: plugin.config.model_dump(mode="json", exclude_none=True) for plugin in plugins},
+            {plugin.name: as_table(plugin.config, f"plugin {plugin.name}", plugin.name) for plugin in plugins},
             seed,
             steps_per_epoch,
             batch_size,

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from pydantic import ValidationError
-
+from balancer.contract.boundary import calling
+from balancer.contract.make import made_plugin
 from balancer.contract.registry import PLUGINS, card, find, load_plugin
+from balancer.errors import ConfigError, printable
 from balancer.show.composition import shown
 
 if TYPE_CHECKING:
@@ -20,10 +21,13 @@ def describe_plugin(name: str) -> dict[str, Any]:
         PluginError: no plugin has that name, or it cannot be loaded.
     """
     cls, entry = load_plugin(name)
+    whose = f"plugin {name} of {entry.distribution} {entry.version}"
     try:
-        plugin: Plugin | type[Plugin] = cls(cls.Config())
-    except ValidationError:
+        plugin: Plugin | type[Plugin] = made_plugin(cls, {}, f"{entry.distribution} {entry.version}")
+    except ConfigError:
         plugin = cls  # a setting without a default: what the class declares is all there is to show
+    with calling(f"{whose} cannot say what it declares"):
+        reads, writes = list(plugin.reads), {knob: list(ops) for knob, ops in plugin.writes.items()}
     settings = [
         {
             "name": key,
@@ -37,8 +41,8 @@ def describe_plugin(name: str) -> dict[str, Any]:
         "name": name,
         "distribution": entry.distribution,
         "version": entry.version,
-        "reads": list(plugin.reads),
-        "writes": {knob: list(ops) for knob, ops in plugin.writes.items()},
+        "reads": reads,
+        "writes": writes,
         "settings": settings,
         "card": card(entry),
     }
@@ -53,7 +57,8 @@ def print_plugin(described: dict[str, Any]) -> None:
     print(f"writes: {', '.join(turned) or 'no knob'}\n")
     print("settings:" if described["settings"] else "settings: none")
     for row in described["settings"]:
-        print(f"  {name}.{row['name']} = {shown(row['default'])}  [{row['type']}]\n      {row['description'] or ''}")
+        line = f"  {name}.{row['name']} = {shown(row['default'])}  [{row['type']}]\n      {row['description'] or ''}"
+        print(printable(line))
     print(f"\n{described['card'] or 'It ships no card.'}")
 
 

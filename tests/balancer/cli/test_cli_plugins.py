@@ -44,8 +44,10 @@ def test_list_as_json(cli: Cli) -> None:
         "name": "dynamic_lambda",
         "distribution": "balancer",
         "version": "0.1.0",
+        "remark": "",
         "module": "balancer_plugins.dynamic_lambda:DynamicLambda",
     }
+    assert listed["broken"] == []
 
 
 # show.
