@@ -122,7 +122,7 @@ def test_signals_of_a_window_are_means_over_its_micro_batches() -> None:
             halves.play(ops)
             assert halves.logits is not None
             real, fake = halves.logits
-            seen.append(float(halves.balance.loss.d_adv(real.detach(), fake.detach())))
+            seen.append(float(halves.balance.loss.signals(real.detach(), fake.detach())["d_adv"]))
         halves.balance.end_step()
         assert halves.rows[-1]["signal/d_adv"] == pytest.approx(sum(seen) / 2, abs=1e-6)
     whole.end()
