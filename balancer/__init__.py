@@ -8,15 +8,17 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from balancer.contract.adversarial import AdversarialName
+    from balancer.contract.handles import KnobHandle
     from balancer.contract.host import CompositionView
     from balancer.contract.knobs import Decision, KnobSpec
     from balancer.contract.model import DOutput, GanModel, GOutput, HeadSpec, ModelFamily, ModelSpec
     from balancer.contract.moments import RunInfo, StepContext, hookimpl
     from balancer.contract.plugin import Plugin, PluginConfig
     from balancer.contract.settings import Settings
-    from balancer.contract.signals import MovingAverage, SignalSpec
+    from balancer.contract.signals import MovingAverage, Reading, SignalSpec
     from balancer.diagnosis.diagnose import Diagnosis, diagnose
     from balancer.engine.balancer import Balancer
+    from balancer.errors import BalancerError, CompositionError, ConfigError, KnobError, PluginError
     from balancer.hindsight.explain import explain
     from balancer.hindsight.replay import replay
     from balancer.page.report import Report, report
@@ -30,13 +32,18 @@ if TYPE_CHECKING:
 __all__ = [
     "AdversarialName",
     "Balancer",
+    "BalancerError",
+    "CompositionError",
     "CompositionView",
+    "ConfigError",
     "DOutput",
     "Decision",
     "Diagnosis",
     "GOutput",
     "GanModel",
     "HeadSpec",
+    "KnobError",
+    "KnobHandle",
     "KnobSpec",
     "ModelFamily",
     "ModelSpec",
@@ -44,6 +51,8 @@ __all__ = [
     "NewRun",
     "Plugin",
     "PluginConfig",
+    "PluginError",
+    "Reading",
     "Report",
     "RunInfo",
     "SavedRun",
@@ -65,13 +74,18 @@ __all__ = [
 _HOME = {
     "AdversarialName": "contract.adversarial",
     "Balancer": "engine.balancer",
+    "BalancerError": "errors",
+    "CompositionError": "errors",
     "CompositionView": "contract.host",
+    "ConfigError": "errors",
     "DOutput": "contract.model",
     "Decision": "contract.knobs",
     "Diagnosis": "diagnosis.diagnose",
     "GOutput": "contract.model",
     "GanModel": "contract.model",
     "HeadSpec": "contract.model",
+    "KnobError": "errors",
+    "KnobHandle": "contract.handles",
     "KnobSpec": "contract.knobs",
     "ModelFamily": "contract.model",
     "ModelSpec": "contract.model",
@@ -79,6 +93,8 @@ _HOME = {
     "NewRun": "train.new_run",
     "Plugin": "contract.plugin",
     "PluginConfig": "contract.plugin",
+    "PluginError": "errors",
+    "Reading": "contract.signals",
     "Report": "page.report",
     "RunInfo": "contract.moments",
     "SavedRun": "record.saved_run",
@@ -104,6 +120,8 @@ def __getattr__(name: str) -> Any:
 
         warnings.warn("balancer.Alternative: laws are asked what else they answer", DeprecationWarning, stacklevel=2)
         return import_module("balancer.contract.plugin").Alternative
+    if name in ("diagnosis", "errors", "testing"):
+        return import_module(f"balancer.{name}")
     if name not in _HOME:
         raise AttributeError(f"module 'balancer' has no attribute {name!r}")
     return getattr(import_module(f"balancer.{_HOME[name]}"), name)

@@ -42,3 +42,9 @@ def suggestion(name: str, known: Sequence[str]) -> str:
     if near:
         return f"did you mean {near[0]}?"
     return f"known are {', '.join(known)}" if known else "none is installed"
+
+
+def nearest(name: object, known: Sequence[str], cutoff: float = 0.6) -> str:
+    """The end of an error about a name that may be mistyped: the nearest known one in brackets, else nothing."""
+    near = get_close_matches(str(name), known, n=1, cutoff=cutoff)
+    return f" (did you mean {near[0]}?)" if near else ""

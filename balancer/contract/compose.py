@@ -13,10 +13,10 @@ from pydantic import ValidationError
 from balancer.contract.host import OPTIONAL_HOOKS, CompositionView, Host, known_knob
 from balancer.contract.knobs import STANDARD_KNOBS, KnobSpec, Op
 from balancer.contract.moments import hook_options
-from balancer.contract.plugin import Plugin, PluginConfig, check_plugin_class
+from balancer.contract.plugin import Plugin, PluginConfig, check_plugin_class, require_made
 from balancer.contract.registry import load_plugin
 from balancer.contract.signals import STANDARD_SIGNALS, SignalSpec, taken
-from balancer.errors import BalancerError, CompositionError, ConfigError, PluginError, suggestion
+from balancer.errors import BalancerError, CompositionError, ConfigError, PluginError, nearest, suggestion
 
 
 @dataclass(frozen=True)
@@ -69,6 +69,7 @@ def compose(
         config = plugin_config(cls, settings.get(cls.name, {}), source)
         with _blaming(cls.name, source, "cannot be made"):
             plugin = made[cls.name] = cls(config)
+            require_made(plugin, f"plugin {cls.name} of {source}")
         if isinstance(plugin.reads, str) or any(isinstance(ops, str) for ops in plugin.writes.values()):
             raise PluginError(f"plugin {cls.name} of {source}: reads and the values of writes are tuples of names")
         sources[cls.name] = source
@@ -176,11 +177,15 @@ def _check_offered(
         if knob in knobs:
             for op in ops:
                 if op not in knobs[knob].ops:
-                    raise CompositionError(f"{who} wants to {op} {knob}, which takes only {', '.join(knobs[knob].ops)}")
+                    takes = ", ".join(knobs[knob].ops)
+                    near = nearest(op, knobs[knob].ops)
+                    raise CompositionError(f"{who} wants to {op} {knob}, which takes only {takes}{near}")
         elif knob in host.meaningless:
             raise CompositionError(f"{who} turns {knob}, but {host.meaningless[knob]}: leave {plugin.name} out")
         elif (spec := known_knob(knob)) is not None:
-            raise CompositionError(f"{who} turns {knob}, which {host.name} does not obey: {_would(host, spec.ask)}")
+            near = nearest(knob, sorted(knobs), cutoff=0.85) if knob not in STANDARD_KNOBS else ""
+            would = _would(host, spec.ask)
+            raise CompositionError(f"{who} turns {knob}, which {host.name} does not obey{near}: {would}")
         else:
             raise CompositionError(f"{who} turns {knob}: no such knob: {suggestion(knob, sorted(knobs))}")
     for hook, ask in OPTIONAL_HOOKS.items():

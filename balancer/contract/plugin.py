@@ -5,20 +5,25 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass
+from difflib import get_close_matches
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, Final
 
 from balancer.contract.handles import KnobHandle
 from balancer.contract.knobs import KnobSpec, Op, Value
 from balancer.contract.moments import HOOK_NAMES, Moments, hook_options
 from balancer.contract.settings import Settings
 from balancer.contract.signals import SignalReader, SignalSpec
-from balancer.errors import PluginError
+from balancer.errors import PluginError, nearest
 
 if TYPE_CHECKING:
     import torch
 
     from balancer.contract.host import CompositionView
+
+# The contract that this release speaks: hooks, knobs, signals and what a plugin declares (CONTRIBUTING.md says when it
+# may change).
+API: Final = 1
 
 
 class PluginConfig(Settings):
@@ -42,6 +47,8 @@ class Plugin:
     """
 
     name: ClassVar[str]
+    # The contract that it is written for.
+    api: ClassVar[int] = API
     Config: ClassVar[type[PluginConfig]] = PluginConfig
     state_version: ClassVar[int] = 1
 
@@ -92,8 +99,10 @@ class Plugin:
 
     def publish(self, name: str, value: float) -> None:
         """Give a signal named in `brings_signals` its value for the present step."""
-        if name not in {spec.name for spec in self.brings_signals}:
-            raise PluginError(f"plugin {self.name} published {name} without declaring it: add it to brings_signals")
+        brought = [spec.name for spec in self.brings_signals]
+        if name not in brought:
+            add = f"add it to brings_signals{nearest(name, brought)}"
+            raise PluginError(f"plugin {self.name} published {name} without declaring it: {add}")
         self._publish(name, float(value))
 
     def check(self, composition: CompositionView) -> Iterable[str]:
@@ -108,11 +117,26 @@ class Plugin:
         """Restore what `state_dict` returned under `state_version == version`."""
 
 
-def check_plugin_class(candidate: object, where: str) -> type[Plugin]:
-    """The class itself, if it is a plugin whose hooks exist and are marked.
+# What a plugin class declares, where a mistyped name would pass for an attribute of its own.
+DECLARED: Final = ("api", "state_version", "reads", "writes", "after", "brings_knobs", "brings_signals")
+
+
+def require_made(plugin: Plugin, where: str) -> None:
+    """Refuse a plugin whose `__init__` left out its base class's.
 
     Raises:
-        PluginError: not a Plugin subclass, a bad name, an unknown hook or argument, a hook that is not marked.
+        PluginError: says what to add.
+    """
+    if "_rng" not in vars(plugin):
+        raise PluginError(f"{where}: its __init__ must call super().__init__(config) before anything else")
+
+
+def check_plugin_class(candidate: object, where: str) -> type[Plugin]:
+    """The class itself, if it is a plugin for this release whose hooks exist and are marked.
+
+    Raises:
+        PluginError: not a Plugin subclass, a bad name, another api, a mistyped declaration, an unknown hook or
+            argument, a hook that is not marked.
     """
     if not (isinstance(candidate, type) and issubclass(candidate, Plugin)):
         raise PluginError(f"{where} is {candidate!r}, not a subclass of balancer.Plugin")
@@ -123,9 +147,15 @@ def check_plugin_class(candidate: object, where: str) -> type[Plugin]:
         )
     if not (isinstance(candidate.Config, type) and issubclass(candidate.Config, PluginConfig)):
         raise PluginError(f"{where}: Config must be a subclass of balancer.PluginConfig")
+    if candidate.api != API or isinstance(candidate.api, bool):
+        newer = isinstance(candidate.api, int) and candidate.api > API
+        what = "update balancer" if newer else "update the plugin"
+        raise PluginError(f"{where}: it is written for api = {candidate.api!r}; this release speaks {API}: {what}")
     for attribute, function in inspect.getmembers_static(candidate):
         if attribute.startswith("__"):
             continue
+        if not (callable(function) or attribute.startswith("_") or hasattr(Plugin, attribute)):
+            _check_declaration(attribute, where)
         options = hook_options(function)
         if options is None:
             if attribute in HOOK_NAMES:
@@ -135,9 +165,13 @@ def check_plugin_class(candidate: object, where: str) -> type[Plugin]:
     return candidate
 
 
-def _check_hook(name: str, function: Any, options: Mapping[str, Any], where: str) -> None:
-    from difflib import get_close_matches
+def _check_declaration(attribute: str, where: str) -> None:
+    """Refuse an attribute that can only be a mistyped declaration."""
+    if near := get_close_matches(attribute, DECLARED, n=1, cutoff=0.85):
+        raise PluginError(f"{where}: {attribute} is nothing that a plugin declares: did you mean {near[0]}?")
 
+
+def _check_hook(name: str, function: Any, options: Mapping[str, Any], where: str) -> None:
     if any(options.get(key) for key in ("wrapper", "hookwrapper", "tryfirst", "trylast", "specname")):
         raise PluginError(f"{where}: {name} uses an option of pluggy's hookimpl; order belongs to `after`")
     if name not in HOOK_NAMES:
