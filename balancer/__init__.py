@@ -118,7 +118,9 @@ def __getattr__(name: str) -> Any:
     if name == "Alternative":  # until 0.3
         import warnings
 
-        warnings.warn("balancer.Alternative: laws are asked what else they answer", DeprecationWarning, stacklevel=2)
+        from balancer.errors import Deprecated
+
+        warnings.warn("balancer.Alternative: laws are asked what else they answer", Deprecated, stacklevel=2)
         return import_module("balancer.contract.plugin").Alternative
     if name in ("diagnosis", "errors", "testing"):
         return import_module(f"balancer.{name}")

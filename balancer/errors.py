@@ -36,6 +36,10 @@ class TrainingError(BalancerError):
     """Training cannot go on, for example because a loss is not finite."""
 
 
+class Deprecated(DeprecationWarning):
+    """Something of ours that goes, and what to write instead; the command line says it once."""
+
+
 def suggestion(name: str, known: Sequence[str]) -> str:
     """The end of an error about an unknown name: the nearest known one, else all of them."""
     near = get_close_matches(name, known, n=1)

@@ -12,7 +12,7 @@ from typer.core import TyperGroup
 
 from balancer.cli import diagnose, hindsight, plugins, train
 from balancer.contract.registry import COMMANDS, entries, find
-from balancer.errors import BalancerError, PluginError
+from balancer.errors import BalancerError, Deprecated, PluginError
 
 
 class _ModelCommands(TyperGroup):
@@ -77,6 +77,7 @@ app.add_typer(plugins.app, name="plugins")
 
 def main() -> None:
     """Run the command line; an error that a user may see is one line and exit status 2."""
+    warnings.filterwarnings("once", category=Deprecated)
     warnings.formatwarning = lambda message, *where, **more: f"warning: {message}\n"
     try:
         app(standalone_mode=True)

@@ -28,7 +28,9 @@ def list_plugins(as_json: JsonOption = False) -> None:
 
 
 @app.command("show")
-def show_plugin(name: Annotated[str, typer.Argument(help="A plugin's name.")], as_json: JsonOption = False) -> None:
+def show_plugin(
+    name: Annotated[str, typer.Argument(help="A plugin's name, or FILE.py:CLASS.")], as_json: JsonOption = False
+) -> None:
     """A plugin's card, its settings with defaults and sources, what it reads and writes."""
     from balancer.show.plugin import describe_plugin, print_plugin
 
@@ -41,7 +43,9 @@ def show_plugin(name: Annotated[str, typer.Argument(help="A plugin's name.")], a
 
 @app.command("check")
 def check_plugins(
-    names: Annotated[str | None, typer.Argument(help="Plugins by name, separated by commas.")] = None,
+    names: Annotated[
+        str | None, typer.Argument(help="Plugins by name or as FILE.py:CLASS, separated by commas.")
+    ] = None,
     config: ConfigOption = None,
     model: ModelOption = None,
     settings: SetOption = None,

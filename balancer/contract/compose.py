@@ -5,7 +5,7 @@ from __future__ import annotations
 import heapq
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Final
 
 from pydantic import ValidationError
@@ -14,6 +14,7 @@ from balancer.contract.host import OPTIONAL_HOOKS, CompositionView, Host, known_
 from balancer.contract.knobs import STANDARD_KNOBS, KnobSpec, Op
 from balancer.contract.moments import hook_options
 from balancer.contract.plugin import Plugin, PluginConfig, check_plugin_class, require_made
+from balancer.contract.plugin_files import PluginFile, is_plugin_file, load_plugin_file
 from balancer.contract.registry import load_plugin
 from balancer.contract.signals import STANDARD_SIGNALS, SignalSpec, taken
 from balancer.errors import BalancerError, CompositionError, ConfigError, PluginError, nearest, suggestion
@@ -31,6 +32,8 @@ class Composition:
     sources: Mapping[str, str]
     warnings: tuple[str, ...]
     host: Host
+    # Those that come from a file of one's own.
+    files: Mapping[str, PluginFile] = field(default_factory=dict)
 
     def writers(self, knob: str) -> list[tuple[str, Op]]:
         """Who writes a knob and how, in order."""
@@ -58,8 +61,12 @@ def compose(
     settings = settings or {}
     made: dict[str, Plugin] = {}
     sources: dict[str, str] = {}
+    files: dict[str, PluginFile] = {}
     for item in plugins:
-        if isinstance(item, str):
+        if isinstance(item, str) and is_plugin_file(item):
+            cls, file = load_plugin_file(item)
+            source, files[cls.name] = str(file), file
+        elif isinstance(item, str):
             cls, entry = load_plugin(item)
             source = f"{entry.distribution} {entry.version}"
         else:
@@ -83,7 +90,7 @@ def compose(
     for plugin in ordered:
         with _blaming(plugin.name, sources[plugin.name], "cannot be checked"):
             warnings += [f"{plugin.name}: {sentence}" for sentence in plugin.check(view)]
-    return Composition(tuple(ordered), knobs, signals, operations, sources, tuple(warnings), host)
+    return Composition(tuple(ordered), knobs, signals, operations, sources, tuple(warnings), host, files)
 
 
 @contextmanager

@@ -45,6 +45,11 @@ class Entry:
                 f"cannot be imported from {self.value}: {cause}"
             ) from error
 
+    def path(self) -> Path | None:
+        """The file of the module that it names, which is imported."""
+        file = import_module(self.value.partition(":")[0]).__file__
+        return None if file is None else Path(file)
+
 
 def entries(group: str) -> list[Entry]:
     """All entry points of a group by name; a name that two distributions use stands there twice."""
@@ -139,9 +144,13 @@ def find_config(name: str) -> Path:
 
 
 def card(entry: Entry) -> str | None:
-    """A plugin's card: `cards/NAME.md` beside its module, or None where it ships none."""
-    module = import_module(entry.value.partition(":")[0])
-    if module.__file__ is None:
+    """The card of an installed plugin, or None where it ships none."""
+    return card_beside(entry.path(), entry.name)
+
+
+def card_beside(module: Path | None, name: str) -> str | None:
+    """A plugin's card: `cards/NAME.md` beside the file of its module, or None where it ships none."""
+    if module is None:
         return None
-    path = Path(module.__file__).parent / "cards" / f"{entry.name}.md"
+    path = module.parent / "cards" / f"{name}.md"
     return path.read_text(encoding="utf-8") if path.is_file() else None

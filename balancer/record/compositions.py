@@ -9,7 +9,7 @@ from __future__ import annotations
 import dataclasses
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
@@ -40,6 +40,12 @@ class Composed:
     settings: Mapping[str, Mapping[str, Any]]
     seed: int
     steps_per_epoch: int | None
+    # Those that came from a file of their own: name -> `plugin` (PATH.py:CLASS) and `sha256`.
+    files: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+
+    def reference(self, plugin: str) -> str:
+        """What a plugin is composed by: its name, or `PATH.py:CLASS`."""
+        return self.files[plugin]["plugin"] if plugin in self.files else plugin
 
     @classmethod
     def of(cls, composition: Composition, first: int, seed: int, steps_per_epoch: int | None) -> Composed:
@@ -54,6 +60,7 @@ class Composed:
             {plugin.name: plugin.config.model_dump(mode="json", exclude_none=True) for plugin in plugins},
             seed,
             steps_per_epoch,
+            {name: file.as_table() for name, file in composition.files.items()},
         )
 
 
@@ -139,6 +146,8 @@ def _line(composed: Composed) -> bytes:
             "weighs": composed.host.weighs,
         },
     }
+    if composed.files:
+        row["files"] = {name: dict(table) for name, table in composed.files.items()}
     return json.dumps(row, ensure_ascii=False, sort_keys=True, default=_plain).encode() + b"\n"
 
 
@@ -177,6 +186,7 @@ def _composed(row: Mapping[str, Any]) -> Composed:
         row["settings"],
         row["seed"],
         row["steps_per_epoch"],
+        row.get("files", {}),
     )
 
 
