@@ -1,14 +1,15 @@
-"""Commands about plugins: list, show and check. They build nothing."""
+"""Commands about plugins: list, show, check, test and new."""
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
 from balancer.cli.options import ConfigOption, JsonOption, ModelOption, SetOption, composed, plugin_names, print_json
+from balancer.errors import ConfigError
 
-app = typer.Typer(no_args_is_help=True, help="List, show and check plugins.")
+app = typer.Typer(no_args_is_help=True, help="List, show, check, test and begin plugins.")
 
 
 @app.command("list")
@@ -60,3 +61,50 @@ def check_plugins(
         print_json(described)
     else:
         print_composition(described)
+
+
+@app.command("test")
+def test_plugin(
+    name: Annotated[str, typer.Argument(help="A plugin's name, or FILE.py:CLASS.")],
+    settings: SetOption = None,
+    skip: Annotated[list[str] | None, typer.Option("--skip", help="A check to leave out, such as card.")] = None,
+    strict: Annotated[bool, typer.Option("--strict", help="Take remarks for failures.")] = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Try a plugin in every way that a run may use it, on toy models; exits with 1 where a check fails."""
+    import os
+    import sys
+
+    # Ranks are forked from this process, which a CUDA device in use would not bear; the toys need none.
+    if "torch" not in sys.modules:
+        os.environ["CUDA_VISIBLE_DEVICES"] = ""
+    from balancer.conformance.check import check
+    from balancer.record.run_config import parse_set
+
+    tables = parse_set(settings or [])
+    report = check(name, _own(tables, name), skip=skip or [], strict=strict)
+    if as_json:
+        print_json(report.as_dict())
+    else:
+        for one in report.checks:
+            print(one)
+        failed = len(report.failures)
+        count = len(report.checks)
+        print(
+            f"{report.plugin}: {failed} of {count} checks failed"
+            if failed
+            else f"{report.plugin}: {count} checks passed"
+        )
+    if not report.passed:
+        raise typer.Exit(1)
+
+
+def _own(tables: dict[str, dict[str, Any]], name: str) -> dict[str, Any]:
+    """The settings of the plugin that is tried; there are no others."""
+    from balancer.contract.plugin_files import is_plugin_file, load_plugin_file
+
+    own = load_plugin_file(name)[0].name if is_plugin_file(name) and tables else name
+    for table in tables:
+        if table != own:
+            raise ConfigError(f"--set {table}.…: only settings of {own} are tried")
+    return tables.get(own, {})

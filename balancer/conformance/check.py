@@ -13,7 +13,7 @@ from balancer.conformance.remembered import differences, shared
 from balancer.conformance.report import Check, Report, judged, sentence_of
 from balancer.conformance.runs import equal_runs, every_way, parts_of_a_batch, resumes, switched_off
 from balancer.conformance.surroundings import Leftovers
-from balancer.conformance.trials import MODELS, Trial, Trials, one_thread
+from balancer.conformance.trials import MODELS, Ran, Trial, Trials, one_thread
 from balancer.conformance.two_ranks import two_ranks
 from balancer.conformance.watch import Notes
 from balancer.contract.compose import Composition, compose, plugin_config
@@ -91,7 +91,7 @@ def _checks(
     settings: Mapping[str, Any],
     steps: int,
     skip: Collection[str],
-    before: Callable[[str], Any],
+    before: Callable[[str], Ran],
 ) -> Iterator[Check]:
     yield from paper.the_class(cls, where)
     yield from paper.config(cls, settings)
@@ -133,12 +133,12 @@ def _checks(
 
 
 def _trained(
-    trials: Any,
+    trials: Trials,
     models: list[str],
     composed: Mapping[str, Composition],
     settings: Mapping[str, Any],
     skip: Collection[str],
-    before: Callable[[str], Any],
+    before: Callable[[str], Ran],
     played: Notes,
 ) -> Iterator[Check]:
     ways = list(every_way(trials, models))
@@ -147,20 +147,25 @@ def _trained(
     if ways[0].outcome == "FAIL":
         yield Check("resume", "remark", "not tried, nor what follows from a run: the plainest one fails")
     else:
-        whole = trials.run(trial, keep=True)
-        yield from _guarded("equal runs", equal_runs(trials, trial, whole))
-        yield from _guarded("resume", resumes(trials, trial, whole))
+        yield from _guarded("state", _compared(trials, trial, before(trial.model)))
         if ways_of(ways, "trains: micro-batches") != "FAIL":
             yield from _guarded(
                 "micro-batches", parts_of_a_batch(trials, Trial("images" if "images" in models else models[0]))
             )
-        yield from _guarded("switched off", switched_off(trials, trial, whole, before(trial.model)))
         if "two ranks" not in skip:
             yield from two_ranks(trials, trial)
     (plugin,) = composed[models[0]].plugins
     own = {spec.name for spec in plugin.brings_signals}
     reads = [name for name in plugin.reads if name not in own]
     yield from laws(type(plugin), settings, reads, _specs()[models[0]], played)
+
+
+def _compared(trials: Trials, trial: Trial, before: Ran) -> Iterator[Check]:
+    """What is compared with one whole run that keeps its state after each step."""
+    whole = trials.run(trial, keep=True)
+    yield from _guarded("equal runs", equal_runs(trials, trial, whole))
+    yield from _guarded("resume", resumes(trials, trial, whole))
+    yield from _guarded("switched off", switched_off(trials, trial, whole, before))
 
 
 def _guarded(name: str, checks: Iterable[Check]) -> Iterator[Check]:
@@ -176,7 +181,7 @@ def ways_of(checks: Iterable[Check], name: str) -> str:
     return next((one.outcome for one in checks if one.name == name), "")
 
 
-def _baselines(steps: int) -> Callable[[str], Any]:
+def _baselines(steps: int) -> Callable[[str], Ran]:
     """Runs without any plugin, made before the plugin's module is imported, by model."""
     with one_thread():
         made = {model: Trials(None, {}, steps).run(Trial(model)) for model in MODELS}

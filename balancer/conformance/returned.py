@@ -37,8 +37,8 @@ def _terms(hook: str, result: Any, ctx: Any, networks: Mapping[str, nn.Module]) 
         elif value.ndim != 0:
             yield f"{term} has shape {tuple(value.shape)}: reduce it to a scalar"
         elif not bool(torch.isfinite(value.detach())):
-            yield f"{term} is {float(value)}: keep it finite, in half precision too"
-        elif float(value) != 0.0 and not _reaches(value, role, ctx, networks):
+            yield f"{term} is {float(value.detach())}: keep it finite, in half precision too"
+        elif float(value.detach()) != 0.0 and not _reaches(value, role, ctx, networks):
             yield f"{term} is detached: no gradient of it reaches {role}, so it trains nothing"
 
 

@@ -48,11 +48,11 @@ class Surroundings:
         for name, before in self._tensors.items():
             if not _equal(before, self._given[name].detach()):
                 yield "tensors", f"{where} changes {name} in place: work on a copy"
-        for name, (value, parts) in self._parts.items():
-            now = _part(value)
-            for what, before, after in zip(("values", "gradient", "requires_grad"), parts, now, strict=True):
-                if not _equal(before, after):
-                    yield "tensors", f"{where} changes the {what} of {name}: a plugin touches no network"
+        for index, what in enumerate(("values", "gradient", "requires_grad")):
+            parts = self._parts.items()
+            moved = [name for name, (value, before) in parts if not _equal(before[index], _part(value)[index])]
+            if moved:
+                yield "tensors", f"{where} changes the {what} of {moved[0]}: a plugin touches no network"
         of_torch, of_python, of_numpy = self._random
         if not torch.equal(of_torch, torch.get_rng_state()):
             yield "random state", f"{where} draws from torch's global generator: use generator=self.rng"
@@ -63,6 +63,9 @@ class Surroundings:
         for name, value in _process().items():
             if self._process[name] != value:
                 yield "process", f"{where} changes {name}: it belongs to the training script"
+        # So that what follows is not misled.
+        torch.set_grad_enabled(self._process["whether gradients are recorded"])
+        torch.set_default_dtype(self._process["torch's default dtype"])
 
 
 def _parts(networks: Mapping[str, nn.Module]) -> Iterator[tuple[str, tuple[Tensor, tuple[Any, ...]]]]:

@@ -158,7 +158,8 @@ def first_difference(one: Ran, two: Ran) -> str | None:
     """Where two runs of the same steps part: a step and what differs in it; None where they are equal to the bit."""
     last = len(one.rows) - len(two.rows)
     for step, (ours, theirs) in enumerate(zip(one.rows[last:], two.rows, strict=True), last):
-        for name in dict.fromkeys([*ours, *theirs]):
+        # What it writes first: the rest follows from that.
+        for name in sorted({*ours, *theirs}, key=lambda name: (not name.startswith("knob"), name)):
             a, b = ours.get(name), theirs.get(name)
             if a != b and not (a != a and b != b):
                 return f"step {step}: {name.partition(' ')[2]} is {a!r} in one and {b!r} in the other"

@@ -42,8 +42,11 @@ def two_ranks(trials: Trials, trial: Trial) -> Iterator[Check]:
             for process in ranks:
                 process.start()
         until = time.monotonic() + PATIENCE
-        for process in ranks:
-            process.join(max(0.0, until - time.monotonic()))
+        while time.monotonic() < until and any(process.is_alive() for process in ranks):
+            ranks[0].join(0.2)
+            ranks[1].join(0.0)
+            if _parting(*(_told(folder / f"{rank}.jsonl")[0] for rank in (0, 1))) is not None:
+                break  # they may wait for each other from here on
         ended = [process.exitcode is not None for process in ranks]
         for process in ranks:
             if process.is_alive():

@@ -192,6 +192,6 @@ def _tensors(named: Mapping[str, Any]) -> dict[str, Any]:
 
 def _number(value: Any) -> float:
     try:
-        return float(value)
+        return float(value.detach() if hasattr(value, "detach") else value)
     except (TypeError, ValueError, RuntimeError):
         return float("nan")
