@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shlex
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -14,16 +16,19 @@ app = typer.Typer(no_args_is_help=True, help="List, show, check, test and begin 
 
 @app.command("list")
 def list_plugins(as_json: JsonOption = False) -> None:
-    """Installed plugins and recipes; nothing is imported."""
-    from balancer.contract.registry import PLUGINS, entries, recipes
+    """Installed plugins, each with a sentence, its hooks and its homepage, and recipes; nothing is imported."""
+    from balancer.contract.registry import recipes
+    from balancer.kit.listing import listed
 
-    found = entries(PLUGINS)
-    rows = [{"name": e.name, "distribution": e.distribution, "version": e.version, "module": e.value} for e in found]
+    found = listed()
     if as_json:
-        print_json({"plugins": rows, "recipes": sorted(recipes())})
+        print_json({"plugins": [one.as_dict() for one in found], "recipes": sorted(recipes())})
         return
-    for row in rows:
-        print(f"{row['name']:<18} {row['distribution']} {row['version']}")
+    for one in found:
+        print(f"{one.name:<18} {one.distribution} {one.version}{f'  {one.homepage}' if one.homepage else ''}")
+        if one.sentence:
+            print(f"    {one.sentence}")
+        print(f"    at {'—' if one.hooks is None else ', '.join(one.hooks) or 'no hook'}")
     print(f"\nrecipes (for --config): {', '.join(sorted(recipes()))}")
     print("one plugin in full: balancer plugins show NAME")
 
@@ -97,6 +102,19 @@ def test_plugin(
         )
     if not report.passed:
         raise typer.Exit(1)
+
+
+@app.command("new")
+def begin_plugin(
+    name: Annotated[str, typer.Argument(help="The plugin's name, in small letters.")],
+    out: Annotated[Path | None, typer.Option("--out", help="The folder to make (balancer-NAME if not given).")] = None,
+) -> None:
+    """Begin a distribution for a plugin: law, class, card, tests and CI, which pass at once."""
+    from balancer.kit.new_plugin import new_plugin
+
+    folder = new_plugin(name, out)
+    place = shlex.quote(str(folder))
+    print(f"{folder}: install it with pip install -e {place}, then run balancer plugins test {name}")
 
 
 def _own(tables: dict[str, dict[str, Any]], name: str) -> dict[str, Any]:

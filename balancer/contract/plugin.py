@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 # The contract that this release speaks: hooks, knobs, signals and what a plugin declares (CONTRIBUTING.md says when it
 # may change).
 API: Final = 1
+# Tables of a config that are no plugin's.
+RESERVED_NAMES: Final = ("run", "train", "model")
 
 
 class PluginConfig(Settings):
@@ -141,7 +143,7 @@ def check_plugin_class(candidate: object, where: str) -> type[Plugin]:
     if not (isinstance(candidate, type) and issubclass(candidate, Plugin)):
         raise PluginError(f"{where} is {candidate!r}, not a subclass of balancer.Plugin")
     name = getattr(candidate, "name", None)
-    if not isinstance(name, str) or not name.isidentifier() or name in ("run", "train", "model"):
+    if not isinstance(name, str) or not name.isidentifier() or name in RESERVED_NAMES:
         raise PluginError(
             f"{where}: name = {name!r} is not usable: it must be an identifier other than run, train, model"
         )

@@ -16,12 +16,13 @@ from pydantic import Field, ValidationError
 from balancer.contract.compose import Composition, compose, first_error
 from balancer.contract.host import Host, model_host
 from balancer.contract.model import ModelFamily
+from balancer.contract.plugin import RESERVED_NAMES
 from balancer.contract.plugin_files import is_plugin_file, load_plugin_file
 from balancer.contract.registry import MODELS, PLUGINS, entries, load_model
 from balancer.contract.settings import Settings
 from balancer.errors import ConfigError, suggestion
 
-RESERVED: Final = ("run", "train", "model")
+RESERVED: Final = RESERVED_NAMES
 # What a run's config says besides its settings: who made it, how large it is, where plugins in files are.
 RECORDED: Final = ("versions", "sizes", "files")
 
