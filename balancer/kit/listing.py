@@ -53,8 +53,8 @@ def _listed(entry: Entry) -> Listed:
         marked = {name for one in classes for name in _marked(one)}
         hooks = tuple(name for name in HOOK_NAMES if name in marked)
         sentence = _first_sentence(ast.get_docstring(classes[0]) or "") or summary
-    plain = [printable(text) for text in (entry.name, entry.distribution, entry.version, entry.value)]
-    return Listed(*plain, printable(sentence), hooks, printable(homepage))
+    name, distribution, version = map(printable, (entry.name, entry.distribution, entry.version))
+    return Listed(name, distribution, version, printable(entry.value), printable(sentence), hooks, printable(homepage))
 
 
 def printable(text: str) -> str:

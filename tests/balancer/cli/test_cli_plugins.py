@@ -12,6 +12,10 @@ from support.built_in import BUILT_IN
 
 RECIPES = ["document", "document_dynamic", "document_resume", "document_weak_d"]
 
+SENTENCE = (
+    "Sets lambda_adv after D's update and before G's backward pass, in the same step (source document, remedy 5)."
+)
+
 Cli = Callable[..., Any]
 
 
@@ -33,10 +37,7 @@ def test_list_names_every_plugin_with_its_distribution_and_the_recipes(cli: Cli)
     assert (result.status, result.err) == (0, "")
     rows = [line.split() for line in result.out.partition("\n\n")[0].splitlines() if not line.startswith(" ")]
     assert rows == [[name, "balancer", "0.1.0"] for name in BUILT_IN]
-    sentence = (
-        "Sets lambda_adv after D's update and before G's backward pass, in the same step (source document, remedy 5)."
-    )
-    assert f"    {sentence}\n    at on_run_start, after_d_step\n" in result.out
+    assert f"    {SENTENCE}\n    at on_run_start, after_d_step\n" in result.out
     assert f"recipes (for --config): {', '.join(RECIPES)}" in result.out
 
 
@@ -49,7 +50,7 @@ def test_list_as_json(cli: Cli) -> None:
         "distribution": "balancer",
         "version": "0.1.0",
         "module": "balancer_plugins.dynamic_lambda:DynamicLambda",
-        "sentence": "Sets lambda_adv after D's update and before G's backward pass, in the same step (source document, remedy 5).",
+        "sentence": SENTENCE,
         "hooks": ["on_run_start", "after_d_step"],
         "homepage": "",
     }
