@@ -92,13 +92,15 @@ def check_plugin(
     settings: Mapping[str, Any] | None = None,
     steps: int = 8,
     *,
+    beside: PluginList = (),
     skip: Collection[str] = (),
     strict: bool = False,
 ) -> Report:
     """Check what every plugin must do, as `balancer plugins test` does; the promises are those that it prints.
 
-    `plugin` is a name, `FILE.py:CLASS` or a class; `settings` should make it act within a few steps. `skip` names
-    checks to leave out, such as `card`; `strict` takes remarks for failures. Returns the report.
+    `plugin` is a name, `FILE.py:CLASS` or a class; `settings` should make it act within a few steps. `beside` are
+    plugins that it needs, such as one whose signal it reads. `skip` names checks to leave out, such as `card`; `strict`
+    takes remarks for failures. Returns the report.
 
     Raises:
         AssertionError: says which promises are broken, one line each.
@@ -106,7 +108,7 @@ def check_plugin(
     """
     from balancer.conformance.check import check
 
-    report = check(plugin, settings, steps=steps, skip=skip, strict=strict)
+    report = check(plugin, settings, beside=beside, steps=steps, skip=skip, strict=strict)
     if not report.passed:
         raise AssertionError("\n".join([f"{report.plugin} breaks a promise:", *map(str, report.failures)]))
     return report

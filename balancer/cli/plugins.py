@@ -72,6 +72,10 @@ def check_plugins(
 def test_plugin(
     name: Annotated[str, typer.Argument(help="A plugin's name, or FILE.py:CLASS.")],
     settings: SetOption = None,
+    beside: Annotated[
+        list[str] | None,
+        typer.Option("--with", help="A plugin that it needs beside it, such as one whose signal it reads."),
+    ] = None,
     skip: Annotated[list[str] | None, typer.Option("--skip", help="A check to leave out, such as card.")] = None,
     strict: Annotated[bool, typer.Option("--strict", help="Take remarks for failures.")] = False,
     as_json: JsonOption = False,
@@ -87,7 +91,7 @@ def test_plugin(
     from balancer.record.run_config import parse_set
 
     tables = parse_set(settings or [])
-    report = check(name, _own(tables, name), skip=skip or [], strict=strict)
+    report = check(name, _own(tables, name), beside=beside or [], skip=skip or [], strict=strict)
     if as_json:
         print_json(report.as_dict())
     else:

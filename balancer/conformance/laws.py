@@ -10,10 +10,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final
 
 from balancer.conformance.report import Check, judged, sentence_of
+from balancer.conformance.trials import Trials
 from balancer.conformance.watch import Notes, watched
 from balancer.contract.model import ModelSpec
 from balancer.contract.moments import hook_options
-from balancer.contract.plugin import Plugin
 from balancer.errors import CompositionError, KnobError
 from balancer.hindsight.replay_rows import replay_rows
 from balancer.hindsight.trajectory import Replay
@@ -23,16 +23,15 @@ STEPS, EPOCH, SHARED = 64, 8, 32
 TENSOR_HOOKS: Final = ("transform_d_input", "d_loss_terms", "g_loss_terms")
 
 
-def laws(
-    cls: type[Plugin], settings: Mapping[str, Any], reads: Sequence[str], spec: ModelSpec, notes: Notes
-) -> Iterator[Check]:
+def laws(trials: Trials, reads: Sequence[str], spec: ModelSpec, notes: Notes) -> Iterator[Check]:
     """Play extremes, gaps and two futures to a plugin that reads these signals."""
+    cls = trials.plugin
 
     def played(rows: Sequence[Mapping[str, float]]) -> Replay:
+        plugins, own = [watched(cls, notes), *trials.beside], {cls.name: trials.settings}
         # What it prints is noted where it is watched closely.
         with contextlib.redirect_stdout(io.StringIO()):
-            own = {cls.name: settings}
-            return replay_rows([watched(cls, notes)], rows, settings=own, spec=spec, steps_per_epoch=EPOCH, names=reads)
+            return replay_rows(plugins, rows, settings=own, spec=spec, steps_per_epoch=EPOCH, names=reads)
 
     # What is measured in its hooks on tensors, a replay does not have.
     lacks = [hook for hook in TENSOR_HOOKS if hook_options(getattr(cls, hook, None)) is not None]

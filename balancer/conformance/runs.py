@@ -105,7 +105,9 @@ def parts_of_a_batch(trials: Trials, trial: Trial) -> Iterator[Check]:
 def switched_off(trials: Trials, trial: Trial, whole: Ran, before: Ran) -> Iterator[Check]:
     """Left out on a resume it leaves nothing behind; a run without it is what it was; a switch of its own holds."""
     faults = []
-    plain = Trials(None, {}, trials.steps)
+    plain = Trials(None, {}, trials.steps, trials.beside)
+    if trials.beside:
+        before = plain.run(trial)
     half = trials.steps // 2
     off = plain.run(trial, state=whole.kept[half])
     left = [knob for knob, rows in off.contributions.items() if rows]

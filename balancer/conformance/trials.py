@@ -71,11 +71,21 @@ class Ran:
 class Trials:
     """The trials of one plugin class with one set of settings."""
 
-    def __init__(self, cls: type[Plugin] | None, settings: Mapping[str, Any], steps: int) -> None:
+    def __init__(
+        self, cls: type[Plugin] | None, settings: Mapping[str, Any], steps: int, beside: Sequence[type[Plugin]] = ()
+    ) -> None:
         self.cls: Final = cls
+        # What it needs beside it in every trial.
+        self.beside: Final = beside
         self.settings: Final = settings
         self.steps: Final = steps
         self.notes: Final[list[Notes]] = []
+
+    @property
+    def plugin(self) -> type[Plugin]:
+        """The class that is tried."""
+        assert self.cls is not None
+        return self.cls
 
     def run(
         self,
@@ -100,7 +110,9 @@ class Trials:
         own = [] if self.cls is None else [watched(self.cls, ran.notes)]
         chosen = self.settings if settings is None else settings
         with _own_precision():
-            self._train(ran, self._trainer(trial, [*own, *trial.beside], chosen), steps or self.steps, state, keep)
+            self._train(
+                ran, self._trainer(trial, [*own, *self.beside, *trial.beside], chosen), steps or self.steps, state, keep
+            )
         return ran
 
     def _train(self, ran: Ran, trainer: Trainer, steps: int, state: Mapping[str, Any] | None, keep: bool) -> None:

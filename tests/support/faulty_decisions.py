@@ -233,7 +233,11 @@ class Idle(Plugin):
     brings_knobs = (KnobSpec("idle_knob", "never read", ("set",), "on_step_start"),)
 
     @hookimpl
-    def d_loss_terms(self, ctx: StepContext) -> None: ...
+    def d_loss_terms(self, ctx: StepContext) -> Any:
+        return {} if ctx.step < 1000 else {"late": ctx.step}
+
+    @hookimpl
+    def g_loss_terms(self, ctx: StepContext) -> None: ...
 
 
 OF_DECISION: list[Fault] = [

@@ -74,6 +74,7 @@ def test_what_was_declared_and_never_used_is_remarked_and_a_failure_where_that_i
         "idle_signal",
     ):
         assert words in remarks
+    assert "g_loss_terms" not in remarks  # it says itself that it returns nothing
     assert not check(Idle, skip=["card", "two ranks"], strict=True).passed
     with pytest.raises(AssertionError, match="idle breaks a promise:\nFAIL   exercised"):
         check_plugin(Idle, skip=["card", "two ranks"], strict=True)
@@ -114,6 +115,67 @@ class Mine(Plugin):
     def on_run_start(self, run):
         self.knobs["lambda_adv"].mul(0.5)
 """
+
+
+MEASURES = """
+from balancer import Plugin, SignalSpec, hookimpl
+
+
+class Spread(Plugin):
+    name = "spread"
+    brings_signals = (SignalSpec("spread", "plugin", "how far D's logits lie apart"),)
+    reads = ("d_logit_real", "d_logit_fake")
+
+    @hookimpl
+    def after_d_step(self, ctx):
+        real, fake = self.signals["d_logit_real"], self.signals["d_logit_fake"]
+        if real is not None and fake is not None:
+            self.publish("spread", real.value - fake.value)
+
+
+class Answers(Plugin):
+    name = "answers"
+    reads = ("spread",)
+    writes = {"lambda_adv": ("max",)}
+
+    @hookimpl
+    def after_d_step(self, ctx):
+        spread = self.signals["spread"]
+        if spread is not None:
+            self.knobs["lambda_adv"].max(min(1.0, abs(spread.value)))
+
+
+class Misnamed(Plugin):
+    name = "misnamed"
+
+    @hookimpl
+    def after_d_steps(self, ctx): ...
+"""
+
+
+def test_a_plugin_is_tried_beside_one_whose_signal_it_reads(
+    tmp_path: Path, cli: Cli, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "two.py").write_text(MEASURES)
+    alone = cli("plugins", "test", "two.py:Answers", "--skip", "card", "--skip", "two ranks")
+    assert alone.status == 1
+    assert "FAIL   composes: images: plugin answers" in alone.out
+    both = cli("plugins", "test", "two.py:Answers", "--with", "two.py:Spread", "--skip", "card", "--strict")
+    assert both.status == 0, both.out
+
+
+def test_a_class_that_cannot_be_used_is_a_failure_and_one_that_is_not_there_an_error(
+    tmp_path: Path, cli: Cli, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "two.py").write_text(MEASURES)
+    misnamed = cli("plugins", "test", "two.py:Misnamed")
+    assert misnamed.status == 1
+    assert misnamed.out.startswith("FAIL   class: plugin two.py:Misnamed: there is no hook after_d_steps; did you mean")
+    for name in ("gone.py:Misnamed", "no_such_plugin"):
+        gone = cli("plugins", "test", name)
+        assert (gone.status, len(gone.err.splitlines())) == (2, 1)
 
 
 @pytest.mark.parametrize(
