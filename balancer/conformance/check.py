@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import warnings
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -24,7 +25,7 @@ from balancer.contract.moments import hook_options
 from balancer.contract.plugin import Plugin
 from balancer.contract.plugin_files import is_plugin_file, load_plugin_file
 from balancer.contract.registry import PLUGINS, entries, load_plugin
-from balancer.errors import ConfigError, PluginError, suggestion
+from balancer.errors import ConfigError, Deprecated, PluginError, suggestion
 
 STEPS: Final = 8
 # What a hook must leave alone, and in which words that is kept.
@@ -32,7 +33,7 @@ KEPT: Final = {
     "random state": "no global random generator was touched",
     "tensors": "batch, networks and their buffers are as they were",
     "process": "no output, no file, nothing of the process was changed",
-    "terms": "scalar, finite, in the graph",
+    "terms": "scalar, finite, in the graph; signals finite",
     "transform": "same shape, finite, differentiable",
 }
 # Checks of what some hooks return, which other plugins do not have.
@@ -69,9 +70,9 @@ def check(
     for name in skip:
         if name not in NAMES:
             raise ConfigError(f"skip {name!r}: no such check: {suggestion(name, NAMES)}")
-    before = _baselines(steps)
+    before, leftovers, imported = _baselines(steps), Leftovers(), Notes()
     try:
-        cls, path, where = _loaded(plugin)
+        cls, path, where = imported.watch("its import", functools.partial(_loaded, plugin))
     except PluginError as error:
         if not _is_there(plugin):
             raise
@@ -80,7 +81,9 @@ def check(
     if not any(one.outcome == "FAIL" for one in checks):
         plugin_config(cls, settings or {}, where)
         classes = [one if isinstance(one, type) else _loaded(one)[0] for one in beside]
-        checks += _checks(Trials(cls, dict(settings or {}), steps, classes), path, skip, before)
+        trials = Trials(cls, dict(settings or {}), steps, classes)
+        trials.notes.append(imported)
+        checks += _checks(trials, path, skip, before, leftovers)
     report = Report(cls.name, tuple(one for one in checks if one.name.partition(":")[0] not in skip))
     return report.strict() if strict else report
 
@@ -103,7 +106,9 @@ def _is_there(plugin: str | type[Plugin]) -> bool:
     return not isinstance(plugin, str) or Path(plugin.rpartition(":")[0]).is_file()
 
 
-def _checks(trials: Trials, path: Path | None, skip: Collection[str], before: Callable[[str], Ran]) -> Iterator[Check]:
+def _checks(
+    trials: Trials, path: Path | None, skip: Collection[str], before: Callable[[str], Ran], leftovers: Leftovers
+) -> Iterator[Check]:
     cls = trials.plugin
     yield from paper.config(cls, trials.settings)
     composed, refusals = _composed(trials)
@@ -111,10 +116,13 @@ def _checks(trials: Trials, path: Path | None, skip: Collection[str], before: Ca
         yield Check("composes", "FAIL", "; ".join(dict.fromkeys(refusals)))
     else:
         yield from judged("composes", refusals, "with images and with points", "remark")
-        leftovers, one_for_all, played = Leftovers(), shared(cls), Notes()
-        with one_thread(), warnings.catch_warnings():
-            warnings.simplefilter("ignore", DeprecationWarning)
+        one_for_all, played = shared(cls), Notes()
+        with one_thread(), warnings.catch_warnings(record=True) as warned:
+            warnings.simplefilter("ignore")
+            warnings.simplefilter("always", Deprecated)
             yield from _trained(trials, composed, skip, before, played)
+        for sentence in dict.fromkeys(str(one.message) for one in warned):
+            yield Check("class", "remark", f"it uses what goes: {sentence}")
         for what in differences(one_for_all, shared(cls)):
             yield Check("state", "FAIL", f"runs change its {what}: what it remembers belongs to the instance")
         for name, kept in KEPT.items():
@@ -125,7 +133,7 @@ def _checks(trials: Trials, path: Path | None, skip: Collection[str], before: Ca
         never = unused(_own(trials, next(iter(composed.values()))), [*trials.notes, played])
         yield from judged("exercised", never, "everything declared was used", "remark")
     plugins = [_own(trials, one) for one in composed.values()]
-    uses = {name for plugin in plugins for name in (*plugin.reads, *plugin.writes)}
+    uses = {name for one in plugins for name in (*one.reads, *one.writes, *type(one).Config.model_fields)}
     yield from paper.card(cls, path, uses)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import inspect
 import re
 import sys
@@ -30,6 +31,7 @@ SECTIONS: Final = {
 }
 UNFILLED: Final = re.compile(r"\b(TODO|TBD|FIXME|XXX|lorem ipsum)\b|to be (written|filled)|\(fill in\)", re.IGNORECASE)
 WORDS: Final = 4
+PUBLIC: Final = ("diagnosis", "errors", "testing")
 
 
 def the_class(cls: type[Plugin], where: str) -> Iterator[Check]:
@@ -46,6 +48,24 @@ def the_class(cls: type[Plugin], where: str) -> Iterator[Check]:
         elif inspect.iscoroutinefunction(function) or inspect.isgeneratorfunction(function):
             faults.append(f"{hook} is a coroutine or a generator, whose body never runs: write a plain method")
     yield from judged("class", faults, f"api {cls.api}, every hook exists and is marked")
+    private = sorted(_private(path_of(cls)))
+    if private:
+        yield Check("class", "remark", f"its module imports {', '.join(private)}, which may change at any time")
+
+
+def _private(path: Path | None) -> Iterator[str]:
+    """Files of our rooms that a module imports, beside the public names."""
+    try:
+        tree = ast.parse("" if path is None else path.read_bytes())
+    except (OSError, SyntaxError, ValueError):
+        return
+    for node in ast.walk(tree):
+        modules = [node.module or ""] if isinstance(node, ast.ImportFrom) and not node.level else []
+        modules += [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
+        for module in modules:
+            top, _, rest = module.partition(".")
+            if top == "balancer" and rest and rest not in PUBLIC:
+                yield module
 
 
 def config(cls: type[Plugin], settings: Mapping[str, Any]) -> Iterator[Check]:
@@ -86,7 +106,7 @@ def card(cls: type[Plugin], path: Path | None, uses: set[str]) -> Iterator[Check
             faults.append(f"its section on {what} is not filled")
     unnamed = sorted(name for name in uses if name not in text)
     if unnamed:
-        faults.append(f"it does not name {', '.join(unnamed)}, which the plugin reads or writes")
+        faults.append(f"it does not name {', '.join(unnamed)}, which the plugin reads, writes or is set by")
     yield from judged("card", faults, "there, with its sections filled")
 
 

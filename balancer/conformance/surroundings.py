@@ -6,8 +6,10 @@ import contextlib
 import datetime
 import gc
 import io
+import logging
 import os
 import random
+import signal
 import sys
 import threading
 import time
@@ -39,6 +41,7 @@ class Surroundings:
         self._networks: Final = networks
         self._given: Final = tensors
         self._tensors: Final = {name: value.detach().clone() for name, value in tensors.items()}
+        self._flags: Final = {name: _flags(value) for name, value in tensors.items()}
         self._parts: Final = dict(_parts(networks))
         self._random: Final = torch.get_rng_state(), random.getstate(), np.random.get_state()
         self._process: Final = _process()
@@ -48,6 +51,9 @@ class Surroundings:
         for name, before in self._tensors.items():
             if not _equal(before, self._given[name].detach()):
                 yield "tensors", f"{where} changes {name} in place: work on a copy"
+            for what, flag in _flags(self._given[name]).items():
+                if flag != self._flags[name][what]:
+                    yield "tensors", f"{where} changes {what} of {name}: work on {name}.detach()"
         for index, what in enumerate(("values", "gradient", "requires_grad")):
             parts = self._parts.items()
             moved = [name for name, (value, before) in parts if not _equal(before[index], _part(value)[index])]
@@ -66,6 +72,10 @@ class Surroundings:
         # So that what follows is not misled.
         torch.set_grad_enabled(self._process["whether gradients are recorded"])
         torch.set_default_dtype(self._process["torch's default dtype"])
+
+
+def _flags(value: Tensor) -> dict[str, Any]:
+    return {"requires_grad": value.requires_grad, "the gradient hooks": len(value._backward_hooks or {})}
 
 
 def _parts(networks: Mapping[str, nn.Module]) -> Iterator[tuple[str, tuple[Tensor, tuple[Any, ...]]]]:
@@ -98,7 +108,14 @@ def _process() -> dict[str, Any]:
         "the number of threads": torch.get_num_threads(),
         "torch's deterministic mode": torch.are_deterministic_algorithms_enabled(),
         "anomaly detection": torch.is_anomaly_enabled(),
+        "whether autocast is on": torch.is_autocast_enabled("cpu"),
+        "the precision of matrix products": torch.get_float32_matmul_precision(),
+        "cuDNN's settings": (torch.backends.cudnn.benchmark, torch.backends.cudnn.deterministic),
         "Python's trace function": sys.gettrace(),
+        "Python's hook for exceptions": sys.excepthook,
+        "whether garbage is collected": gc.isenabled(),
+        "what signals do": tuple(signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)),
+        "the root logger": (logging.root.level, list(logging.root.handlers)),
     }
 
 

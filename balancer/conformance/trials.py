@@ -122,6 +122,7 @@ class Trials:
             trainer.load_state_dict(state)
         own = (p for p in trainer.balance.composition.plugins if self.cls is not None and isinstance(p, self.cls))
         plugin = next(own, None)
+        config = None if plugin is None else comparable(plugin.config.model_dump())
         with tempfile.TemporaryDirectory() as folder, trainer.balance:
             for done in _steps(trainer, steps):
                 ran.rows.append({f"{kind} {name}": value for (kind, name), value in trainer.balance.row.items()})
@@ -135,6 +136,8 @@ class Trials:
         ran.weights = weights_of(trainer)
         ran.contributions = trainer.balance.board.state_dict()
         if plugin is not None:
+            if comparable(plugin.config.model_dump()) != config:
+                ran.notes.see("process", "a run changes its config: keep what changes in attributes of its own")
             ran.state = comparable(plugin.state_dict())
             ran.attributes = attributes(plugin)
             ran.graphs = graphs(plugin)

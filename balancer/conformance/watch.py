@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import inspect
+import math
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any, Final, get_args
@@ -17,6 +18,8 @@ from balancer.contract.plugin import Plugin
 if TYPE_CHECKING:
     from torch import nn
 
+# What is called besides hooks.
+OTHERS: Final = ("__init__", "check", "state_dict", "load_state_dict")
 OPERATIONS: Final = (*get_args(Op), "write", "withdraw", "own")
 
 
@@ -59,14 +62,7 @@ class Notes:
         if not self.closely or not self.networks:
             result = function(plugin, *arguments)
         else:
-            from balancer.conformance.surroundings import Surroundings, audited
-
-            tensors = _tensors(named)
-            before = Surroundings(tensors, self.networks)
-            with audited(hook, sys.modules.get(type(plugin).__module__), self.lying) as further:
-                result = function(plugin, *arguments)
-            for check, sentence in [*before.changes(hook), *further]:
-                self.see(check, sentence)
+            result = self.watch(hook, functools.partial(function, plugin, *arguments), type(plugin), _tensors(named))
             for sentence in returned(hook, result, named, self.networks):
                 self.see("terms" if hook.endswith("_terms") else "transform", sentence)
         if hook.endswith("_loss_terms") and isinstance(result, Mapping):
@@ -77,6 +73,19 @@ class Notes:
         self.history.append(entry)
         if self.told is not None:
             self.told(entry)
+        return result
+
+    def watch(
+        self, where: str, call: Callable[[], Any], cls: Any = None, tensors: Mapping[str, Any] | None = None
+    ) -> Any:
+        """Call a plugin's code, and note what it changed around it."""
+        from balancer.conformance.surroundings import Surroundings, audited
+
+        before = Surroundings(tensors or {}, self.networks)
+        with audited(where, sys.modules.get(getattr(cls, "__module__", "")), self.lying) as further:
+            result = call()
+        for check, sentence in [*before.changes(where), *further]:
+            self.see(check, sentence)
         return result
 
 
@@ -90,6 +99,14 @@ def watched(cls: type[Plugin], notes: Notes) -> type[Plugin]:
 
         return call
 
+    def other(name: str, function: Any) -> Any:
+        @functools.wraps(function)
+        def call(self: Plugin, *arguments: Any, **named: Any) -> Any:
+            made = functools.partial(function, self, *arguments, **named)
+            return notes.watch(name, made, cls) if notes.closely else made()
+
+        return call
+
     def bind(self: Plugin, *arguments: Any, **named: Any) -> None:
         cls.bind(self, *arguments, **named)
         handles = {knob: _Handle(handle, knob, notes) for knob, handle in dict(self.knobs).items()}
@@ -100,6 +117,8 @@ def watched(cls: type[Plugin], notes: Notes) -> type[Plugin]:
         cls.publish(self, name, value)
         notes.used.add(("published", name))
         notes.published.setdefault((notes.step, name), []).append(float(value))
+        if not math.isfinite(float(value)):
+            notes.see("terms", f"it publishes {name} as {float(value)}: keep it finite, or leave it out")
 
     body: dict[str, Any] = {"__module__": cls.__module__, "__qualname__": cls.__qualname__, "__doc__": cls.__doc__}
     body |= {"bind": bind, "publish": publish}
@@ -107,6 +126,9 @@ def watched(cls: type[Plugin], notes: Notes) -> type[Plugin]:
         function = inspect.getattr_static(cls, hook, None)
         if hook_options(function) is not None and inspect.isfunction(function):
             body[hook] = wrapped(hook, function)
+    for name in OTHERS:
+        if (function := getattr(cls, name)) is not getattr(Plugin, name):
+            body[name] = other(name, function)
     return type(cls.__name__, (cls,), body)
 
 

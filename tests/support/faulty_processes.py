@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import random
+import signal
 import sys
 import tempfile
 import threading
@@ -12,9 +13,10 @@ from typing import Any
 
 import numpy as np
 import torch
+from pydantic import Field
 from torch.nn import functional as F
 
-from balancer import Plugin, StepContext, hookimpl
+from balancer import Plugin, PluginConfig, StepContext, hookimpl
 
 # The plugin, the check that must catch it, and words of its sentence.
 Fault = tuple[type[Plugin], str, str]
@@ -175,6 +177,51 @@ class Global(Plugin):
             F.softplus = softplus  # type: ignore[assignment]
 
 
+class InInit(Plugin):
+    """Seeds all generators where it is made."""
+
+    name = "in_init"
+
+    def __init__(self, config: Any) -> None:
+        super().__init__(config)
+        torch.manual_seed(3)
+
+
+class InState(Plugin):
+    """Says on standard output that it is saved."""
+
+    name = "in_state"
+
+    def state_dict(self) -> dict[str, Any]:
+        print("saved")
+        return {}
+
+
+class Stops(Plugin):
+    """Takes the signals that end a run for itself."""
+
+    name = "stops"
+
+    @hookimpl
+    def on_run_start(self, run: Any) -> None:
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
+
+
+class OwnConfig(Plugin):
+    """Keeps what it remembers in its settings."""
+
+    name = "own_config"
+
+    class Config(PluginConfig):
+        """Settings."""
+
+        steps: list[int] = Field([], description="steps seen")
+
+    @hookimpl
+    def on_step_end(self, ctx: StepContext) -> None:
+        self.config.steps.append(ctx.step)
+
+
 WITH_THE_PROCESS: list[Fault] = [
     (GlobalTorch, "random state", "torch's global generator"),
     (GlobalPython, "random state", "Python's global random"),
@@ -190,4 +237,8 @@ WITH_THE_PROCESS: list[Fault] = [
     (Generator, "class", "whose body never runs"),
     (Leaves, "trains", "SystemExit"),
     (Global, "switched off", "it changed something for all"),
+    (InInit, "random state", "__init__ draws from torch's global generator"),
+    (InState, "process", "state_dict prints to standard output"),
+    (Stops, "process", "what signals do"),
+    (OwnConfig, "process", "changes its config"),
 ]

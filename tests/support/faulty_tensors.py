@@ -8,7 +8,7 @@ import torch
 from torch.nn import functional as F
 from torch.nn.modules.module import register_module_forward_hook
 
-from balancer import Plugin, StepContext, hookimpl
+from balancer import Plugin, SignalSpec, StepContext, hookimpl
 
 # The plugin, the check that must catch it, and words of its sentence.
 Fault = tuple[type[Plugin], str, str]
@@ -178,6 +178,39 @@ class OwnBackward(Plugin):
         ctx.real_logits.mean().backward(retain_graph=True)  # type: ignore[no-untyped-call]
 
 
+class GradientHook(Plugin):
+    """Scales D's gradients behind everybody's back."""
+
+    name = "gradient_hook"
+
+    @hookimpl
+    def d_loss_terms(self, ctx: StepContext) -> None:
+        assert ctx.real_logits is not None
+        ctx.real_logits.register_hook(lambda gradient: 0.5 * gradient)  # type: ignore[no-untyped-call]
+
+
+class MarksTheBatch(Plugin):
+    """Makes the real images of all want a gradient."""
+
+    name = "marks_the_batch"
+
+    @hookimpl
+    def d_loss_terms(self, ctx: StepContext) -> None:
+        assert ctx.real is not None
+        ctx.real.requires_grad_()
+
+
+class NotANumber(Plugin):
+    """Publishes NaN at the end of a step, where nobody looks."""
+
+    name = "not_a_number"
+    brings_signals = (SignalSpec("not_a_number_signal", "plugin", "nothing"),)
+
+    @hookimpl
+    def on_step_end(self, ctx: StepContext) -> None:
+        self.publish("not_a_number_signal", float("nan"))
+
+
 WITH_TENSORS: list[Fault] = [
     (InPlace, "tensors", "changes images in place"),
     (InPlaceThroughData, "tensors", "changes ctx.real in place"),
@@ -193,4 +226,7 @@ WITH_TENSORS: list[Fault] = [
     (HalfPrecision, "trains", ""),
     (ReachesForD, "tensors", "a plugin touches no network"),
     (OwnBackward, "tensors", "the gradient of D."),
+    (GradientHook, "tensors", "the gradient hooks of ctx.real_logits"),
+    (MarksTheBatch, "tensors", "requires_grad of ctx.real"),
+    (NotANumber, "terms", "publishes not_a_number_signal as nan"),
 ]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -27,8 +28,9 @@ FAULTS = [*WITH_TENSORS, *WITH_THE_PROCESS, *OF_MEMORY, *OF_DECISION]
 @pytest.fixture(autouse=True)
 def as_it_was() -> Iterator[None]:
     """What faulty plugins change for all is as before afterwards."""
-    softplus, environment = F.softplus, dict(os.environ)
+    softplus, environment, ends = F.softplus, dict(os.environ), signal.getsignal(signal.SIGTERM)
     yield
+    signal.signal(signal.SIGTERM, ends)
     F.softplus = softplus  # type: ignore[assignment]
     torch.set_default_dtype(torch.float32)
     torch.set_grad_enabled(True)
@@ -170,6 +172,10 @@ def test_a_class_that_cannot_be_used_is_a_failure_and_one_that_is_not_there_an_e
 ) -> None:
     monkeypatch.chdir(tmp_path)
     (tmp_path / "two.py").write_text(MEASURES)
+    (tmp_path / "loud.py").write_text(f"print('here I am')\nimport balancer.engine.balancer\n{MINE}")
+    loud = cli("plugins", "test", "loud.py:Mine", "--skip", "two ranks")
+    assert "FAIL   process: its import prints to standard output" in loud.out
+    assert "remark class: its module imports balancer.engine.balancer" in loud.out
     misnamed = cli("plugins", "test", "two.py:Misnamed")
     assert misnamed.status == 1
     assert misnamed.out.startswith("FAIL   class: plugin two.py:Misnamed: there is no hook after_d_steps; did you mean")
