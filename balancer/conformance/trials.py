@@ -65,7 +65,8 @@ class Ran:
     handed: dict[int, tuple[Any, Any]] = field(default_factory=dict)
     kept: dict[int, Mapping[str, Any]] = field(default_factory=dict)
     contributions: dict[str, Any] = field(default_factory=dict)
-    drew: bool = False
+    # The state of its own generator; None where it drew nothing.
+    rng: Any = None
 
 
 class Trials:
@@ -141,7 +142,7 @@ class Trials:
             ran.state = comparable(plugin.state_dict())
             ran.attributes = attributes(plugin)
             ran.graphs = graphs(plugin)
-            ran.drew = plugin.rng_state() is not None
+            ran.rng = comparable(plugin.rng_state())
 
     def _trainer(self, trial: Trial, plugins: Sequence[type[Plugin]], settings: Mapping[str, Any]) -> Trainer:
         family, model, train = MODELS[trial.model]

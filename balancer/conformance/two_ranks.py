@@ -64,7 +64,7 @@ def two_ranks(trials: Trials, trial: Trial) -> Iterator[Check]:
             f"the ranks wait for each other after {PATIENCE} seconds: they came to different collective calls"
         )
     if not faults and ends[0] is not None and ends[1] is not None:
-        for what in ("weights", "state", "signals"):
+        for what in ("weights", "states", "signals"):
             if ends[0][what] != ends[1][what]:
                 faults.append(
                     f"the ranks end with different {what}: decide on signals, which are averaged over ranks, "
@@ -115,7 +115,11 @@ def _trained(rank: int, folder: Path, trials: Trials, trial: Trial, tell: Any) -
             state._shared_state.clear()
         ran = trials.run(trial, steps=STEPS, closely=False, told=lambda entry: tell("after", entry))
         brought = {name: value for row in ran.rows for name, value in row.items() if name.startswith("plugin ")}
-        return {"weights": ran.weights, "state": repr(ran.state), "signals": {k: repr(v) for k, v in brought.items()}}
+        return {
+            "weights": ran.weights,
+            "states": repr((ran.state, ran.rng)),
+            "signals": {k: repr(v) for k, v in brought.items()},
+        }
 
 
 def _told(path: Path) -> tuple[list[Any], dict[str, Any] | None]:

@@ -86,6 +86,18 @@ class LocalMemory(Counting):
         self.count, self.sum = state["count"], state["sum"]
 
 
+class DrawsByItems(Plugin):
+    """Draws as often as its part of the batch asks for, so that the ranks' generators part."""
+
+    name = "draws_by_items"
+
+    @hookimpl
+    def d_loss_terms(self, ctx: StepContext) -> None:
+        assert ctx.real is not None
+        for _ in range(int(float(ctx.real.abs().mean()) * 1e5) % 7):
+            torch.rand(1, generator=self.rng)
+
+
 # Parts of a batch, steps without D, and extremes.
 
 
@@ -245,7 +257,8 @@ OF_DECISION: list[Fault] = [
     (LocalWeight, "two ranks", "rank 0 says mul lambda_adv"),
     (RankRandom, "two ranks", "rank 0 says mul lambda_adv"),
     (FirstRankAlone, "two ranks", "rank 1 None"),
-    (LocalMemory, "two ranks", "different state"),
+    (LocalMemory, "two ranks", "different states"),
+    (DrawsByItems, "two ranks", "different states"),
     (CountsParts, "micro-batches", "in two parts"),
     (FirstPartOnly, "trains", ""),
     (Sums, "micro-batches", "the term drift"),
