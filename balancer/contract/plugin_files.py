@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
@@ -65,6 +65,15 @@ def load_plugin_file(reference: str) -> tuple[type[Plugin], PluginFile]:
     found = check_plugin_class(vars(module)[name], where)
     _refuse_installed(found.name, where)
     return found, PluginFile(path, name, digest)
+
+
+def references(plugins: Sequence[str], files: Mapping[str, Mapping[str, str]]) -> list[tuple[str, str]]:
+    """Each plugin's name, and what it is composed by: the same, or `FILE.py:CLASS`, as given or as a run recorded."""
+    found = []
+    for item in plugins:
+        reference = files[item]["plugin"] if item in files else item
+        found.append((load_plugin_file(item)[0].name if is_plugin_file(item) else item, reference))
+    return found
 
 
 def changed_files(before: Mapping[str, Mapping[str, str]], now: Mapping[str, PluginFile]) -> list[str]:

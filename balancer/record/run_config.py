@@ -17,7 +17,7 @@ from balancer.contract.compose import Composition, compose, first_error
 from balancer.contract.host import Host, model_host
 from balancer.contract.model import ModelFamily
 from balancer.contract.plugin import RESERVED_NAMES
-from balancer.contract.plugin_files import is_plugin_file, load_plugin_file
+from balancer.contract.plugin_files import references
 from balancer.contract.registry import MODELS, PLUGINS, entries, load_model
 from balancer.contract.settings import Settings
 from balancer.errors import ConfigError, suggestion
@@ -246,15 +246,6 @@ def refuse_changes(old: Mapping[str, Any], new: Mapping[str, Any], allowed: Sequ
 def flat(tables: Mapping[str, Any]) -> dict[str, Any]:
     """Resolved tables as `table.key` -> value, for TensorBoard's hparams."""
     return {f"{t}.{k}": v for t, values in tables.items() for k, v in values.items() if k not in RECORDED}
-
-
-def references(plugins: Sequence[str], files: Mapping[str, Mapping[str, str]]) -> list[tuple[str, str]]:
-    """Each plugin's name, and what it is composed by: the same, or `FILE.py:CLASS`, as given or as a run recorded."""
-    found = []
-    for item in plugins:
-        reference = files[item]["plugin"] if item in files else item
-        found.append((load_plugin_file(item)[0].name if is_plugin_file(item) else item, reference))
-    return found
 
 
 def _only_model() -> str:

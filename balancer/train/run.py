@@ -7,13 +7,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from balancer.contract.plugin_files import changed_files
+from balancer.contract.plugin_files import changed_files, references
 from balancer.contract.registry import find_config
 from balancer.engine.ranks import is_first_rank
 from balancer.errors import ConfigError
 from balancer.record.config_files import read_config, write_config
 from balancer.record.folder import CHECKPOINTS, default_folder, refuse_used
-from balancer.record.run_config import RunConfig, check_shape, flat, make_config, read_toml, references, refuse_changes
+from balancer.record.run_config import RunConfig, check_shape, flat, make_config, read_toml, refuse_changes
 
 if TYPE_CHECKING:
     from balancer.train.loop import Trainer
