@@ -7,10 +7,11 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from balancer.contract.adversarial import AdversarialName
+    from balancer.contract.adversarial import AdversarialLoss, Halves
     from balancer.contract.handles import KnobHandle
     from balancer.contract.host import CompositionView
     from balancer.contract.knobs import Decision, KnobSpec
+    from balancer.contract.losses import AdversarialName
     from balancer.contract.model import DOutput, GanModel, GOutput, HeadSpec, ModelFamily, ModelSpec
     from balancer.contract.moments import RunInfo, StepContext, hookimpl
     from balancer.contract.plugin import Plugin, PluginConfig
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
     from balancer.train.new_run import NewRun
 
 __all__ = [
+    "AdversarialLoss",
     "AdversarialName",
     "Balancer",
     "BalancerError",
@@ -41,6 +43,7 @@ __all__ = [
     "Diagnosis",
     "GOutput",
     "GanModel",
+    "Halves",
     "HeadSpec",
     "KnobError",
     "KnobHandle",
@@ -72,7 +75,8 @@ __all__ = [
 ]
 
 _HOME = {
-    "AdversarialName": "contract.adversarial",
+    "AdversarialLoss": "contract.adversarial",
+    "AdversarialName": "contract.losses",
     "Balancer": "engine.balancer",
     "BalancerError": "errors",
     "CompositionError": "errors",
@@ -83,6 +87,7 @@ _HOME = {
     "Diagnosis": "diagnosis.diagnose",
     "GOutput": "contract.model",
     "GanModel": "contract.model",
+    "Halves": "contract.adversarial",
     "HeadSpec": "contract.model",
     "KnobError": "errors",
     "KnobHandle": "contract.handles",
@@ -126,4 +131,7 @@ def __getattr__(name: str) -> Any:
         return import_module(f"balancer.{name}")
     if name not in _HOME:
         raise AttributeError(f"module 'balancer' has no attribute {name!r}")
-    return getattr(import_module(f"balancer.{_HOME[name]}"), name)
+    from balancer.extras import extras_named
+
+    with extras_named():
+        return getattr(import_module(f"balancer.{_HOME[name]}"), name)

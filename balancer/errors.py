@@ -32,12 +32,34 @@ class CheckpointError(BalancerError):
     """A checkpoint that cannot be written, is damaged, or does not fit the run."""
 
 
+class AuditError(BalancerError):
+    """What a training script says does not fit what it does, where that is to be an error."""
+
+
+class BalancerWarning(UserWarning):
+    """What a training script says does not fit what it does, or plugins may not work well together."""
+
+
 class TrainingError(BalancerError):
     """Training cannot go on, for example because a loss is not finite."""
 
 
 class Deprecated(DeprecationWarning):
     """Something of ours that goes, and what to write instead; the command line says it once."""
+
+
+class MissingExtra(BalancerError, ModuleNotFoundError):
+    """What was asked for needs an extra that is not installed; the message is the line that installs it."""
+
+
+def printable(text: str) -> str:
+    """A text without control characters, which would steer the terminal that shows it; line breaks stay."""
+    return "".join(c if c.isprintable() or c == "\n" else c.encode("unicode_escape").decode() for c in text)
+
+
+def one_line(text: str) -> str:
+    """A text on one line, without control characters."""
+    return printable(" ".join(text.split()))
 
 
 def suggestion(name: str, known: Sequence[str]) -> str:

@@ -7,7 +7,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from balancer.conformance.report import Report
+from balancer.contract.adversarial import as_list
 from balancer.contract.plugin import Plugin
+from balancer.extras import extras_named
 from balancer.hindsight.replay_rows import PluginList, recorded
 from balancer.hindsight.replay_rows import replay_rows as replay
 from balancer.hindsight.trajectory import Replay
@@ -32,6 +34,7 @@ __all__ = [
 ]
 
 
+@extras_named()
 def toy_trainer(
     plugins: PluginList,
     settings: Mapping[str, Mapping[str, Any]] | None = None,
@@ -46,6 +49,7 @@ def toy_trainer(
     )
 
 
+@extras_named()
 def check_model(
     family: ModelFamily, settings: Mapping[str, Any] | None = None, steps: int = 4, **train: Any
 ) -> Trainer:
@@ -87,6 +91,7 @@ def check_model(
     return whole
 
 
+@extras_named()
 def check_plugin(
     plugin: str | type[Plugin],
     settings: Mapping[str, Any] | None = None,
@@ -132,6 +137,11 @@ def _check_outputs(trainer: Trainer) -> None:
     condition = model.condition(batch)
     on_real = model.discriminate(trainer.D, real, condition)
     judged = model.discriminate(trainer.D, fake.images, condition if fake.condition is None else fake.condition)
+    for logits in (on_real.logits, judged.logits):
+        count = len(as_list(logits, "logits"))
+        assert count == spec.discriminators, (
+            f"logits are of {count} discriminators, the spec says {spec.discriminators}"
+        )
     for of, terms, named in (
         ("D", model.d_terms(on_real, judged, batch), spec.d_terms),
         ("G", model.g_terms(fake, judged, batch), spec.weights),

@@ -13,6 +13,7 @@ from typer.core import TyperGroup
 from balancer.cli import diagnose, hindsight, plugins, train
 from balancer.contract.registry import COMMANDS, entries, find
 from balancer.errors import BalancerError, Deprecated, PluginError
+from balancer.extras import extras_named
 
 
 class _ModelCommands(TyperGroup):
@@ -80,7 +81,8 @@ def main() -> None:
     warnings.filterwarnings("once", category=Deprecated)
     warnings.formatwarning = lambda message, *where, **more: f"warning: {message}\n"
     try:
-        app(standalone_mode=True)
+        with extras_named():
+            app(standalone_mode=True)
     except BalancerError as error:
         notes = "".join(f" ({note})" for note in getattr(error, "__notes__", ()))
         print(f"balancer: {' '.join(f'{error}{notes}'.split())}", file=sys.stderr)

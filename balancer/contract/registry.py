@@ -1,4 +1,4 @@
-"""Finding plugins, models and recipes by entry point: listing imports nothing, loading imports only what is named."""
+"""Finding plugins, models, losses and recipes by entry point: listing imports nothing, loading only what is named."""
 
 from __future__ import annotations
 
@@ -9,13 +9,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from balancer.errors import ConfigError, PluginError, suggestion
+from balancer.extras import extra_of, install
 
 if TYPE_CHECKING:
+    from balancer.contract.adversarial import AdversarialLoss
     from balancer.contract.model import ModelFamily
     from balancer.contract.plugin import Plugin
 
 PLUGINS: Final = "balancer.plugins"
 MODELS: Final = "balancer.models"
+LOSSES: Final = "balancer.losses"
 COMMANDS: Final = "balancer.commands"
 RECIPES: Final = "balancer.recipes"
 
@@ -40,6 +43,8 @@ class Entry:
             return self._point.load()
         except Exception as error:
             cause = f"{type(error).__name__}: {error}".splitlines()[0]
+            if (extra := extra_of(error)) is not None:
+                cause += f"; {install(extra)}"
             raise PluginError(
                 f"{kind} {self.name} of distribution {self.distribution} {self.version} "
                 f"cannot be imported from {self.value}: {cause}"
@@ -109,6 +114,25 @@ def load_model(name: str) -> tuple[ModelFamily, Entry]:
             f"model {name} of distribution {entry.distribution}: {entry.value} is not a ModelFamily class"
         )
     return found(), entry
+
+
+def load_loss(name: str) -> type[AdversarialLoss]:
+    """Import one adversarial loss that another distribution brings.
+
+    Raises:
+        PluginError: unknown, ambiguous, not importable, or not a subclass of AdversarialLoss.
+    """
+    from balancer.contract.adversarial import AdversarialLoss
+
+    entry = find(LOSSES, name, "loss")
+    found = entry.load("loss")
+    where = f"loss {name} of distribution {entry.distribution} {entry.version}"
+    if not (isinstance(found, type) and issubclass(found, AdversarialLoss)):
+        raise PluginError(f"{where}: {entry.value} is not a subclass of balancer.AdversarialLoss")
+    if getattr(found, "name", None) != name:
+        called = getattr(found, "name", None)
+        raise PluginError(f"{where}: its class calls itself {called!r}; entry point and class must agree")
+    return found
 
 
 def recipes() -> dict[str, Path]:

@@ -6,13 +6,16 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from balancer.contract.adversarial import AdversarialName
+from balancer.contract.adversarial import AdversarialLoss
 from balancer.contract.compose import Composition, compose
 from balancer.contract.host import foreign_host
 from balancer.contract.knobs import Decision
 from balancer.contract.model import HeadSpec
+from balancer.contract.notes import Request
 from balancer.contract.plugin import Plugin
-from balancer.engine.mechanism import Mechanism
+from balancer.engine.audit import AuditMode
+from balancer.engine.parts import Parts
+from balancer.engine.ranks import rank
 from balancer.errors import CheckpointError, ConfigError, suggestion
 
 if TYPE_CHECKING:
@@ -21,31 +24,45 @@ if TYPE_CHECKING:
 
 
 STATE_VERSION: Final = 1
+# Calls of `start_step` in one step without any update, after which nobody is believed to gather gradients.
+MOST_MICRO_BATCHES: Final = 256
 
 
-class Balancer(Mechanism):
+class Balancer(Parts):
     """Plugins, knobs and signals of one run.
 
-    A host (a training loop) calls, in this order and once per step: `start_step`, then its D update
-    unless `d_update` is False, `after_d_step`, then reads weights such as `lambda_adv`, and its G
-    update. What it does not call explicitly (`before_g_backward`, `end_step`, …) happens by itself
-    at the last moment that is right.
+    A host (a training loop) calls `start_step` at the top of each iteration, and reports its two parts in whatever
+    order and number it has them: `after_d_step` after D's update, or in its place where `d_update` is False;
+    `before_g_backward` (or a look at a weight such as `lambda_adv`) before G's backward pass. A part left out, several
+    updates of one network and several micro-batches for one update are told apart by what the optimizers do. What a
+    host does not call (`after_g_step`, `end_step`, …) happens by itself at the last moment that is right.
+
+    A step is over when a network was updated or D's turn was skipped: `start_step` goes on with the step under way
+    while gradients gather and no optimizer has stepped.
 
     Args:
         plugins: names of installed plugins, plugin classes, or a composition already checked.
         settings: each plugin's settings by plugin name.
-        optimizers: `{"d": …, "g": …}`; needed for `lr_d` and `lr_g` only.
+        optimizers: `{"d": …, "g": …}`, each an optimizer or a list of those that update this network; their own steps
+            tell of updates and bear `lr_d` and `lr_g`. A role left out counts the calls of its part instead.
         base: values that knobs have when no plugin writes them, such as `{"lambda_adv": 1.0}`.
         supplies: signals that the host passes, such as `{"d_adv"}`.
         obeys: knobs that the host reads, such as `{"lambda_adv", "d_update", "lr_d"}`, and further hooks that
             it calls, such as `transform_d_input`.
         heads: heads of D that the host freezes on request, with the terms that fall away meanwhile.
-        adversarial: the adversarial loss whose logits `after_d_step` receives.
+        adversarial: the adversarial loss whose logits `after_d_step` receives: its name, or a subclass or an instance
+            of `AdversarialLoss`.
         log_dir: where TensorBoard events, `decisions.jsonl` and the signals of every step go.
         log_every: steps between two points in TensorBoard.
         seed: seed of the plugins' own random generators.
-        steps_per_epoch: told to plugins, where the host knows it.
+        steps_per_epoch, batch_size, steps: told to plugins, where the host knows them: steps in an epoch, items in a
+            step over all ranks, and how many steps the run is planned to have, those before a resume included.
+        last_layer: the weight of G's last layer, for laws that compare gradients there.
+        gradients_every: steps between two measurements of the signals `g_grad_…` and `d_grad_norm`; 0 is never.
         on_decision: is told every decision.
+        on_row: is handed each step's number and row, by TensorBoard tag: for a logger of one's own.
+        audit: what becomes of a host's words that do not fit its deeds: a `BalancerWarning`, an `AuditError` ("error"),
+            or nothing ("off").
 
     Raises:
         PluginError, ConfigError, CompositionError: see `balancer.contract.compose.compose`.
@@ -56,41 +73,78 @@ class Balancer(Mechanism):
         plugins: Sequence[str | type[Plugin]] | Composition = (),
         *,
         settings: Mapping[str, Mapping[str, Any]] | None = None,
-        optimizers: Mapping[str, Optimizer] | None = None,
+        optimizers: Mapping[str, Optimizer | Sequence[Optimizer]] | None = None,
         base: Mapping[str, float] | None = None,
         supplies: Collection[str] = (),
         obeys: Collection[str] = (),
         heads: Mapping[str, HeadSpec] | None = None,
-        adversarial: AdversarialName = "bce",
+        adversarial: str | type[AdversarialLoss] | AdversarialLoss = "bce",
         log_dir: str | Path | None = None,
         log_every: int = 10,
         seed: int = 0,
         steps_per_epoch: int | None = None,
+        batch_size: int | None = None,
+        steps: int | None = None,
+        last_layer: Tensor | None = None,
+        gradients_every: int = 0,
         on_decision: Callable[[Decision], None] | None = None,
+        on_row: Callable[[int, Mapping[str, float]], object] | None = None,
+        audit: AuditMode = "warn",
     ) -> None:
         if isinstance(plugins, str):
             raise ConfigError(f"plugins are a list of names, such as [{plugins!r}]")
+        warnings: Sequence[str] = ()
         if not isinstance(plugins, Composition):
-            host = foreign_host(supplies, obeys, base or {}, heads or {}, adversarial, optimizers or {})
+            host = foreign_host(
+                supplies, obeys, base or {}, heads or {}, adversarial, optimizers or {}, gradients_every
+            )
             plugins = compose(plugins, settings, host=host)
+            warnings = plugins.warnings
             names = [plugin.name for plugin in plugins.plugins]
             for name in settings or {}:
                 if name not in names:
-                    raise ConfigError(f"settings for {name!r}, which is not composed: {suggestion(name, names)}")
+                    near = f": {suggestion(name, names)}" if names else ", as no plugin is"
+                    raise ConfigError(f"settings for {name!r}, which is not composed{near}")
         if optimizers and "g" not in optimizers and any(op == "ratio" for _, op in plugins.writers("lr_d")):
             raise ConfigError("lr_d as a ratio to lr_g needs both: pass optimizers={'d': …, 'g': …}")
-        super().__init__(plugins, optimizers or {}, log_dir, log_every, seed, steps_per_epoch, on_decision)
+        super().__init__(
+            plugins,
+            optimizers or {},
+            log_dir,
+            log_every,
+            seed,
+            steps_per_epoch,
+            on_decision,
+            audit=audit,
+            last_layer=last_layer,
+            gradients_every=gradients_every,
+            batch_size=batch_size,
+            steps=steps,
+        )
+        self._audit.compose(warnings)
+        self._on_row: Final = on_row
         self._started = False
         self._ended = False
-        # Which part of a step is under way: "" between steps, then "d", "g" (D is done), "weights" (read).
-        self._stage = ""
         self._epoch_open = False
+        self._micro_batches = 0
 
-    # A step, in order.
+    # A step.
 
     def start_step(self, *, epoch: int | None = None) -> None:
-        """Begin a step: fires `on_run_start`, `on_epoch` where due, and `on_step_start`; then D's knobs hold."""
-        self.end_step()
+        """Begin a step: fires `on_run_start`, `on_epoch` where due, and `on_step_start`; then D's knobs hold.
+
+        Where gradients gather for an update to come, the call is another micro-batch of the step under way.
+        """
+        self._require_watch()
+        if self._open and epoch in (None, self.epoch) and self._gathers():
+            self._micro_batches += 1
+            if self._micro_batches < MOST_MICRO_BATCHES:
+                return
+            self._audit.stuck(self._micro_batches)
+        else:
+            self._micro_batches = 0
+        self._requests.next_step()
+        self._close_step()
         self.start_run()
         begins = epoch is not None and epoch != self.epoch
         if epoch is not None and begins:
@@ -98,132 +152,54 @@ class Balancer(Mechanism):
             self.clock.epoch = epoch
         elif self.epoch < 0 and (acting := self._calls.implemented("on_epoch")):
             raise ConfigError(f"plugin {acting[0]} acts on epochs: pass epoch= to balance.start_step")
-        self.board.release()
-        self._rates.begin_step()
+        self._begin_step()
         if begins:
             self._calls("on_epoch", run=self._run_info(), epoch=epoch)
         self._epoch_open = True
-        self._stage = "d"
-        self._g_terms = ()
+        self._open = True
         self._moment("on_step_start")
 
-    def transform_d_input(self, images: Tensor, condition: Tensor | None = None) -> tuple[Tensor, Tensor | None]:
-        """What D is to see instead of these images; call it in D's and in G's pass."""
-        return self._calls.transform(self.context(), images, condition)
-
-    def d_loss_terms(self, **tensors: Any) -> dict[str, Tensor]:
-        """Further terms that plugins add to D's loss; `tensors` fill the step context's fields."""
-        return self._terms("d_loss_terms", "d", tensors)
-
-    def measure_d(
-        self,
-        *,
-        real_logits: Tensor | None = None,
-        fake_logits: Tensor | None = None,
-        **scalars: Tensor | float,
-    ) -> None:
-        """Take D's signals of this step: from its logits, and by name (`d_adv`, `d_loss`, …).
-
-        Tensors are packed into one transfer off the device; whoever reads a signal first waits for it.
-        """
-        if real_logits is not None and fake_logits is not None:
-            scalars = {**self.loss.signals(real_logits, fake_logits), **scalars}
-        self._measure(scalars, "d")
-
-    def before_d_backward(self) -> None:
-        """Fire `before_d_backward`; optional, and never on a skipped D step."""
-        self._moment("before_d_backward")
-
-    def after_d_step(
-        self,
-        *,
-        real_logits: Tensor | None = None,
-        fake_logits: Tensor | None = None,
-        **scalars: Tensor | float,
-    ) -> None:
-        """D was updated or skipped: take its signals, unless `measure_d` did, and fire `after_d_step`."""
-        if self._stage != "d":
-            raise ConfigError(f"step {self.step}: after_d_step belongs once into each step, after start_step")
-        if scalars or real_logits is not None:
-            self.measure_d(real_logits=real_logits, fake_logits=fake_logits, **scalars)
-        if self.d_update:
-            self._require_supplied()
-            self.clock.d_updates += 1
-        self._stage = "g"
-        self._moment("after_d_step")
-
-    def g_loss_terms(self, **tensors: Any) -> dict[str, Tensor]:
-        """Further terms that plugins add to G's loss; `tensors` fill the step context's fields."""
-        return self._terms("g_loss_terms", "g", tensors)
-
-    def measure_g(self, **terms: Tensor | float) -> None:
-        """Take G's unweighted terms where `before_g_backward` came too early for them, before G's optimizer steps."""
-        self._measure(terms, "g")
-        self._g_terms = tuple(term for term in terms if term != "g_loss")
-
-    def before_g_backward(self, **terms: Tensor | float) -> None:
-        """Take G's unweighted terms (`adv`, `l1`, …) and fire `before_g_backward`; G's weights hold after it.
-
-        A host that does not call it gets it at its first look at a weight, before its terms are known.
-        """
-        if self._stage == "weights":
-            raise ConfigError(f"step {self.step}: before_g_backward comes before the first look at a weight, and once")
-        self.measure_g(**terms)
-        self._stage = "weights"
-        self._moment("before_g_backward")
-
-    def weight(self, term: str) -> float:
-        """The weight of a term of G's loss: its knob `lambda_<term>`, or 0 while its head of D is frozen.
-
-        A term that is not a knob weighs what the host's `base` says, or 1 (one that a plugin added).
-        """
-        if self._stage == "d":
-            if self.d_update:
-                raise ConfigError(f"step {self.step}: a weight was read before after_d_step: laws act between the two")
-            self.after_d_step()
-        if self._stage == "g":
-            self.before_g_backward()
-        return self._held_weight(term)
-
-    # lambda_adv, lambda_l1, …: the weights that the host obeys.
-    def __getattr__(self, name: str) -> float:
-        if name.startswith("lambda_") and name in self.board.specs:
-            return self.weight(name.removeprefix("lambda_"))
-        raise AttributeError(f"no attribute {name!r}; a weight lambda_… must be listed in obeys")
-
-    def frozen_d_terms(self) -> set[str]:
-        """Terms of D's loss that weigh nothing in this step, because their head is frozen."""
-        return {term for head in self.d_frozen for term in self.composition.host.heads[head].d_terms}
-
-    def after_g_step(self) -> None:
-        """G was updated; fires `after_g_step`. A host that does not call it gets it at the end of the step."""
-        self.clock.g_updates += 1
-        self._weigh()
-        self._stage = "end"
-        self._moment("after_g_step")
-
     def end_step(self, **terms: Tensor | float) -> None:
-        """Close the step: take G's terms not yet passed, fire `on_step_end`, log. `start_step` does it otherwise."""
-        if not self._stage:
+        """Take G's terms not yet passed, and close the step: fire `on_step_end`, log. `start_step` does it otherwise.
+
+        A step in which gradients gather for an update to come stays open.
+        """
+        if not self._open:
             return
-        if self._stage == "d":
-            self.after_d_step()
-        if self._stage == "g":
-            self.before_g_backward()
+        self._optimizers.settle()
         if terms:
-            self.measure_g(**terms)
-        if self._stage != "end":
-            self.after_g_step()
-        elif terms:
-            self._weigh()
+            self._measure_part("g", terms)
+        if not self._gathers():
+            self._close_step(reported=bool(terms))
+
+    def _close_step(self, *, reported: bool = False) -> None:
+        if not self._open:
+            return
+        self._optimizers.settle()
+        self._close_d()
+        self._close_g(reported)
         self._moment("on_step_end")
         self.row = self._step_row()
         if self._recorder is not None:
             self._recorder.step(self.step, self.epoch, self.row)
-        self._stage = ""
+        if self._on_row is not None:
+            self._on_row(self.step, self.last_row)
+        self._audit.end_step(self._reported, self._g_terms)
+        self._open = False
         self.clock.step += 1
 
     # A run.
+
+    @property
+    def requests(self) -> tuple[Request, ...]:
+        """What plugins requested in this step; after `end_step`, in the step that it closed."""
+        return self._requests.look()
+
+    @property
+    def end_requested(self) -> bool:
+        """Whether a plugin has requested that the run end."""
+        self._requests.look()
+        return self._requests.end
 
     def start_run(self) -> None:
         """Fire `on_run_start`, once; `start_step` does it otherwise."""
@@ -236,7 +212,7 @@ class Balancer(Mechanism):
 
     def end_epoch(self) -> None:
         """Fire `on_epoch_end`, once per epoch; a step of another epoch does it otherwise."""
-        self.end_step()
+        self._close_step()
         if self._epoch_open:
             self._epoch_open = False
             self._calls("on_epoch_end", run=self._run_info(), epoch=self.epoch)
@@ -248,16 +224,18 @@ class Balancer(Mechanism):
         self._ended = True
         try:
             if error is None:
-                self.end_step()
+                self._close_step()
         except BaseException as broken:
             error = broken
             raise
         finally:
+            self._requests.next_step()
             try:
                 if self._started:
                     self._calls("on_run_end", run=self._run_info(), error=error)
             finally:
-                self._rates.release()
+                self._audit.release()
+                self._optimizers.release()
                 if self._recorder is not None:
                     self._recorder.close()
 
@@ -268,14 +246,27 @@ class Balancer(Mechanism):
         self.end_run(error)
 
     def state_dict(self) -> dict[str, Any]:
-        """Counters, contributions, newest signals and every plugin's state, between two steps.
+        """Counters, contributions, newest signals and every plugin's state.
 
-        The logs up to here are on the disk when it returns: a checkpoint must not be ahead of them.
+        It closes a step of which both parts are done, and changes nothing in the middle of one: a run that goes on from
+        there begins in the middle too. The logs of all closed steps are on the disk when it returns: a checkpoint must
+        not be ahead of them.
         """
-        self.end_step()
+        if self._open and self._d.done and self._g.done:
+            self._close_step()
         if self._recorder is not None:
             self._recorder.flush()
-        return {**self.saved_parts(), "version": STATE_VERSION, "epoch_open": self._epoch_open}
+        stands = {"open": self._open, "g_first": self._g_first, "epoch_open": self._epoch_open}
+        return {**self.saved_parts(), **stands, "ranked": self.rank_state(), "version": STATE_VERSION}
+
+    def rank_state(self) -> dict[str, Any]:
+        """What is this rank's alone, the generators `rank_rng`: a checkpoint of several ranks keeps each one's."""
+        return {"rank": rank(), "rngs": self._calls.rank_states()}
+
+    def load_rank_state(self, state: Mapping[str, Any] | None) -> None:
+        """Restore what `rank_state` returned on this rank; with None, or that of another rank, begin anew."""
+        mine = state is not None and state.get("rank", rank()) == rank()
+        self._calls.restore_rank(state.get("rngs", {}) if state is not None and mine else None, self.step)
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Continue where `state_dict` was taken; logs beyond that step are cut.
@@ -288,8 +279,9 @@ class Balancer(Mechanism):
         if state["version"] != STATE_VERSION:
             raise CheckpointError(f"balancer state has version {state['version']}; this release reads {STATE_VERSION}")
         self._resumed = True
-        self._stage = ""
+        self._open, self._g_first = state.get("open", False), state.get("g_first", False)
         self._epoch_open = state["epoch_open"]
         self.restore_parts(state)
+        self.load_rank_state(state.get("ranked"))
         if self._started:
             self._begin_record()

@@ -2,31 +2,39 @@
 
 from __future__ import annotations
 
-import math
+import functools
 import warnings
 from collections.abc import Callable, Mapping
-from numbers import Real
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, Literal
 
-from balancer.contract.adversarial import LOSSES
 from balancer.contract.compose import Composition
 from balancer.contract.knobs import Decision
-from balancer.contract.moments import RunInfo, StepContext
-from balancer.contract.signals import STANDARD_SIGNALS, Phase, StepRow, taken
-from balancer.engine.boards import Change, KnobBoard, Left, SignalBoard, Transfer
+from balancer.contract.moments import RunInfo, StepContext, release
+from balancer.contract.notes import Note, NoteKind
+from balancer.contract.signals import STANDARD_SIGNALS, Phase, StepRow
+from balancer.engine.audit import Audit, AuditMode
 from balancer.engine.calls import PluginCalls
 from balancer.engine.clock import Clock
-from balancer.engine.ranks import as_tensors, distributed_mean, is_first_rank
+from balancer.engine.gradient_signals import GradientSignals
+from balancer.engine.knob_board import Change, KnobBoard, Left
+from balancer.engine.measuring import Measuring
+from balancer.engine.optimizers import Optimizers, Watched
+from balancer.engine.ranks import is_first_rank
 from balancer.engine.rates import Rates
-from balancer.errors import ConfigError, PluginError, TrainingError
+from balancer.engine.requests import Requests
+from balancer.engine.signal_board import SignalBoard, require_finite
+from balancer.engine.turns import Turn
+from balancer.engine.weights import Weights
+from balancer.errors import ConfigError, PluginError
 from balancer.record.compositions import Composed
 from balancer.record.recorder import Recorder
 from balancer.record.tensorboard import tagged
 
 if TYPE_CHECKING:
     from torch import Tensor
-    from torch.optim import Optimizer
+
+G_MOMENTS: Final = ("g_loss_terms", "before_g_backward", "after_g_step")
 
 
 class Mechanism:
@@ -38,34 +46,61 @@ class Mechanism:
     def __init__(
         self,
         composition: Composition,
-        optimizers: Mapping[str, Optimizer],
+        optimizers: Mapping[str, Any],
         log_dir: str | Path | None,
         log_every: int,
         seed: int,
         steps_per_epoch: int | None,
         on_decision: Callable[[Decision], None] | None,
+        *,
+        audit: AuditMode,
+        last_layer: Tensor | None,
+        gradients_every: int,
+        batch_size: int | None,
+        steps: int | None,
     ) -> None:
         self.composition: Final = composition
-        self.loss: Final = LOSSES[composition.host.adversarial]
+        self.loss: Final = composition.host.adversarial
         self.clock: Final = Clock()
         order = [plugin.name for plugin in composition.plugins]
         self.board: Final = KnobBoard(composition.knobs, composition.host.base, order, self.clock, self._changed)
-        self._brought: Final = {spec.name: p.name for p in composition.plugins for spec in p.brings_signals}
         phases: dict[str, Phase] = {name: spec.phase for name, spec in STANDARD_SIGNALS.items()}
-        self.signals: Final = SignalBoard(self.clock, {**phases, **dict.fromkeys(self._brought, "plugin")})
+        brought = [spec.name for plugin in composition.plugins for spec in plugin.brings_signals]
+        self.signals: Final = SignalBoard(self.clock, {**phases, **dict.fromkeys(brought, "plugin")})
         self.row: StepRow = {}
         self._resumed = False
         # Contributions that a resume left out, until that is written down.
         self._left: list[Left] = []
         self._seed: Final = seed
         self._steps_per_epoch: Final = steps_per_epoch
+        self._batch_size: Final = batch_size
+        # How many steps the run is planned to have.
+        self.planned = steps
         self._on_decision: Final = on_decision
         self._g_terms: tuple[str, ...] = ()
-        # Names that were measured before, and are free to be.
-        self._names: Final[set[str]] = set()
-        self._calls: Final = PluginCalls(composition, self.board, self.signals, self.clock, seed)
-        self._rates: Final = Rates(self.board, optimizers)
-        self._recorder: Final = Recorder(Path(log_dir), log_every) if log_dir is not None and is_first_rank() else None
+        # Which parts the host has spoken of in this step.
+        self._reported = {"d": False, "g": False}
+        folder = Path(log_dir) if log_dir is not None else None
+        self._requests: Final = Requests(lambda who, text: self._note("request", who, text))
+        self._calls: Final = PluginCalls(
+            composition, self.board, self.signals, self.clock, seed, self._requests, folder
+        )
+        self._weights: Final = Weights(composition, self.board)
+        self._last_layer: Final = last_layer
+        self._gradients: Final = GradientSignals(gradients_every)
+        self._rates: Final = Rates(self.board)
+        self._optimizers: Final = Optimizers(
+            optimizers, self._rates.put_on, self._stepped, lambda *what: self._audit.strange(*what)
+        )
+        self._rates.watch(self._optimizers)
+        self._d: Final = Turn(self._optimizers, "d")
+        self._g: Final = Turn(self._optimizers, "g")
+        self._recorder: Final = (
+            Recorder(folder, log_every, self.loss.healthy) if folder is not None and is_first_rank() else None
+        )
+        note, turns = functools.partial(self._note, "audit", "balancer"), {"d": self._d, "g": self._g}
+        self._audit: Final = Audit(audit, composition.host, self.board, self._optimizers, turns, note)
+        self._measure: Final = Measuring(composition, self.signals, self._calls, self.clock, self._audit.say)
 
     @property
     def step(self) -> int:
@@ -93,28 +128,6 @@ class Mechanism:
         warnings.warn("Balancer.telemetry is called recorder now", DeprecationWarning, stacklevel=2)
         return self._recorder
 
-    # D's knobs as they hold in this step; what they are by themselves before they are read, or where the host has none.
-
-    @property
-    def d_update(self) -> bool:
-        """Whether D is updated in this step."""
-        return bool(self.board.read("d_update", True))
-
-    @property
-    def real_label(self) -> float:
-        """The target of D's binary loss for real images."""
-        return float(self.board.read("real_label", 1.0))
-
-    @property
-    def fake_label(self) -> float:
-        """The target of D's binary loss for generated images."""
-        return float(self.board.read("fake_label", 0.0))
-
-    @property
-    def d_frozen(self) -> tuple[str, ...]:
-        """The heads of D that rest in this step."""
-        return self.board.read("d_frozen", ())
-
     @property
     def last_row(self) -> dict[str, float]:
         """What the last finished step measured and did, by TensorBoard tag."""
@@ -131,21 +144,12 @@ class Mechanism:
         Raises:
             TrainingError: names the term, the step and what plugins contribute to the knobs.
         """
-        bad = {name: value for name, value in self.signals.fresh().items() if not math.isfinite(value)}
-        if bad:
-            rows = [
-                f"{plugin} {op} {knob} {value}"
-                for knob in self.board.specs
-                for plugin, op, value in self.board.contributions(knob)
-            ]
-            raise TrainingError(
-                f"step {self.step}: {', '.join(f'{name} is {value}' for name, value in bad.items())}; "
-                f"stopped before the optimizer step; plugin contributions: {'; '.join(rows) or 'none'}"
-            )
+        require_finite(self.signals, self.board, self.step)
 
     def begin_at(self, step: int) -> None:
         """Count from `step` on, before the first step: for networks that were trained so far elsewhere."""
         self.clock.step = self.clock.d_updates = self.clock.g_updates = step
+        self.clock.begin_step()
 
     def saved_parts(self) -> dict[str, Any]:
         """Counters, contributions, newest signals and every plugin's state."""
@@ -154,31 +158,35 @@ class Mechanism:
             "epoch": self.epoch,
             "d_updates": self.d_updates,
             "g_updates": self.g_updates,
+            "begun": list(self.clock.begun),
+            "turns": {"d": self._d.state_dict(), "g": self._g.state_dict()},
+            "held": self.board.holding(),
+            "g_terms": list(self._g_terms),
             "knobs": self.board.state_dict(),
             "signals": self.signals.state_dict(),
-            "plugins": {
-                plugin.name: {"version": plugin.state_version, "state": plugin.state_dict(), "rng": plugin.rng_state()}
-                for plugin in self.composition.plugins
-            },
+            "plugins": self._calls.saved(),
         }
 
     def restore_parts(self, state: Mapping[str, Any]) -> None:
         """Restore what `saved_parts` returned, and cut the logs back."""
         self.clock.step, self.clock.epoch = state["step"], state["epoch"]
         self.clock.d_updates, self.clock.g_updates = state["d_updates"], state["g_updates"]
+        self.clock.begin_step()
+        if "turns" in state:  # states of before 0.2 were taken between two steps only
+            self.clock.begun = (state["begun"][0], state["begun"][1])
+            self._d.load_state_dict(state["turns"]["d"])
+            self._g.load_state_dict(state["turns"]["g"])
+            self._g_terms = tuple(state["g_terms"])
+        d, g = self.clock.in_step
+        self._optimizers.begin_step(d=d, g=g)
         self.signals.load_state_dict(state["signals"])
         operations = self.composition.operations
         self._left = self.board.load_state_dict(
             state["knobs"],
             lambda plugin, knob, op: op in operations.get(plugin, {}).get(knob, {}).values(),
         )
-        for plugin in self.composition.plugins:
-            saved = state["plugins"].get(plugin.name)
-            if saved is None:
-                continue
-            plugin.load_state_dict(saved["state"], saved["version"])
-            if saved["rng"] is not None:
-                plugin.rng.set_state(saved["rng"])
+        self._calls.restore(state["plugins"])
+        self.board.release(state.get("held", {}))
         if self._recorder is not None:
             self._recorder.cut(self.step)
 
@@ -186,75 +194,87 @@ class Mechanism:
         """Write down what is composed from here on, and what a resume withdrew."""
         self._rates.note_schedules()
         if self._recorder is not None:
-            self._recorder.composition(Composed.of(self.composition, self.step, self._seed, self._steps_per_epoch))
+            self._recorder.composition(self._composed())
         for change in self.board.withdrawals(self._left):
             self._decide(change, self.step, "on_run_start", {})
         self._left = []
 
-    def _held_weight(self, term: str) -> float:
-        if any(term in self.composition.host.heads[head].g_terms for head in self.d_frozen):
-            return 0.0
-        knob = f"lambda_{term}"
-        if knob in self.board.specs:
-            return self.board.held_number(knob)
-        fixed = self.composition.host.base.get(knob, 1.0)
-        assert isinstance(fixed, int | float)
-        return float(fixed)
+    def _composed(self) -> Composed:
+        length = self._steps_per_epoch, self._batch_size, self.planned
+        return Composed.of(self.composition, self.step, self._seed, *length)
 
     def _step_row(self) -> StepRow:
         """Everything that the step now ending measured and did."""
         row = self.signals.row()
+        row["updates", "d_updates"], row["updates", "g_updates"] = map(float, self.clock.in_step)
         if "adv" in self._g_terms and ("g", "adv") in row:
-            row["derived", "adv_effective"] = self._held_weight("adv") * row["g", "adv"]
-        for knob in self.board.specs:
-            if knob not in ("lr_d", "lr_g"):
-                value = self.board.held(knob)
-                row["knob", knob] = float(len(value) if isinstance(value, tuple) else value)
-        return row | self._rates.row()
+            row["derived", "adv_effective"] = self._weights.held("adv") * row["g", "adv"]
+        return row | self.board.row() | self._rates.row()
 
     def _weigh(self) -> None:
         """Put G's loss and each term's share of it on the signal board."""
-        fresh, host = self.signals.fresh(), self.composition.host
-        weighted = {term: self._held_weight(term) * fresh[term] for term in self._g_terms if term in fresh}
-        # A script may weigh a term by a number that it told nobody.
-        told = host.weighs or all(f"lambda_{term}" in {*self.board.specs, *host.base} for term in weighted)
-        if weighted and told:
-            total = math.fsum(abs(value) for value in weighted.values())
-            shares = {f"{term}_share": abs(value) / total if total else 0.0 for term, value in weighted.items()}
-            self.signals.put({"g_loss": math.fsum(weighted.values()), **shares}, "g")
+        fresh = self.signals.fresh()
+        self.signals.put(self._weights.sums({term: fresh[term] for term in self._g_terms if term in fresh}), "g")
+
+    def _measure_gradients(self, role: Literal["d", "g"]) -> None:
+        """Put the gradients of an update on the signal board, in steps in which they are measured."""
+        if self._gradients.due(self.step):
+            self.signals.settle()
+            self.signals.put(self._gradients.result(role), role)
 
     def context(self, **tensors: Any) -> StepContext:
         """The step as plugins see it now."""
-        return StepContext(self.step, self.epoch, self.d_updates, self.g_updates, not self.d_update, **tensors)
+        return StepContext(self.step, self.epoch, self.d_updates, self.g_updates, not self._d_due, **tensors)
+
+    @property
+    def _d_due(self) -> bool:
+        return bool(self.board.read("d_update", True))
 
     def _run_info(self) -> RunInfo:
         done = self.step, self.d_updates, self.g_updates
-        return RunInfo(self._seed, max(self.epoch, 0), *done, self._resumed, self._steps_per_epoch)
+        length = self._steps_per_epoch, self._batch_size, self.planned
+        return RunInfo(self._seed, max(self.epoch, 0), *done, self._resumed, *length)
 
-    def _moment(self, hook: str) -> None:
+    def _moment(self, hook: str, **shown: Any) -> None:
         """Fire a moment of a step; then what is read after it holds."""
-        self.board.hold_due(hook)
-        self._calls(hook, ctx=self.context())
+        self.board.hold_due(hook, d_to_come=hook in G_MOMENTS and not self._d.fired)
+        if self._calls.implemented(hook):
+            ctx = self.context(**shown)
+            try:
+                self._calls(hook, ctx=ctx)
+            finally:
+                release(ctx)
         self.board.hold(hook)
+        for one in self._optimizers.within:  # a closure runs: its rate is on already
+            self._rates.put_on(one)
 
-    def _terms(self, hook: str, phase: Phase, tensors: Mapping[str, Any]) -> dict[str, Tensor]:
-        merged: dict[str, Tensor] = {}
-        for plugin, terms in self._calls.terms(hook, self.context(**tensors)):
-            for name in terms:
-                where = f"step {self.step}: {hook} of plugin {plugin}"
-                signal = f"d_{name}" if phase == "d" else name
-                if name in merged or signal in self.composition.signals or signal in STANDARD_SIGNALS:
-                    raise ConfigError(f"{where}: there is a {signal} already: rename the new one")
-                if (why := self._taken(signal, phase)) is not None:
-                    raise ConfigError(f"{where}: a term cannot be called {name}, since {why}: rename it")
-            merged.update(terms)
-        return merged
+    def _begin_step(self) -> None:
+        """Another step: nothing is held, counted or measured of it yet."""
+        self.board.release()
+        self._optimizers.begin_step()
+        self.clock.begin_step()
+        self._d.begin()
+        self._g.begin()
+        self.signals.next_update("d")
+        self.signals.next_update("g")
+        self._g_terms = ()
+        self._reported = {"d": False, "g": False}
+        self._gradients.begin_step()
+        self._measure.begin_step()
+        self._rates.begin_step()
+        self._audit.begin_step(self.step)
 
-    def _taken(self, name: str, phase: Phase) -> str | None:
-        """Why a signal of this run may not have this name; None where it may."""
-        if name in self._brought:
-            return f"plugin {self._brought[name]} brings it"
-        return "a knob has that name" if name in self.board.specs else taken(name, g_term=phase == "g")
+    def _require_watch(self) -> None:
+        if self._optimizers.replaced:
+            raise ConfigError("another Balancer has taken over this one's optimizers: go on with that one")
+
+    def _stepped(self, one: Watched) -> None:
+        """An optimizer's step is over."""
+        self._rates.take_off(one)
+        self.clock.count(one.role, self._optimizers.updates[one.role])
+        self._audit.stepped(one.role)
+        if self._gradients.due(self.step):
+            self._gradients.stepped(one.role, one.index, one.optimizer)
 
     def _changed(self, change: Change) -> None:
         if self._calls.acting is None:
@@ -264,6 +284,11 @@ class Mechanism:
         step = self.step - 1 if moment == "on_epoch_end" else self.step
         self._decide(change, step, moment, acting.signals.snapshot())
 
+    def _note(self, kind: NoteKind, who: str, text: str) -> None:
+        """Keep a line among the decisions, if there is a log."""
+        if self._recorder is not None:
+            self._recorder.note(Note(self.step, max(self.epoch, 0), kind, who, text))
+
     def _decide(self, change: Change, step: int, moment: str, signals: Mapping[str, float]) -> None:
         plugin, knob, op, old, new, effective, note = change
         epoch = max(self.epoch, 0)
@@ -272,28 +297,3 @@ class Mechanism:
             self._on_decision(decision)
         if self._recorder is not None:
             self._recorder.decision(decision)
-
-    def _measure(self, scalars: Mapping[str, Tensor | float], phase: Phase) -> None:
-        for name in scalars.keys() - self._names:
-            if (why := self._taken(name, phase)) is not None:
-                raise ConfigError(f"step {self.step}: {name} cannot be passed as a signal, since {why}: rename it")
-            self._names.add(name)
-        numbers = {name: float(value) for name, value in scalars.items() if isinstance(value, Real)}
-        tensors: dict[str, Any] = {name: value for name, value in scalars.items() if not isinstance(value, Real)}
-        mean = distributed_mean()
-        if mean is not None and numbers:
-            tensors |= as_tensors(numbers)
-            numbers = {}
-        if tensors:
-            self.signals.begin(Transfer(tensors, mean), phase)
-        self.signals.put(numbers, phase)
-
-    def _require_supplied(self) -> None:
-        for plugin in self.composition.plugins:
-            for name in plugin.reads:
-                spec = self.composition.signals[name]
-                if spec.phase == "d" and name not in self.signals.fresh():
-                    raise ConfigError(
-                        f"step {self.step}: plugin {plugin.name} reads {name}, which the host said it supplies "
-                        f"but did not pass: {spec.ask}"
-                    )

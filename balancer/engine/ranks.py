@@ -2,36 +2,54 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import sys
-from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from torch import Tensor
+    from torch import Tensor, device
+
+
+def rank() -> int:
+    """This process's place among those that train together, from 0: by its process group, else by torchrun's word."""
+    dist = _process_group()
+    return int(os.environ.get("RANK", "0") if dist is None else dist.get_rank())
 
 
 def is_first_rank() -> bool:
-    """Whether this process writes for all: rank 0, by torchrun's environment, or the only one."""
-    return int(os.environ.get("RANK", "0")) == 0
+    """Whether this process writes for all: the first rank, or the only one."""
+    return rank() == 0
 
 
 def as_tensors(numbers: Mapping[str, float]) -> dict[str, Tensor]:
     """Numbers as tensors that the process group can average."""
     import torch
-    import torch.distributed as dist
 
-    device = torch.device("cuda", torch.cuda.current_device()) if dist.get_backend() == "nccl" else torch.device("cpu")
+    device = group_device()
     return {name: torch.tensor(value, device=device) for name, value in numbers.items()}
+
+
+def shared_vector(numbers: Sequence[float]) -> Tensor:
+    """Numbers as one tensor that the process group can average, in fp64."""
+    import torch
+
+    return torch.tensor(numbers, dtype=torch.float64, device=group_device())
+
+
+def group_device() -> device:
+    """Where tensors must lie for the process group to average them."""
+    import torch
+
+    nccl = torch.distributed.get_backend() == "nccl"
+    return torch.device("cuda", torch.cuda.current_device()) if nccl else torch.device("cpu")
 
 
 def distributed_mean() -> Callable[[Tensor], Tensor] | None:
     """The mean over ranks as a function of tensors, where `torch.distributed` runs on several, else None."""
-    torch = sys.modules.get("torch")
-    if torch is None:  # then no process group either, and numbers need no torch
-        return None
-    dist = torch.distributed
-    if not dist.is_available() or not dist.is_initialized() or dist.get_world_size() == 1:
+    dist = _process_group()
+    if dist is None or dist.get_world_size() == 1:
         return None
 
     def mean(vector: Tensor) -> Tensor:
@@ -40,3 +58,23 @@ def distributed_mean() -> Callable[[Tensor], Tensor] | None:
         return averaged
 
     return mean
+
+
+def agree(text: str) -> bool:
+    """Whether all ranks say the same; every rank asks at the same moment."""
+    mean = distributed_mean()
+    if mean is None:
+        return True
+    digest = int.from_bytes(hashlib.sha256(text.encode()).digest()[:2], "big")
+    # Equal whole numbers of 16 bits have themselves as mean over up to 256 ranks, exactly in fp32.
+    said = as_tensors({"said": float(digest)})["said"]
+    differs = as_tensors({"differs": float(mean(said.clone()).item() != digest)})["differs"]
+    return mean(differs).item() == 0
+
+
+def _process_group() -> Any:
+    """`torch.distributed` where it is initialised, whoever did it; numbers alone need no torch."""
+    torch = sys.modules.get("torch")
+    if torch is None or not torch.distributed.is_available() or not torch.distributed.is_initialized():
+        return None
+    return torch.distributed

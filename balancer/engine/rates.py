@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, Final
+from collections.abc import Iterable
+from typing import Any, Final
 
 from balancer.contract.signals import Key
-from balancer.engine.boards import KnobBoard
-
-if TYPE_CHECKING:
-    from torch.optim import Optimizer
-    from torch.utils.hooks import RemovableHandle
+from balancer.engine.knob_board import KnobBoard
+from balancer.engine.optimizers import Watched
 
 
 class Rates:
@@ -19,21 +16,27 @@ class Rates:
     Many schedulers compute the next rate from the current one, so it must read as scheduled in between.
     """
 
-    def __init__(self, board: KnobBoard, optimizers: Mapping[str, Optimizer]) -> None:
+    def __init__(self, board: KnobBoard) -> None:
         self._board: Final = board
-        self._optimizers: Final = dict(optimizers)
-        self._hooks: Final[list[RemovableHandle]] = []
+        # By role: the optimizer whose first group's rate is the role's; other rates keep their proportion to it.
+        self._first: Final[dict[str, Any]] = {}
+        # Of the optimizers within their step now: the rates to restore, and those they were turned to.
+        self._scheduled: Final[dict[Watched, list[Any]]] = {}
+        self._put: Final[dict[Watched, list[Any]]] = {}
         # By role: the rates of the optimizer steps taken since the last row, and what the schedules gave then.
         self._used: Final[dict[str, float]] = {}
         self._bases: Final[dict[str, float]] = {}
-        for role, optimizer in self._optimizers.items():
-            self._hook(role, optimizer)
+
+    def watch(self, optimizers: Iterable[Watched]) -> None:
+        """Know whose rates they are."""
+        for one in optimizers:
+            self._first.setdefault(one.role, one)
 
     def begin_step(self) -> None:
         """A step begins: an optimizer that takes no step in it has the rate that its schedule gives now."""
         self.note_schedules()
-        for role in self._optimizers:
-            self._bases.setdefault(role, self._scheduled(role))
+        for role in self._first:
+            self._bases.setdefault(role, self._base(role))
 
     def row(self) -> dict[Key, float]:
         """The rate that each optimizer had in the step now ending, and what its schedule gave."""
@@ -45,17 +48,40 @@ class Rates:
         self._bases.clear()
         return row
 
-    def release(self) -> None:
-        """Leave the optimizers as they were found."""
-        for hook in self._hooks:
-            hook.remove()
-        self._hooks.clear()
-
     def note_schedules(self) -> None:
         """Tell the board what the schedules say now, since they are what its knobs multiply."""
-        self._put_bases({role: self._scheduled(role) for role in self._optimizers})
+        self._put_bases({role: self._base(role) for role in self._first})
 
-    def _put_bases(self, bases: Mapping[str, float]) -> None:
+    def put_on(self, one: Watched) -> None:
+        """Turn the rates of an optimizer whose step begins, or which is within it and its knob was turned since."""
+        groups = one.optimizer.param_groups
+        if one in self._scheduled:
+            self._restore(one)
+        else:
+            self._scheduled[one] = [group["lr"] for group in groups]
+        self.note_schedules()
+        first = self._base(one.role)
+        effective = self._turned(one.role, first)
+        self._used[one.role], self._bases[one.role] = effective, first
+        if effective == first:
+            return
+        for group in groups:
+            same = float(group["lr"]) == first
+            group["lr"] = effective if same or not first else group["lr"] * (effective / first)
+        self._put[one] = [group["lr"] for group in groups]
+
+    def take_off(self, one: Watched) -> None:
+        """Give an optimizer its own rates back."""
+        self._restore(one)
+        self._scheduled.pop(one, None)
+
+    def _restore(self, one: Watched) -> None:
+        own, put = self._scheduled.get(one, ()), self._put.pop(one, ())
+        for group, rate, turned in zip(one.optimizer.param_groups, own, put, strict=False):
+            if group["lr"] is turned:  # else somebody has set it meanwhile
+                group["lr"] = rate
+
+    def _put_bases(self, bases: dict[str, float]) -> None:
         for role, base in bases.items():
             if f"lr_{role}" in self._board.specs:
                 self._board.base[f"lr_{role}"] = base
@@ -66,33 +92,8 @@ class Rates:
         acting = f"lr_{role}" in self._board.specs and self._board.contributions(f"lr_{role}")
         return self._board.number(f"lr_{role}") if acting else base
 
-    def _scheduled(self, role: str) -> float:
-        return float(self._optimizers[role].param_groups[0]["lr"])
-
-    def _hook(self, role: str, optimizer: Optimizer) -> None:
-        # Rates to restore; empty while the factor is off.
-        scheduled: list[Any] = []
-
-        def put_on(optimizer: Any, args: Any, kwargs: Any) -> None:
-            # A step that calls its parent class's step runs the hooks twice, one pair inside the other.
-            if scheduled:
-                return
-            scheduled[:] = [group["lr"] for group in optimizer.param_groups]
-            self.note_schedules()
-            first = float(scheduled[0])
-            effective = self._turned(role, first)
-            self._used[role], self._bases[role] = effective, first
-            if effective == first:
-                return
-            for group in optimizer.param_groups:
-                # Further groups keep their proportion to the first.
-                same = float(group["lr"]) == first
-                group["lr"] = effective if same or not first else group["lr"] * (effective / first)
-
-        def take_off(optimizer: Any, args: Any, kwargs: Any) -> None:
-            for group, rate in zip(optimizer.param_groups, scheduled, strict=False):
-                group["lr"] = rate
-            scheduled.clear()
-
-        self._hooks.append(optimizer.register_step_pre_hook(put_on))
-        self._hooks.append(optimizer.register_step_post_hook(take_off))
+    def _base(self, role: str) -> float:
+        """What the schedule gives the role now, whether or not a knob is on."""
+        first = self._first[role]
+        rates = self._scheduled.get(first)
+        return float(first.optimizer.param_groups[0]["lr"] if rates is None else rates[0])

@@ -13,9 +13,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
+from balancer.contract.adversarial import AdversarialLoss, RecordedLoss
 from balancer.contract.compose import Composition
-from balancer.contract.host import Host
+from balancer.contract.host import SIGHTS, Host
 from balancer.contract.knobs import KnobSpec
+from balancer.contract.losses import BUILT_IN
 from balancer.contract.model import HeadSpec
 from balancer.contract.signals import SignalSpec
 from balancer.errors import CheckpointError, ConfigError
@@ -40,6 +42,9 @@ class Composed:
     settings: Mapping[str, Mapping[str, Any]]
     seed: int
     steps_per_epoch: int | None
+    batch_size: int | None = None
+    # How many steps the run was planned to have.
+    steps: int | None = None
     # Those that came from a file of their own: name -> `plugin` (PATH.py:CLASS) and `sha256`.
     files: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
 
@@ -48,7 +53,15 @@ class Composed:
         return self.files[plugin]["plugin"] if plugin in self.files else plugin
 
     @classmethod
-    def of(cls, composition: Composition, first: int, seed: int, steps_per_epoch: int | None) -> Composed:
+    def of(
+        cls,
+        composition: Composition,
+        first: int,
+        seed: int,
+        steps_per_epoch: int | None,
+        batch_size: int | None = None,
+        steps: int | None = None,
+    ) -> Composed:
         """What a composition is, as a record keeps it."""
         plugins = composition.plugins
         return cls(
@@ -60,6 +73,8 @@ class Composed:
             {plugin.name: plugin.config.model_dump(mode="json", exclude_none=True) for plugin in plugins},
             seed,
             steps_per_epoch,
+            batch_size,
+            steps,
             {name: file.as_table() for name, file in composition.files.items()},
         )
 
@@ -130,6 +145,8 @@ def _line(composed: Composed) -> bytes:
         "step": composed.first,
         "seed": composed.seed,
         "steps_per_epoch": composed.steps_per_epoch,
+        "batch_size": composed.batch_size,
+        "steps": composed.steps,
         "plugins": dict(composed.plugins),
         "settings": {name: dict(table) for name, table in composed.settings.items()},
         "knobs": [dataclasses.asdict(spec) for spec in composed.knobs.values()],
@@ -140,10 +157,11 @@ def _line(composed: Composed) -> bytes:
             "base": dict(composed.host.base),
             "heads": {name: dataclasses.asdict(head) for name, head in composed.host.heads.items()},
             "d_terms": list(composed.host.d_terms),
-            "adversarial": composed.host.adversarial,
+            "adversarial": composed.host.adversarial.facts(),
             "calls": list(composed.host.calls),
             "meaningless": dict(composed.host.meaningless),
             "weighs": composed.host.weighs,
+            "shows": list(composed.host.shows),
         },
     }
     if composed.files:
@@ -176,18 +194,26 @@ def _composed(row: Mapping[str, Any]) -> Composed:
             {name: from_json(value) for name, value in host["base"].items()},
             {name: HeadSpec(tuple(head["d_terms"]), tuple(head["g_terms"])) for name, head in host["heads"].items()},
             tuple(host["d_terms"]),
-            host["adversarial"],
+            _loss(host["adversarial"]),
             tuple(host["calls"]),
             host["meaningless"],
             host["weighs"],
+            tuple(host.get("shows", SIGHTS)),
         ),
         knobs,
         row["plugins"],
         row["settings"],
         row["seed"],
         row["steps_per_epoch"],
+        row.get("batch_size"),
+        row.get("steps"),
         row.get("files", {}),
     )
+
+
+def _loss(kept: str | Mapping[str, Any]) -> AdversarialLoss:
+    """The loss by what was kept of it: its levels, or before 0.3 the name of a built-in one."""
+    return BUILT_IN[kept] if isinstance(kept, str) else RecordedLoss(kept)
 
 
 def _knob(row: Mapping[str, Any]) -> KnobSpec:

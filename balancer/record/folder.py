@@ -18,6 +18,9 @@ SIGNALS: Final = "signals.bin"
 EVENTS: Final = "events.out.tfevents.*"
 SHEETS: Final = "sheets"
 CHECKPOINTS: Final = "checkpoints"
+# What trackers keep that want a folder.
+TRACKERS: Final = "trackers"
+TRACEBACK: Final = "traceback.txt"
 
 
 def sheet_name(done: int) -> str:

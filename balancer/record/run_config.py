@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, Final, Literal
 
 import tomli_w
-from pydantic import Field, ValidationError
+from pydantic import Field, ValidationError, field_validator
 
 from balancer.contract.compose import Composition, compose, first_error
 from balancer.contract.host import Host, model_host
@@ -54,9 +54,27 @@ class TrainSettings(Settings):
     precision: Literal["fp32", "bf16"] = Field("fp32", description="bf16 runs forward passes under autocast")
     threads: int | None = Field(None, ge=1, description="CPU threads; runs are bit-equal only with the same number")
     log_every: int = Field(10, ge=1, description="steps between two points in TensorBoard")
+    trackers: list[str] | None = Field(
+        None, description="trackers of accelerate that get every logged row too, such as wandb,mlflow"
+    )
+    gradients_every: int = Field(
+        0, ge=0, description="steps between two measurements of gradients (g_grad_adv, d_grad_norm, …); 0 is never"
+    )
     sheet_every: int = Field(1, ge=1, description="epochs between two sample sheets")
     checkpoint_every: int = Field(500, ge=1, description="steps between two checkpoints")
     keep: int = Field(3, ge=1, description="checkpoints to keep")
+
+    @field_validator("trackers", mode="before")
+    @classmethod
+    def _names(cls, value: Any) -> Any:
+        names = [name.strip() for name in value.split(",")] if isinstance(value, str) else value
+        return None if names in ([], [""]) else names
+
+    def length(self, steps_per_epoch: int) -> int | None:
+        """The run's length in steps, where it is known; a count of steps goes before one of epochs."""
+        if self.steps is None and self.epochs is not None:
+            return self.epochs * steps_per_epoch
+        return self.steps
 
     def scheduled_rate(self, role: Literal["d", "g"], epoch: int) -> float:
         """The learning rate of an epoch: base · decay^epoch, not below the floor (or the base, where that is lower)."""
@@ -191,12 +209,12 @@ def make_config(
     settings = _validated(family.Settings, given["model"], "model")
     defaults = family.train_defaults(settings)
     train = _validated(TrainSettings, {**defaults, **given["train"]}, "train")
-    host: Host = model_host(name, family.spec(settings), train.lambda_adv)
+    host: Host = model_host(name, family.spec(settings), train.lambda_adv, gradients=train.gradients_every > 0)
     composition = compose([item for _, item in composed], {key: given[key] for key in chosen}, host=host)
     versions = {
         "balancer": metadata.version("balancer"),
         "python": platform.python_version(),
-        "torch": metadata.version("torch"),
+        **_torch_version(),
         name: f"{entry.distribution} {entry.version}",
         **{plugin.name: composition.sources[plugin.name] for plugin in composition.plugins},
     }
@@ -260,6 +278,14 @@ def _only_model() -> str:
         known = ", ".join(sorted({entry.name for entry in found}))
         raise ConfigError(f"which model? name one with --model; installed are {known}")
     return names[0]
+
+
+def _torch_version() -> dict[str, str]:
+    """torch's version, where it is installed: a composition is checked without it."""
+    try:
+        return {"torch": metadata.version("torch")}
+    except metadata.PackageNotFoundError:
+        return {}
 
 
 def _show(value: Any) -> str:

@@ -9,25 +9,32 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-import numpy as np
-
-from balancer.contract.levels import HEALTHY_D_ADV
-from balancer.contract.signals import Key, StepRow
+from balancer.contract.signals import GRADIENT_SIGNALS, Key, StepRow
 from balancer.record.folder import EVENTS
 
 if TYPE_CHECKING:
     from PIL.Image import Image
 
-LAYOUT: Final = {
-    "Balance": {
-        "D's adversarial loss and its healthy band": [
-            "Margin",
-            ["signal/d_adv", "band/d_adv_low", "band/d_adv_high"],
-        ],
-        "G's loss by term (shares)": ["Multiline", ["share/.*"]],
-        "Adversarial weight": ["Multiline", ["knob/lambda_adv", "signal/adv_effective"]],
+    from balancer.record.summaries import Layout
+
+Band = tuple[float, float] | None
+BAND: Final = ("band/d_adv_low", "band/d_adv_high")
+
+
+def layout(healthy: Band) -> Layout:
+    """TensorBoard's page of charts; with a band around `d_adv` where its healthy range is known."""
+    balance: dict[str, tuple[str, list[str]]] = {
+        "D's adversarial loss": ("Multiline", ["signal/d_adv", "signal/critic_gap"])
     }
-}
+    if healthy is not None:
+        balance = {"D's adversarial loss and its healthy band": ("Margin", ["signal/d_adv", *BAND])}
+    return {
+        "Balance": {
+            **balance,
+            "G's loss by term (shares)": ("Multiline", ["share/.*"]),
+            "Adversarial weight": ("Multiline", ["knob/lambda_adv", "signal/adv_effective"]),
+        }
+    }
 
 
 def tag(key: Key) -> str | None:
@@ -35,8 +42,12 @@ def tag(key: Key) -> str | None:
     kind, name = key
     if kind in ("clock", "base"):
         return None
+    if kind == "updates":
+        return f"updates/{name.removesuffix('_updates')}"
     if kind == "knob":
         return f"lr/{name.removeprefix('lr_')}" if name in ("lr_d", "lr_g") else f"knob/{name}"
+    if name in GRADIENT_SIGNALS:
+        return f"signal/{name}"
     if kind == "g":
         return f"share/{name.removesuffix('_share')}" if name.endswith("_share") else f"loss/{name}"
     is_loss = kind == "d" and name.startswith("d_") and not name.startswith(("d_adv", "d_acc", "d_logit"))
@@ -54,33 +65,42 @@ class EventLog:
     SummaryWriter writes from a thread of its own, which on a full disk dies late, with a traceback of its own.
     """
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, healthy: Band = None) -> None:
         self._folder: Final = folder
+        # The range of d_adv in a healthy run, where one is known.
+        self._healthy: Final = healthy
         self.file: Any = None
         self._records: Any = None
         self._flushed = 0.0
 
     def scalars(self, step: int, row: StepRow) -> None:
-        """Draw a step's values, and the edges of the healthy band beside `d_adv`."""
-        from torch.utils.tensorboard import summary
+        """Draw a step's values, and the edges of the healthy range, if any, beside `d_adv`."""
+        from balancer.record import summaries
 
-        band = {"band/d_adv_low": HEALTHY_D_ADV[0], "band/d_adv_high": HEALTHY_D_ADV[1]}
-        for name, value in {**tagged(row), **(band if ("d", "d_adv") in row else {})}.items():
-            self.add(summary.scalar(name, value), step)  # type: ignore[no-untyped-call]
+        values = tagged(row)
+        if self._healthy is not None and ("d", "d_adv") in row:
+            values |= zip(BAND, self._healthy, strict=True)
+        for name, value in values.items():
+            self.add(summaries.scalar(name, value), step)
 
     def image(self, name: str, picture: Image, step: int) -> None:
         """Show a picture."""
-        from torch.utils.tensorboard import summary
+        from balancer.record import summaries
 
-        pixels = np.asarray(picture.convert("RGB"))
-        self.add(summary.image(name, pixels, dataformats="HWC"), step)  # type: ignore[no-untyped-call]
+        self.add(summaries.image(name, picture), step)
+
+    def text(self, name: str, line: str, step: int) -> None:
+        """Show a line of text, as it is."""
+        from balancer.record import summaries
+
+        self.add(summaries.text(name, line), step)
 
     def hparams(self, settings: Mapping[str, Any]) -> None:
         """Show settings, flat, on the hparams page."""
-        from torch.utils.tensorboard.summary import hparams
+        from balancer.record import summaries
 
         plain = {k: v if isinstance(v, bool | int | float | str) else str(v) for k, v in settings.items()}
-        for summary in hparams(plain, {"signal/d_adv": None, "loss/g_loss": None}):  # type: ignore[no-untyped-call]
+        for summary in summaries.hparams(plain, ["signal/d_adv", "loss/g_loss"]):
             self.add(summary)
 
     def flush(self) -> None:
@@ -102,7 +122,8 @@ class EventLog:
     def _open(self) -> None:
         from tensorboard.compat.proto.event_pb2 import Event
         from tensorboard.summary.writer.record_writer import RecordWriter
-        from torch.utils.tensorboard import summary
+
+        from balancer.record import summaries
 
         new = not any(self._folder.glob(EVENTS))
         # The form of name that TensorBoard looks for; by time, so that it reads a resumed run's files in order.
@@ -112,7 +133,7 @@ class EventLog:
         self._flushed = time.monotonic()
         self._records.write(Event(wall_time=time.time(), file_version="brain.Event:2").SerializeToString())
         if new:
-            self.add(summary.custom_scalars(LAYOUT))  # type: ignore[no-untyped-call]
+            self.add(summaries.layout(layout(self._healthy)))
 
 
 def cut_events(folder: Path, step: int) -> None:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Final, Literal
 
 from pydantic import Field
 
-from balancer.contract.adversarial import AdversarialName
+from balancer.contract.losses import AdversarialName
 from balancer.contract.model import DOutput, GanModel, GOutput, HeadSpec, ModelFamily, ModelSpec
 from balancer.contract.settings import Settings
 

@@ -11,22 +11,24 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 import torch
 from accelerate import Accelerator
-from accelerate.utils import DistributedDataParallelKwargs
+from accelerate.utils import DistributedDataParallelKwargs, ProjectConfiguration
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from balancer.contract.compose import Composition
 from balancer.contract.model import GanModel
+from balancer.contract.notes import Request
 from balancer.engine.balancer import Balancer
 from balancer.engine.ranks import distributed_mean
 from balancer.errors import CheckpointError
 from balancer.record import checkpoint
-from balancer.record.folder import CHECKPOINTS
+from balancer.record.folder import CHECKPOINTS, TRACKERS
 from balancer.record.run_config import TrainSettings
 from balancer.train.health import StrongStart
 from balancer.train.progress import Progress
 from balancer.train.random_state import random_state, set_random_state
 from balancer.train.step import GanStep, Networks
 from balancer.train.stopping import stop_requests
+from balancer.train.trackers import Trackers
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -58,6 +60,7 @@ class Trainer:
         self.train: Final = train
         self.accelerator: Final = accelerator
         self.folder: Final = folder
+        self.trackers: Final = Trackers(accelerator)
         self.G: Final = model.generator.to(accelerator.device)
         self.D: Final = model.discriminator.to(accelerator.device)
         betas = (train.beta1, train.beta2)
@@ -74,6 +77,10 @@ class Trainer:
             log_every=train.log_every,
             seed=train.seed,
             steps_per_epoch=self.steps_per_epoch,
+            batch_size=self.batch_size,
+            steps=train.length(self.steps_per_epoch),
+            last_layer=model.last_layer(),
+            gradients_every=train.gradients_every,
         )
         # The epoch whose data order is at hand, and that order.
         self._order: tuple[int, NDArray[np.int64]] | None = None
@@ -148,7 +155,8 @@ class Trainer:
             CheckpointError: a checkpoint cannot be written.
         """
         balance, train = self.balance, self.train
-        start = StrongStart(balance.step > 0, balance.loss.name)
+        balance.planned = steps
+        start = StrongStart(balance.step > 0, balance.loss)
         self.G.train()
         self.D.train()
         with balance, stop_requests() as stop, progress:
@@ -156,16 +164,24 @@ class Trainer:
             while balance.step < steps:
                 self.step(self.next_batch())
                 done = balance.step
+                if self.trackers and (done - 1) % train.log_every == 0:
+                    self.trackers.log(done - 1, balance.last_row)
                 progress.update(done, balance.row)
                 if (warning := start.update(balance.row)) is not None:
                     progress.say(f"warning: {warning}")
                 epoch_done = done % self.steps_per_epoch == 0
                 if epoch_done:
                     balance.end_epoch()
-                if (epoch_done and done // self.steps_per_epoch % train.sheet_every == 0) or done == steps:
+                drawn = (epoch_done and done // self.steps_per_epoch % train.sheet_every == 0) or done == steps
+                if drawn:
                     self.draw_sheet(done)
-                ending = self._any_rank(stop.requested)
-                if done % train.checkpoint_every == 0 or done == steps or ending:
+                asked = self._requested()
+                if "sheet" in asked and not drawn:
+                    self.draw_sheet(done)
+                if done < steps and (end := asked.get("end")) is not None:
+                    progress.say(f"plugin {end.plugin} ends the run after step {done}: {end.reason}")
+                ending = self._any_rank(stop.requested) or "end" in asked
+                if done % train.checkpoint_every == 0 or done == steps or ending or "checkpoint" in asked:
                     self.save()
                 if ending and done < steps:
                     return False
@@ -191,7 +207,7 @@ class Trainer:
             "generator": self.G.state_dict(),
             "discriminator": self.D.state_dict(),
             "optimizers": {role: optimizer.state_dict() for role, optimizer in self.optimizers.items()},
-            "random": self._gather(random_state()),
+            "random": self._gather({**random_state(), "plugins": self.balance.rank_state()}),
             "average": None if self.average is None else self.average.state_dict(),
             "data": self.model.data_record(),
             "balance": self.balance.state_dict(),
@@ -222,9 +238,11 @@ class Trainer:
                     self.average.load_state_dict(state["average"])
         except (RuntimeError, ValueError) as error:
             raise CheckpointError(f"the checkpoint does not fit the model of this run: {error}") from None
-        ranks = state["random"]
-        set_random_state(ranks[self.accelerator.process_index % len(ranks)])
+        ranks, mine = state["random"], self.accelerator.process_index
+        set_random_state(ranks[mine % len(ranks)])
         self.balance.load_state_dict(state["balance"])
+        # A rank that was not there before has random numbers of its own.
+        self.balance.load_rank_state(ranks[mine].get("plugins", {}) if mine < len(ranks) else None)
 
     def save(self) -> None:
         """Write a checkpoint, after the logs that belong to it."""
@@ -240,6 +258,13 @@ class Trainer:
         torch.distributed.all_gather_object(gathered, value)
         return gathered
 
+    def _requested(self) -> dict[str, Request]:
+        """What plugins request after this step, on any rank, by kind; ranks ask only where a plugin may request."""
+        requests: list[Request] = list(self.balance.requests)
+        if self.accelerator.num_processes > 1 and any(p.requests for p in self.balance.composition.plugins):
+            requests = [request for rank in self._gather(requests) for request in rank]
+        return {request.kind: request for request in reversed(requests)}
+
     def _any_rank(self, flag: bool) -> bool:
         """Whether the flag is up on any rank; ranks ask each other only every `log_every` steps."""
         if self.accelerator.num_processes == 1:
@@ -251,8 +276,11 @@ class Trainer:
         return bool(votes.item())
 
 
-def make_accelerator(train: TrainSettings, composition: Composition) -> Accelerator:
-    """Device, precision and process group of a run, from its settings and torchrun's environment."""
+def make_accelerator(train: TrainSettings, composition: Composition, folder: Path | None = None) -> Accelerator:
+    """Device, precision and process group of a run, from its settings and torchrun's environment.
+
+    Its trackers, where it has a run directory, are yet to begin.
+    """
     # A frozen head gets no gradients, and a reducer that waits for them would stall. D runs twice before
     # its backward pass, so its buffers must not be overwritten in between.
     freezes = bool(composition.writers("d_frozen"))
@@ -261,4 +289,6 @@ def make_accelerator(train: TrainSettings, composition: Composition) -> Accelera
         cpu=train.device == "cpu",
         mixed_precision="bf16" if train.precision == "bf16" else "no",
         kwargs_handlers=[distributed],
+        log_with=None if folder is None else train.trackers,
+        project_config=ProjectConfiguration(logging_dir=None if folder is None else str(folder / TRACKERS)),
     )

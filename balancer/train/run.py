@@ -84,13 +84,14 @@ def train(
         notes += changed_files(read_config(folder)["run"].get("files", {}), config.composition.files)
     else:
         begun = trainer.model.begin()
+    trainer.trackers.start(config.model_name, {**flat(config.resolved()), "run.folder": str(folder)})
     if trainer.accelerator.is_main_process:
         write_config(config.toml(sizes(trainer)), folder, done)
     trainer.accelerator.wait_for_everyone()
     progress = Progress(
         total,
         done,
-        adversarial=trainer.balance.loss.name,
+        loss=trainer.balance.loss,
         quiet=quiet or not trainer.accelerator.is_main_process,
     )
     for remark in (*trainer.model.remarks(), *begun):
@@ -102,6 +103,7 @@ def train(
     finished = trainer.run(total, progress)
     # A rank that leaves while another still talks to it would abort that one.
     trainer.accelerator.wait_for_everyone()
+    trainer.trackers.finish()
     trainer.accelerator.end_training()
     return Outcome(folder, trainer.balance.step, finished)
 
@@ -117,15 +119,17 @@ def build(config: RunConfig, folder: Path | None) -> Trainer:
 
     from balancer.train.loop import Trainer, make_accelerator
     from balancer.train.random_state import seed_all
+    from balancer.train.trackers import check_trackers
 
     settings = config.train
+    check_trackers(settings.trackers or ())
     if settings.device == "cuda" and not torch.cuda.is_available():
         raise ConfigError("train.device = cuda, but torch sees no CUDA device here: use --device cpu")
     if settings.threads is not None:
         torch.set_num_threads(settings.threads)
     seed_all(settings.seed)
     model = config.family.build(config.model)
-    accelerator = make_accelerator(settings, config.composition)
+    accelerator = make_accelerator(settings, config.composition, folder)
     ranks = accelerator.num_processes
     size = min(settings.batch_size, model.train_size)
     if size % ranks:
@@ -157,10 +161,9 @@ def restore(trainer: Trainer, folder: Path, total: int, *, other_data: bool = Fa
 
 def length(config: RunConfig, steps_per_epoch: int) -> int:
     """The run's length in steps; a count of steps goes before one of epochs."""
-    if config.train.steps is not None:
-        return config.train.steps
-    assert config.train.epochs is not None
-    return config.train.epochs * steps_per_epoch
+    steps = config.train.length(steps_per_epoch)
+    assert steps is not None
+    return steps
 
 
 def sizes(trainer: Trainer) -> dict[str, int]:

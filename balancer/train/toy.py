@@ -30,7 +30,7 @@ def small_trainer(
     from balancer.train.random_state import seed_all
 
     options = TrainSettings(**{"device": "cpu", **train})
-    host = model_host(name, family.spec(model), options.lambda_adv)
+    host = model_host(name, family.spec(model), options.lambda_adv, gradients=options.gradients_every > 0)
     composition = compose(plugins, settings, host=host)
     seed_all(options.seed)
     return Trainer(family.build(model), composition, options, make_accelerator(options, composition), folder)

@@ -5,8 +5,8 @@ from typing import Any
 
 from balancer import KnobSpec
 from balancer.contract.knobs import STANDARD_KNOBS
-from balancer.engine.boards import KnobBoard
 from balancer.engine.clock import Clock
+from balancer.engine.knob_board import KnobBoard
 
 Change = tuple[Any, ...]
 SPECS = {**STANDARD_KNOBS, "d_frozen": KnobSpec("d_frozen", "", ("add",), "", base=(), choices=("category", "style"))}

@@ -42,7 +42,7 @@ def test_a_signal_that_a_foreign_script_does_not_supply_is_refused_with_what_it_
         foreign("dynamic_lambda", obeys={"lambda_adv"})
     assert str(caught.value) == (
         "plugin dynamic_lambda of balancer 0.1.0 reads d_adv, which this script does not supply: this script would "
-        "have to pass real_logits= and fake_logits= to balance.after_d_step (or d_adv=)"
+        "have to pass real_logits= and fake_logits= to balance.after_d_step (or d_adv=) and list 'd_adv' in supplies"
     )
 
 

@@ -11,7 +11,7 @@ from support.knob_boards import SPECS, Change, board
 from balancer import Balancer, Plugin, StepContext, hookimpl
 from balancer.contract.handles import KnobHandle
 from balancer.contract.knobs import Decision
-from balancer.engine.boards import KnobBoard
+from balancer.engine.knob_board import KnobBoard
 from balancer.errors import KnobError, PluginError
 
 # Bad writes.

@@ -6,8 +6,8 @@ import math
 import pytest
 from support.knob_boards import SPECS, Change, board
 
-from balancer.engine.boards import KnobBoard
 from balancer.engine.clock import Clock
+from balancer.engine.knob_board import KnobBoard
 from balancer.errors import KnobError
 
 # How contributions meet.

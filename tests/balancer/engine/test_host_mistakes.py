@@ -1,8 +1,12 @@
 """What a host gets wrong: names, promises, calls out of turn."""
 
+from collections.abc import Callable
+from pathlib import Path
+
 import pytest
 from support.moments import script
 
+from balancer import read_signals
 from balancer.errors import ConfigError
 
 
@@ -37,18 +41,28 @@ def test_a_value_of_an_earlier_step_does_not_keep_the_promise_but_a_skipped_step
         balance.after_d_step()
 
 
-def test_calls_out_of_turn_are_refused() -> None:
-    balance = script()
-    with pytest.raises(ConfigError, match="after_d_step belongs once into each step, after start_step"):
-        balance.after_d_step(d_adv=0.2)
+def test_calls_outside_a_step_are_refused_and_leave_no_step_behind(tmp_path: Path) -> None:
+    balance = script(log_dir=tmp_path)
+    calls: list[Callable[[], object]] = [
+        lambda: balance.after_d_step(d_adv=0.2),
+        lambda: balance.before_g_backward(adv=1.0),
+    ]
+    for call in calls:
+        with pytest.raises(
+            ConfigError, match=r"step 0: \w+ came outside a step: call balance\.start_step\(\) at the top"
+        ):
+            call()
     balance.start_step(epoch=0)
-    with pytest.raises(ConfigError, match="a weight was read before after_d_step"):
-        _ = balance.lambda_adv
+    balance.end_run()
+    assert read_signals(tmp_path)["step"].tolist() == [0]
+
+
+def test_a_look_at_a_weight_before_the_moment_in_which_plugins_act_is_refused() -> None:
+    balance = script()
+    balance.start_step(epoch=0)
     balance.after_d_step(d_adv=0.2)
-    with pytest.raises(ConfigError, match="after_d_step belongs once into each step"):
-        balance.after_d_step(d_adv=0.2)
     assert balance.lambda_adv == 0.5
-    with pytest.raises(ConfigError, match="before_g_backward comes before the first look at a weight, and once"):
+    with pytest.raises(ConfigError, match="before_g_backward comes before the first look at a weight"):
         balance.before_g_backward(adv=1.0)
 
 

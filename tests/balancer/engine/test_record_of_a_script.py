@@ -12,7 +12,7 @@ import pytest
 import torch
 
 from balancer import Balancer, HeadSpec, Plugin, SignalSpec, StepContext, explain, hookimpl, read_signals, replay
-from balancer.errors import ConfigError
+from balancer.errors import BalancerWarning, ConfigError
 from balancer.record.compositions import read_compositions
 from balancer.record.decisions import read_decisions
 
@@ -121,7 +121,9 @@ def test_a_withdrawal_says_what_is_left_one_after_the_other(tmp_path: Path) -> N
             plugins, settings=settings, obeys=obeys, supplies={"d_adv"}, optimizers=optimizers, log_dir=tmp_path
         )
 
-    with balancer(["dynamic_lambda", "lambda_schedule", "d_lr_ratio"]) as balance:
+    with pytest.warns(BalancerWarning, match="it bounds what dynamic_lambda sets"):
+        bounded = balancer(["dynamic_lambda", "lambda_schedule", "d_lr_ratio"])
+    with bounded as balance:
         balance.start_step(epoch=0)
         balance.after_d_step(d_adv=0.1)
         state = balance.state_dict()

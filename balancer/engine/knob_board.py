@@ -1,14 +1,13 @@
-"""The boards of one run: what contributions to knobs make of them, and the newest value of every signal."""
+"""The board of knobs of one run: what plugins contribute to each, what that makes, and what holds in a step."""
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeVar, cast
 
 from balancer.contract.knobs import KnobSpec, Op, Value, merge
-from balancer.contract.moments import HOOK_NAMES
-from balancer.contract.signals import Key, Phase, Reading
+from balancer.contract.moments import D_MOMENTS, HOOK_NAMES
+from balancer.contract.signals import Key
 from balancer.engine.clock import Clock
 
 if TYPE_CHECKING:
@@ -58,9 +57,7 @@ class KnobBoard:
             self._read_after.setdefault(spec.read_after, []).append(name)
         # Learning rates are read by their optimizers, which may step at other moments.
         own = [spec for spec in specs.values() if spec.name not in ("lr_d", "lr_g")]
-        self._due: Final = {
-            moment: [spec.name for spec in own if not spec.acts_in_step(moment)] for moment in HOOK_NAMES
-        }
+        self._due: Final = {moment: [spec for spec in own if not spec.acts_in_step(moment)] for moment in HOOK_NAMES}
         self._order: Final = {name: index for index, name in enumerate(order)}
         self._on_change: Final = on_change
         self._contributions: Final[dict[str, dict[tuple[str, Op], Value]]] = {name: {} for name in specs}
@@ -93,11 +90,14 @@ class KnobBoard:
         for knob in self._read_after.get(moment, ()):
             self._held[knob] = self.value(knob)
 
-    def hold_due(self, moment: str) -> None:
-        """A moment comes: knobs that were to be read after an earlier one, which did not come, hold from here on."""
-        for knob in self._due.get(moment, ()):
-            if knob not in self._held:
-                self._held[knob] = self.value(knob)
+    def hold_due(self, moment: str, *, d_to_come: bool = False) -> None:
+        """A moment comes: knobs that were to be read after an earlier one, which did not come, hold from here on.
+
+        Where G goes first, the moments of D are not earlier ones.
+        """
+        for spec in self._due.get(moment, ()):
+            if spec.name not in self._held and not (d_to_come and spec.read_after in D_MOMENTS):
+                self._held[spec.name] = self.value(spec.name)
 
     def held(self, knob: str) -> Value:
         """The value that holds in this step; of a knob that was not read in it yet, the value now."""
@@ -113,9 +113,16 @@ class KnobBoard:
         assert not isinstance(value, tuple)
         return float(value)
 
-    def release(self) -> None:
-        """Another step begins: nothing holds yet."""
+    def release(self, holding: Mapping[str, Value] | None = None) -> None:
+        """Another step begins, and nothing holds yet; or a restored one goes on, and this does."""
         self._held.clear()
+        for knob, value in (holding or {}).items():
+            if knob in self.specs:
+                self._held[knob] = tuple(value) if isinstance(value, list) else value
+
+    def holding(self) -> dict[str, Value]:
+        """What knobs hold in the step under way."""
+        return dict(self._held)
 
     def number(self, knob: str) -> float:
         """The effective value of a knob that holds a number."""
@@ -123,9 +130,28 @@ class KnobBoard:
         assert not isinstance(value, tuple)
         return float(value)
 
+    def row(self) -> dict[Key, float]:
+        """What knobs hold in this step, as numbers; learning rates are their optimizers'.
+
+        Of a knob of names it is how many it holds and, for each name that it may hold where these are known, 1 or 0.
+        """
+        row: dict[Key, float] = {}
+        for knob, spec in self.specs.items():
+            if knob in ("lr_d", "lr_g"):
+                continue
+            value = self.held(knob)
+            if isinstance(value, tuple):
+                row["knob", knob] = float(len(value))
+                row |= {("knob", f"{knob}/{name}"): float(name in value) for name in spec.choices or ()}
+            else:
+                row["knob", knob] = float(value)
+        return row
+
     def contributions(self, knob: str) -> list[tuple[str, Op, Value]]:
         """Who contributes what, in composition order."""
         mine = self._contributions[knob]
+        if not mine:
+            return []
         return [(p, op, mine[p, op]) for p, op in sorted(mine, key=lambda key: (self._order[key[0]], key[1]))]
 
     def own(self, plugin: str, knob: str, op: Op) -> Value | None:
@@ -162,103 +188,3 @@ class KnobBoard:
         lows = [v for op, v in ops if op == "min" and isinstance(v, float)]
         highs = [v for op, v in ops if op == "max" and isinstance(v, float)]
         return bool(lows and highs) and max(lows) > min(highs)
-
-
-class Transfer:
-    """Scalars of one phase on their way off the device: packed, averaged over ranks and copied once.
-
-    On an accelerator the copy is queued behind the kernels that made the values; `values` waits for
-    it, and by then the host has queued the backward pass, so the device does not idle.
-    """
-
-    __slots__ = ("_event", "_names", "_vector")
-
-    def __init__(self, scalars: Mapping[str, Tensor], reduce: Reduce | None) -> None:
-        import torch
-
-        self._names = tuple(scalars)
-        with torch.no_grad():
-            vector = torch.stack([value.squeeze() for value in scalars.values()]).float()
-        if reduce is not None:
-            vector = reduce(vector)
-        self._event: Any = None
-        if vector.is_cuda:
-            self._vector = torch.empty(vector.shape, dtype=vector.dtype, pin_memory=True)
-            self._vector.copy_(vector, non_blocking=True)
-            self._event = torch.cuda.Event()  # type: ignore[no-untyped-call]
-            self._event.record()
-        else:
-            self._vector = vector
-
-    def values(self) -> dict[str, float]:
-        """The scalars by name."""
-        if self._event is not None:
-            self._event.synchronize()
-        return dict(zip(self._names, self._vector.tolist(), strict=True))
-
-
-class SignalBoard:
-    """The newest value of every signal, and the step it was measured on."""
-
-    def __init__(self, clock: Clock, phases: Mapping[str, Phase] | None = None) -> None:
-        self._clock: Final = clock
-        self._values: dict[str, float] = {}
-        self._steps: dict[str, int] = {}
-        # A signal belongs to one phase, whenever it is passed: the one known of it, else that of its first value.
-        self._phases: Final[dict[str, Phase]] = dict(phases or {})
-        self._pending: tuple[Transfer, Phase] | None = None
-
-    def begin(self, transfer: Transfer, phase: Phase) -> None:
-        """Take the scalars of a phase; nothing waits for them until somebody reads."""
-        self.settle()
-        self._pending = transfer, phase
-
-    def settle(self) -> dict[str, float]:
-        """Wait for the scalars on their way, if any, and return them."""
-        if self._pending is None:
-            return {}
-        transfer, phase = self._pending
-        values = transfer.values()
-        self._pending = None
-        self.put(values, phase)
-        return values
-
-    def put(self, values: Mapping[str, float], phase: Phase) -> None:
-        """Note values measured in the present step, in this phase of it."""
-        for name, value in values.items():
-            self._values[name] = value
-            self._steps[name] = self._clock.step
-            self._phases.setdefault(name, phase)
-
-    def read(self, name: str) -> Reading | None:
-        """The newest value, or None where the signal has never been measured, or is not a number this time."""
-        self.settle()
-        if name not in self._values:
-            return None
-        if not math.isfinite(self._values[name]):
-            return None
-        step = self._steps[name]
-        return Reading(self._values[name], step, step == self._clock.step)
-
-    def fresh(self) -> dict[str, float]:
-        """All values measured in the present step."""
-        self.settle()
-        return {name: value for name, value in self._values.items() if self._steps[name] == self._clock.step}
-
-    def row(self) -> dict[Key, float]:
-        """The same, each with the phase in which it was measured."""
-        return {(self._phases[name], name): value for name, value in self.fresh().items()}
-
-    def state_dict(self) -> dict[str, Any]:
-        """Newest values and their steps, as primitives."""
-        self.settle()
-        return {"values": dict(self._values), "steps": dict(self._steps), "phases": dict(self._phases)}
-
-    def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Restore what `state_dict` returned."""
-        self._pending = None
-        self._values = {name: float(value) for name, value in state["values"].items()}
-        self._steps = {name: int(step) for name, step in state["steps"].items()}
-        # States of before 0.2 have none, and no value of theirs is of a step to come but what plugins published.
-        for name in self._values:
-            self._phases.setdefault(name, state.get("phases", {}).get(name, "plugin"))

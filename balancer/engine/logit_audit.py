@@ -1,0 +1,135 @@
+"""Whether what a host passes as D's logits can be what it says: no probabilities, of this loss, not swapped."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any, Final
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+# Looks in a row that must agree, where what is seen is strong, and where it is weak.
+STRONG: Final = 8
+WEAK: Final = 48
+# Losses on logits whose levels mean something, and on differences of logits.
+OF_LEVELS: Final = ("bce", "hinge")
+RELATIVE: Final = ("relativistic", "relativistic_average")
+# Autograd's names of operations that only arrange values.
+ARRANGING: Final = (
+    "View",
+    "Reshape",
+    "Squeeze",
+    "Unsqueeze",
+    "Flatten",
+    "Clone",
+    "Transpose",
+    "Permute",
+    "ToCopy",
+    "Alias",
+    "Slice",
+    "Split",
+    "Select",
+    "Narrow",
+    "Index",
+)
+
+
+class LogitAudit:
+    """Looks at D's outputs on real and on generated images of some updates.
+
+    Args:
+        loss: the name of the adversarial loss that the host said; of one that is not built in, nothing is expected.
+        say: takes the kind and the text of a warning.
+    """
+
+    def __init__(self, loss: str, say: Callable[[str, str], None]) -> None:
+        self._loss: Final = loss
+        self._say: Final = say
+        self._pending: list[Tensor] = []
+        # Looks in a row, by what they speak for.
+        self._streaks: Final[dict[str, int]] = {}
+
+    def look(self, real: Tensor | Sequence[Tensor], fake: Tensor | Sequence[Tensor]) -> None:
+        """Take one update's logits; nothing waits for their values yet."""
+        import torch
+
+        sides = [[one] if isinstance(one, torch.Tensor) else list(one) for one in (real, fake)]
+        if self._loss in (*OF_LEVELS, *RELATIVE) and any(_ends_in_sigmoid(x) for side in sides for x in side):
+            self._say_probabilities("D ends in a sigmoid")
+        with torch.no_grad():
+            flat = [torch.cat([x.detach().flatten().float() for x in side]) for side in sides]
+            self._pending.append(
+                torch.stack([f(x) for x in flat for f in (torch.amin, torch.amax, torch.mean, _deviation)])
+            )
+
+    def settle(self) -> None:
+        """Judge what was taken since."""
+        for look in self._pending:
+            self._judge(*look.tolist())
+        self._pending.clear()
+
+    def _judge(
+        self,
+        r_min: float,
+        r_max: float,
+        r_mean: float,
+        r_dev: float,
+        f_min: float,
+        f_max: float,
+        f_mean: float,
+        f_dev: float,
+    ) -> None:
+        probabilities = r_min >= 0 and f_min >= 0 and r_max <= 1 and f_max <= 1 and r_mean - f_mean > 0.5
+        if self._loss in OF_LEVELS:
+            if self._streak("probabilities", probabilities) == STRONG:
+                self._say_probabilities(f"all of D's outputs lie in [0, 1] (real {r_mean:.3g}, generated {f_mean:.3g})")
+            # Where they are probabilities too, that has been said.
+            near = 1.0 if probabilities else max(abs(r_mean - 1), abs(f_mean), r_dev, f_dev)
+            tight, loose = self._streak("at_labels", near < 0.15), self._streak("near_labels", near < 0.4)
+            if tight == STRONG or loose == WEAK:
+                self._say(
+                    "least_squares",
+                    f"D's outputs stay at 1 on real and at 0 on generated images (means {r_mean:.3g}, {f_mean:.3g}), "
+                    f"as a least-squares D's do, but adversarial is {self._loss!r}: say adversarial='lsgan', or "
+                    "pass logits from before a sigmoid",
+                )
+        middle, margin = (0.5, 0.25) if self._loss == "lsgan" else (0.0, 1.0)
+        if self._loss in RELATIVE:
+            strong = weak = f_mean - r_mean > 2 * margin
+        else:
+            known = self._loss in (*OF_LEVELS, "lsgan")
+            strong = known and r_mean < middle - margin and f_mean > middle + margin
+            weak = known and r_max < middle < f_min
+        if self._streak("swapped", strong) == STRONG or self._streak("weakly_swapped", weak) == WEAK:
+            self._say(
+                "swapped",
+                f"D calls generated images real and real ones generated (mean outputs {f_mean:.3g}, {r_mean:.3g}): are "
+                "real_logits= and fake_logits= of balance.after_d_step swapped?",
+            )
+
+    def _say_probabilities(self, seen: str) -> None:
+        self._say(
+            "probabilities",
+            f"{seen}, but {self._loss} wants logits, so that d_adv and every law on it are wrong: pass D's output from "
+            "before the sigmoid; of a least-squares D, say adversarial='lsgan'",
+        )
+
+    def _streak(self, kind: str, holds: bool) -> int:
+        self._streaks[kind] = self._streaks.get(kind, 0) + 1 if holds else 0
+        return self._streaks[kind]
+
+
+def _deviation(x: Tensor) -> Tensor:
+    return x.std(correction=0)
+
+
+def _ends_in_sigmoid(logits: Tensor) -> bool:
+    node: Any = logits.grad_fn
+    while node is not None:
+        name = node.name()
+        if name.startswith("Sigmoid"):
+            return True
+        if not name.startswith(ARRANGING):
+            return False
+        node = node.next_functions[0][0] if node.next_functions else None
+    return False
