@@ -14,7 +14,7 @@ from typer.core import TyperGroup
 from balancer.cli import diagnose, hindsight, plugins, train
 from balancer.contract.distributions import spare_others
 from balancer.contract.registry import COMMANDS, entries, find
-from balancer.errors import BalancerError, PluginError, one_line, printable
+from balancer.errors import BalancerError, Deprecated, PluginError, one_line, printable
 from balancer.extras import extras_named
 
 
@@ -88,6 +88,7 @@ app.add_typer(plugins.app, name="plugins")
 def main() -> None:
     """Run the command line; an error that a user may see is one line and exit status 2."""
     warnings.formatwarning = lambda message, *where, **more: f"warning: {printable(str(message))}\n"
+    warnings.filterwarnings("once", category=Deprecated)
     spare_others()
     arguments, rest = _before_dashes(sys.argv[1:])
     debug = "--debug" in arguments

@@ -21,7 +21,10 @@ if TYPE_CHECKING:
     from balancer.record.run_config import RunConfig
 
 PluginsOption = Annotated[
-    str | None, typer.Option("--plugins", help='Plugins by name, separated by commas; "" for the plain baseline.')
+    str | None,
+    typer.Option(
+        "--plugins", help='Plugins by name or as FILE.py:CLASS, separated by commas; "" for the plain baseline.'
+    ),
 ]
 ConfigOption = Annotated[
     str | None, typer.Option("--config", help="A TOML file, or the name of a recipe (see `balancer plugins list`).")

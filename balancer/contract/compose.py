@@ -14,9 +14,10 @@ from balancer.contract.knobs import STANDARD_KNOBS, KnobSpec, Op
 from balancer.contract.make import made_plugin
 from balancer.contract.moments import has_hook
 from balancer.contract.plugin import Plugin, check_plugin_class
+from balancer.contract.plugin_files import PluginFile, is_plugin_file, load_plugin_file
 from balancer.contract.registry import load_plugin
 from balancer.contract.signals import SignalSpec, standard_signal, taken
-from balancer.errors import CompositionError, PluginError, one_line, suggestion
+from balancer.errors import CompositionError, PluginError, nearest, one_line, suggestion
 
 
 @dataclass(frozen=True)
@@ -33,6 +34,9 @@ class Composition:
     host: Host
     # (phase, term) -> the plugin that brings it
     terms: Mapping[tuple[TermPhase, str], str] = field(default_factory=dict)
+
+    # Those that come from a file of one's own.
+    files: Mapping[str, PluginFile] = field(default_factory=dict)
 
     def sees(self, sight: str) -> bool:
         """Whether one of the plugins must see this."""
@@ -64,8 +68,12 @@ def compose(
     settings = settings or {}
     made: dict[str, Plugin] = {}
     sources: dict[str, str] = {}
+    files: dict[str, PluginFile] = {}
     for item in plugins:
-        if isinstance(item, str):
+        if isinstance(item, str) and is_plugin_file(item):
+            cls, file = load_plugin_file(item)
+            source, files[cls.name] = str(file), file
+        elif isinstance(item, str):
             cls, entry = load_plugin(item)
             source = f"{entry.distribution} {entry.version}"
         else:
@@ -85,7 +93,7 @@ def compose(
     view = CompositionView({plugin.name: plugin.config for plugin in ordered}, host)
     for plugin in ordered:
         warnings += [f"{plugin.name}: {sentence}" for sentence in _said(plugin, sources[plugin.name], view)]
-    return Composition(tuple(ordered), knobs, signals, operations, sources, tuple(warnings), host, terms)
+    return Composition(tuple(ordered), knobs, signals, operations, sources, tuple(warnings), host, terms, files)
 
 
 def _said(plugin: Plugin, source: str, view: CompositionView) -> list[str]:
@@ -156,11 +164,15 @@ def _check_offered(
         if knob in knobs:
             for op in ops:
                 if op not in knobs[knob].ops:
-                    raise CompositionError(f"{who} wants to {op} {knob}, which takes only {', '.join(knobs[knob].ops)}")
+                    takes = ", ".join(knobs[knob].ops)
+                    near = nearest(op, knobs[knob].ops)
+                    raise CompositionError(f"{who} wants to {op} {knob}, which takes only {takes}{near}")
         elif knob in host.meaningless:
             raise CompositionError(f"{who} turns {knob}, but {host.meaningless[knob]}: leave {plugin.name} out")
         elif (spec := known_knob(knob)) is not None:
-            raise CompositionError(f"{who} turns {knob}, which {host.name} does not obey: {_would(host, spec.ask)}")
+            near = nearest(knob, sorted(knobs), cutoff=0.85) if knob not in STANDARD_KNOBS else ""
+            would = _would(host, spec.ask)
+            raise CompositionError(f"{who} turns {knob}, which {host.name} does not obey{near}: {would}")
         else:
             raise CompositionError(f"{who} turns {knob}: no such knob: {suggestion(knob, sorted(knobs))}")
     for hook, ask in OPTIONAL_HOOKS.items():

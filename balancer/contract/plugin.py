@@ -5,8 +5,9 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass
+from difflib import get_close_matches
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Final, Literal
 
 from pydantic import ConfigDict
 
@@ -17,12 +18,18 @@ from balancer.contract.moments import HOOK_NAMES, Moments, hook_options
 from balancer.contract.notes import RequestKind
 from balancer.contract.settings import Settings
 from balancer.contract.signals import SignalReader, SignalSpec
-from balancer.errors import PluginError
+from balancer.errors import PluginError, nearest
 
 if TYPE_CHECKING:
     import torch
 
     from balancer.contract.host import CompositionView
+
+# The contract that this release speaks: hooks, knobs, signals and what a plugin declares (CONTRIBUTING.md says when it
+# may change).
+API: Final = 1
+# Tables of a config that are no plugin's.
+RESERVED_NAMES: Final = ("run", "train", "model")
 
 
 class PluginConfig(Settings):
@@ -49,6 +56,8 @@ class Plugin:
     """
 
     name: ClassVar[str]
+    # The contract that it is written for.
+    api: ClassVar[int] = API
     Config: ClassVar[type[PluginConfig]] = PluginConfig
     state_version: ClassVar[int] = 1
 
@@ -124,8 +133,10 @@ class Plugin:
 
         Plugins read it after this hook, averaged over ranks: publish on every rank or on none.
         """
-        if name not in {spec.name for spec in self.brings_signals}:
-            raise PluginError(f"plugin {self.name} published {name} without declaring it: add it to brings_signals")
+        brought = [spec.name for spec in self.brings_signals]
+        if name not in brought:
+            add = f"add it to brings_signals{nearest(name, brought)}"
+            raise PluginError(f"plugin {self.name} published {name} without declaring it: {add}")
         try:
             number = float(value)
         except Exception:
@@ -164,11 +175,27 @@ def _generator(text: str) -> torch.Generator:
     return torch.Generator().manual_seed(int.from_bytes(digest[:8], "big") >> 1)
 
 
+# What a plugin class declares, where a mistyped name would pass for an attribute of its own.
+DECLARED: Final = (
+    "api",
+    "state_version",
+    "reads",
+    "writes",
+    "after",
+    "brings_knobs",
+    "brings_signals",
+    "brings_terms",
+    "sees",
+    "requests",
+)
+
+
 def check_plugin_class(candidate: object, where: str) -> type[Plugin]:
-    """The class itself, if it is a plugin whose hooks exist and are marked.
+    """The class itself, if it is a plugin for this release whose hooks exist and are marked.
 
     Raises:
-        PluginError: not a Plugin subclass, a bad name, an unknown hook or argument, a hook that is not marked.
+        PluginError: not a Plugin subclass, a bad name, another api, a mistyped declaration, an unknown hook or
+            argument, a hook that is not marked.
     """
     if not (isinstance(candidate, type) and issubclass(candidate, Plugin)):
         raise PluginError(f"{where} is {short(candidate)}, not a subclass of balancer.Plugin")
@@ -179,7 +206,7 @@ def check_plugin_class(candidate: object, where: str) -> type[Plugin]:
 
 def _check_class(candidate: type[Plugin], where: str) -> None:
     name = getattr(candidate, "name", None)
-    if not isinstance(name, str) or not name.isidentifier() or name in ("run", "train", "model"):
+    if not isinstance(name, str) or not name.isidentifier() or name in RESERVED_NAMES:
         raise PluginError(
             f"{where}: name = {name!r} is not usable: it must be an identifier other than run, train, model"
         )
@@ -187,9 +214,15 @@ def _check_class(candidate: type[Plugin], where: str) -> None:
         raise PluginError(f"{where}: Config must be a subclass of balancer.PluginConfig")
     if isinstance(candidate.state_version, bool) or not isinstance(candidate.state_version, int):
         raise PluginError(f"{where}: state_version = {short(candidate.state_version)} is not a whole number")
+    if candidate.api != API or isinstance(candidate.api, bool):
+        newer = isinstance(candidate.api, int) and candidate.api > API
+        what = "update balancer" if newer else "update the plugin"
+        raise PluginError(f"{where}: it is written for api = {candidate.api!r}; this release speaks {API}: {what}")
     for attribute, function in inspect.getmembers_static(candidate):
         if attribute.startswith("__"):
             continue
+        if not (callable(function) or attribute.startswith("_") or hasattr(Plugin, attribute)):
+            _check_declaration(attribute, where)
         options = hook_options(function)
         if options is None:
             if attribute in HOOK_NAMES:
@@ -198,9 +231,13 @@ def _check_class(candidate: type[Plugin], where: str) -> None:
         _check_hook(attribute, function, options, where)
 
 
-def _check_hook(name: str, function: Any, options: Mapping[str, Any], where: str) -> None:
-    from difflib import get_close_matches
+def _check_declaration(attribute: str, where: str) -> None:
+    """Refuse an attribute that can only be a mistyped declaration."""
+    if near := get_close_matches(attribute, DECLARED, n=1, cutoff=0.85):
+        raise PluginError(f"{where}: {attribute} is nothing that a plugin declares: did you mean {near[0]}?")
 
+
+def _check_hook(name: str, function: Any, options: Mapping[str, Any], where: str) -> None:
     if any(options.get(key) for key in ("wrapper", "hookwrapper", "tryfirst", "trylast", "specname")):
         raise PluginError(f"{where}: {name} uses an option of pluggy's hookimpl; order belongs to `after`")
     if name not in HOOK_NAMES:

@@ -60,6 +60,11 @@ class Entry:
                 blame(error, f"{whose} cannot be imported from {self.value}", "", hint)
             raise
 
+    def path(self) -> Path | None:
+        """The file of the module that it names, which is imported."""
+        file = import_module(self.value.partition(":")[0]).__file__
+        return None if file is None else Path(file)
+
 
 @dataclass(frozen=True)
 class Broken:
@@ -222,11 +227,16 @@ def find_config(name: str) -> Path:
 
 
 def card(entry: Entry) -> str | None:
-    """A plugin's card: `cards/NAME.md` beside its module, or None where it ships none."""
+    """The card of an installed plugin, or None where it ships none."""
+    return card_beside(entry.path(), entry.name)
+
+
+def card_beside(module: Path | None, name: str) -> str | None:
+    """A plugin's card: `cards/NAME.md` beside the file of its module, or None where it ships none."""
+    if module is None:
+        return None
+    path = module.parent / "cards" / f"{name}.md"
     try:
-        module = import_module(entry.value.partition(":")[0])
-        path = Path(module.__file__ or "").parent / "cards" / f"{entry.name}.md"
-        return printable(path.read_text(encoding="utf-8")) if module.__file__ and path.is_file() else None
+        return printable(path.read_text(encoding="utf-8")) if path.is_file() else None
     except (OSError, ValueError) as error:
-        whose = f"plugin {entry.name} of {entry.distribution} {entry.version}"
-        raise PluginError(f"the card of {whose} cannot be read: {described(error)}") from None
+        raise PluginError(f"the card of plugin {name} cannot be read: {described(error)}") from None

@@ -90,4 +90,4 @@ def _alone(composed: Composed, plugin: str) -> Plugin:
 
 def _composition(composed: Composed, plugin: str, signals: Collection[str]) -> Composition:
     host = with_signals(composed.host, signals, {})
-    return compose([plugin], {plugin: composed.settings[plugin]}, host=host)
+    return compose([composed.reference(plugin)], {plugin: composed.settings[plugin]}, host=host)

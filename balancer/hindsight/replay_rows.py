@@ -15,6 +15,7 @@ from balancer.contract.knobs import Decision
 from balancer.contract.make import made_plugin
 from balancer.contract.model import HeadSpec, ModelSpec
 from balancer.contract.plugin import Plugin
+from balancer.contract.plugin_files import is_plugin_file, load_plugin_file
 from balancer.contract.registry import load_plugin
 from balancer.contract.signals import Phase, SignalSpec
 from balancer.errors import CompositionError
@@ -32,8 +33,18 @@ NO_SIGNALS: Final = ("step", "epoch", *RATES)
 
 
 def plugin_names(plugins: PluginList) -> list[str]:
-    """The names of plugins, given by name or as classes."""
-    return [plugin if isinstance(plugin, str) else plugin.name for plugin in plugins]
+    """The names of plugins, given by name, as `FILE.py:CLASS` or as classes."""
+    return [
+        plugin if isinstance(plugin, str) and not is_plugin_file(plugin) else plugin_class(plugin).name
+        for plugin in plugins
+    ]
+
+
+def plugin_class(plugin: str | type[Plugin]) -> type[Plugin]:
+    """The class of a plugin, given in one of these ways."""
+    if not isinstance(plugin, str):
+        return plugin
+    return load_plugin_file(plugin)[0] if is_plugin_file(plugin) else load_plugin(plugin)[0]
 
 
 def recorded(folder: str | Path) -> SignalRows:
@@ -102,7 +113,7 @@ def replay_rows(
 def brought(plugins: PluginList, settings: Mapping[str, Mapping[str, Any]]) -> Iterator[str]:
     """Signals that exist only because one of these plugins brings them."""
     for item in plugins:
-        cls = load_plugin(item)[0] if isinstance(item, str) else item
+        cls = plugin_class(item)
         plugin = made_plugin(cls, settings.get(cls.name, {}), "this replay")
         yield from (signal.name for signal in plugin.brings_signals)
         for phase, term in brought_terms(plugin, f"plugin {cls.name}"):

@@ -138,7 +138,7 @@ def _parts(
     tables = {name: table for composed in compositions for name, table in composed.settings.items()}
     parts = []
     for composed in compositions:
-        chosen: PluginList = list(composed.plugins) if plugins is None else plugins
+        chosen: PluginList = [composed.reference(name) for name in composed.plugins] if plugins is None else plugins
         kept = composed.settings if plugins is None else tables
         given = {name: {**kept.get(name, {}), **settings.get(name, {})} for name in plugin_names(chosen)}
         host = composed.host

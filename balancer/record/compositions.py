@@ -9,7 +9,7 @@ from __future__ import annotations
 import dataclasses
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
@@ -46,6 +46,12 @@ class Composed:
     batch_size: int | None = None
     # How many steps the run was planned to have.
     steps: int | None = None
+    # Those that came from a file of their own: name -> `plugin` (PATH.py:CLASS) and `sha256`.
+    files: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+
+    def reference(self, plugin: str) -> str:
+        """What a plugin is composed by: its name, or `PATH.py:CLASS`."""
+        return self.files[plugin]["plugin"] if plugin in self.files else plugin
 
     @classmethod
     def of(
@@ -70,6 +76,7 @@ class Composed:
             steps_per_epoch,
             batch_size,
             steps,
+            {name: file.as_table() for name, file in composition.files.items()},
         )
 
 
@@ -158,6 +165,8 @@ def _line(composed: Composed) -> bytes:
             "shows": list(composed.host.shows),
         },
     }
+    if composed.files:
+        row["files"] = {name: dict(table) for name, table in composed.files.items()}
     return json.dumps(row, ensure_ascii=False, sort_keys=True, default=_plain).encode() + b"\n"
 
 
@@ -199,6 +208,7 @@ def _composed(row: Mapping[str, Any]) -> Composed:
         row["steps_per_epoch"],
         row.get("batch_size"),
         row.get("steps"),
+        row.get("files", {}),
     )
 
 

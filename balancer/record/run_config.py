@@ -17,14 +17,16 @@ from balancer.contract.compose import Composition, compose
 from balancer.contract.host import Host, model_host
 from balancer.contract.make import first_error
 from balancer.contract.model import ModelFamily
+from balancer.contract.plugin import RESERVED_NAMES
+from balancer.contract.plugin_files import references
 from balancer.contract.registry import MODELS, PLUGINS, entries, load_model
 from balancer.contract.settings import Settings
 from balancer.errors import ConfigError, suggestion
 from balancer.record.settings_tables import as_table, require_read_back
 
-RESERVED: Final = ("run", "train", "model")
-# What a run's config says besides its settings: who made it, and how large it is.
-RECORDED: Final = ("versions", "sizes")
+RESERVED: Final = RESERVED_NAMES
+# What a run's config says besides its settings: who made it, how large it is, where plugins in files are.
+RECORDED: Final = ("versions", "sizes", "files")
 
 
 class TrainSettings(Settings):
@@ -105,6 +107,8 @@ class RunConfig:
                 "versions": dict(self.versions),
             },
         }
+        if self.composition.files:
+            tables["run"]["files"] = {name: file.as_table() for name, file in self.composition.files.items()}
         return tables | {name: as_table(settings, whose, name) for name, settings, whose in self._parts()}
 
     def _parts(self) -> Iterator[tuple[str, BaseModel, str]]:
@@ -161,6 +165,12 @@ def check_shape(tables: Mapping[str, Any]) -> None:
     names = run.get("plugins", [])
     if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
         raise ConfigError(f"config: run.plugins must be a list of names, got {names!r}")
+    files = run.get("files", {})
+    if not isinstance(files, Mapping) or not all(
+        isinstance(file, Mapping) and all(isinstance(file.get(key), str) for key in ("plugin", "sha256"))
+        for file in files.values()
+    ):
+        raise ConfigError("config: each table of run.files must hold plugin and sha256, as a run's own config does")
 
 
 def parse_set(items: Iterable[str]) -> dict[str, dict[str, Any]]:
@@ -199,7 +209,8 @@ def make_config(
     run = tables.get("run", {})
     _refuse_unknown(run, ("model", "plugins", *RECORDED), "run")
     name = model or run.get("model") or _only_model()
-    chosen = list(run.get("plugins", [])) if plugins is None else list(plugins)
+    composed = references(run.get("plugins", []) if plugins is None else plugins, run.get("files", {}))
+    chosen = [name for name, _ in composed]
     known = sorted({entry.name for entry in entries(PLUGINS)})
     for key in overrides.get("run", {}):
         raise ConfigError(f"--set run.{key}: use --plugins and --model for what a run is made of")
@@ -209,7 +220,7 @@ def make_config(
             raise ConfigError(f"--set {table}.…: {table} is not part of this run: {hint}")
     for table in tables:
         # A recipe's section for a plugin that --plugins left out is not an error.
-        if table not in (*RESERVED, *chosen, *known):
+        if table not in (*RESERVED, *chosen, *known, *run.get("files", {})):
             raise ConfigError(f"config: there is no plugin {table!r}: {suggestion(table, [*RESERVED, *known])}")
     given = {table: {**tables.get(table, {}), **overrides.get(table, {})} for table in {"train", "model", *chosen}}
     family, entry = load_model(name)
@@ -217,7 +228,7 @@ def make_config(
     defaults = family.train_defaults(settings)
     train = _validated(TrainSettings, {**defaults, **given["train"]}, "train")
     host: Host = model_host(name, family.spec(settings), train.lambda_adv, gradients=train.gradients_every != 0)
-    composition = compose(chosen, {key: given[key] for key in chosen}, host=host)
+    composition = compose([item for _, item in composed], {key: given[key] for key in chosen}, host=host)
     versions = {
         "balancer": metadata.version("balancer"),
         "python": platform.python_version(),
