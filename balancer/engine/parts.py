@@ -136,7 +136,8 @@ class Parts(Mechanism):
     # What the parts of a step have in common.
 
     def _of_logits(self, real: Tensor, fake: Tensor) -> dict[str, Tensor]:
-        if self._audit.due:
+        # A D that has never been updated says nothing yet.
+        if self._audit.due and (self._d_due or self.d_updates):
             self._audit.logits.look(real, fake)
         return self.loss.signals(real, fake)
 
