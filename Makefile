@@ -12,7 +12,7 @@ PAGES := *.md docs plugins/cards benchmarks/README.md zi2zi_model/fonts/LICENSES
 
 .venv/installed: pyproject.toml constraints.txt
 	$(PYTHON) -m venv .venv
-	$(BIN)/python -m pip install --quiet -c constraints.txt -e .
+	$(BIN)/python -m pip install --quiet -c constraints.txt -e ".[all]"
 	touch $@
 
 .venv/developing: .venv/installed

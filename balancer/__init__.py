@@ -106,4 +106,7 @@ def __getattr__(name: str) -> Any:
         return import_module("balancer.contract.plugin").Alternative
     if name not in _HOME:
         raise AttributeError(f"module 'balancer' has no attribute {name!r}")
-    return getattr(import_module(f"balancer.{_HOME[name]}"), name)
+    from balancer.extras import extras_named
+
+    with extras_named():
+        return getattr(import_module(f"balancer.{_HOME[name]}"), name)

@@ -44,6 +44,10 @@ class TrainingError(BalancerError):
     """Training cannot go on, for example because a loss is not finite."""
 
 
+class MissingExtra(BalancerError, ModuleNotFoundError):
+    """What was asked for needs an extra that is not installed; the message is the line that installs it."""
+
+
 def suggestion(name: str, known: Sequence[str]) -> str:
     """The end of an error about an unknown name: the nearest known one, else all of them."""
     near = get_close_matches(name, known, n=1)

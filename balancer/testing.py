@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from balancer.contract.compose import compose
 from balancer.contract.host import model_host
 from balancer.contract.plugin import Plugin
+from balancer.extras import extras_named
 from balancer.hindsight.replay_rows import PluginList, recorded
 from balancer.hindsight.replay_rows import replay_rows as replay
 from balancer.hindsight.trajectory import Replay
@@ -31,6 +32,7 @@ __all__ = [
 ]
 
 
+@extras_named()
 def toy_trainer(
     plugins: PluginList,
     settings: Mapping[str, Mapping[str, Any]] | None = None,
@@ -43,6 +45,7 @@ def toy_trainer(
     return _trainer("points", PointsFamily(), model, plugins, values, folder, {"batch_size": 32, "lr": 2e-3, **train})
 
 
+@extras_named()
 def check_model(
     family: ModelFamily, settings: Mapping[str, Any] | None = None, steps: int = 4, **train: Any
 ) -> Trainer:
@@ -84,6 +87,7 @@ def check_model(
     return whole
 
 
+@extras_named()
 def check_plugin(plugin: str | type[Plugin], settings: Mapping[str, Any] | None = None, steps: int = 12) -> None:
     """Run a plugin on the points model and check what every plugin must do.
 

@@ -13,6 +13,7 @@ from typer.core import TyperGroup
 from balancer.cli import diagnose, hindsight, plugins, train
 from balancer.contract.registry import COMMANDS, entries, find
 from balancer.errors import BalancerError, PluginError
+from balancer.extras import extras_named
 
 
 class _ModelCommands(TyperGroup):
@@ -79,7 +80,8 @@ def main() -> None:
     """Run the command line; an error that a user may see is one line and exit status 2."""
     warnings.formatwarning = lambda message, *where, **more: f"warning: {message}\n"
     try:
-        app(standalone_mode=True)
+        with extras_named():
+            app(standalone_mode=True)
     except BalancerError as error:
         notes = "".join(f" ({note})" for note in getattr(error, "__notes__", ()))
         print(f"balancer: {' '.join(f'{error}{notes}'.split())}", file=sys.stderr)

@@ -12,6 +12,7 @@ import typer
 from balancer.cli.options import ConfigOption, ModelOption, PluginsOption, SetOption, composed, plugin_names
 from balancer.engine.ranks import is_first_rank
 from balancer.errors import ConfigError
+from balancer.extras import extras_named
 
 
 def train(
@@ -53,19 +54,20 @@ def train(
         run = config_for_resume(resume, config, overrides, plugin_names(plugins), allow_change or [])
     else:
         run = composed(config, overrides, plugin_names(plugins), model)
-    if dry_run:
-        from balancer.show.composition import print_dry_run
-        from balancer.train.dry_run import dry_run as measure
+    with extras_named(type(run.family).__module__):
+        if dry_run:
+            from balancer.show.composition import print_dry_run
+            from balancer.train.dry_run import dry_run as measure
 
-        if is_first_rank():
-            print("measuring one step …", file=sys.stderr, flush=True)
-        estimate = measure(run)
-        if is_first_rank():
-            print_dry_run(run, estimate)
-        return
-    from balancer.train.run import train as run_training
+            if is_first_rank():
+                print("measuring one step …", file=sys.stderr, flush=True)
+            estimate = measure(run)
+            if is_first_rank():
+                print_dry_run(run, estimate)
+            return
+        from balancer.train.run import train as run_training
 
-    outcome = run_training(run, out=out, resume=resume, quiet=quiet, other_data="data" in (allow_change or []))
+        outcome = run_training(run, out=out, resume=resume, quiet=quiet, other_data="data" in (allow_change or []))
     if is_first_rank():
         folder = shlex.quote(str(outcome.folder))
         if outcome.finished:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from balancer.errors import ConfigError, PluginError, suggestion
+from balancer.extras import extra_of, install
 
 if TYPE_CHECKING:
     from balancer.contract.model import ModelFamily
@@ -40,6 +41,8 @@ class Entry:
             return self._point.load()
         except Exception as error:
             cause = f"{type(error).__name__}: {error}".splitlines()[0]
+            if (extra := extra_of(error)) is not None:
+                cause += f"; {install(extra)}"
             raise PluginError(
                 f"{kind} {self.name} of distribution {self.distribution} {self.version} "
                 f"cannot be imported from {self.value}: {cause}"

@@ -140,12 +140,13 @@ class Audit:
         """A step ends, in which these parts were reported, and G had these terms."""
         if self.mode == "off":
             return
-        for role, turn in self._turns.items():
-            self._check_never(role, turn, reported[role])
-        self._both += all(turn.counted and turn.updates > 0 for turn in self._turns.values())
-        if self._both == 5:
-            self._check_unread()
-        if self._turns["g"].updates:
+        if self._both < 5:
+            for role, turn in self._turns.items():
+                self._check_never(role, turn, reported[role])
+            self._both += all(turn.counted and turn.updates > 0 for turn in self._turns.values())
+            if self._both == 5:
+                self._check_unread()
+        if self.due and self._turns["g"].updates:
             self._check_lone_term(g_terms)
         if self.due:
             self.logits.settle()

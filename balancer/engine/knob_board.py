@@ -132,6 +132,8 @@ class KnobBoard:
     def contributions(self, knob: str) -> list[tuple[str, Op, Value]]:
         """Who contributes what, in composition order."""
         mine = self._contributions[knob]
+        if not mine:
+            return []
         return [(p, op, mine[p, op]) for p, op in sorted(mine, key=lambda key: (self._order[key[0]], key[1]))]
 
     def own(self, plugin: str, knob: str, op: Op) -> Value | None:

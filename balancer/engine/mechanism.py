@@ -256,9 +256,10 @@ class Mechanism:
     def _moment(self, hook: str) -> None:
         """Fire a moment of a step; then what is read after it holds."""
         self.board.hold_due(hook, d_to_come=hook in G_MOMENTS and not self._d.fired)
-        self._calls(hook, ctx=self.context())
+        if self._calls.implemented(hook):
+            self._calls(hook, ctx=self.context())
         self.board.hold(hook)
-        for one in self._optimizers.under_way():  # a closure runs: its rate is on already
+        for one in self._optimizers.within:  # a closure runs: its rate is on already
             self._rates.put_on(one)
 
     def _begin_step(self) -> None:
@@ -282,7 +283,7 @@ class Mechanism:
     def _stepped(self, one: Watched) -> None:
         """An optimizer's step is over."""
         self._rates.take_off(one)
-        self.clock.count(one.role, self._optimizers.steps(one.role))
+        self.clock.count(one.role, self._optimizers.updates[one.role])
         self._audit.stepped(one.role)
 
     def _strange(self, one: Watched, other: object) -> None:

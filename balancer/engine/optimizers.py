@@ -71,6 +71,10 @@ class Optimizers:
         # Of optimizers that were not passed: the one of ours whose parameters they update, or None.
         self._kin: Final[WeakKeyDictionary[Any, Watched | None]] = WeakKeyDictionary()
         self._undo: Final[list[Callable[[], object]]] = []
+        # Updates of each role's network in the step under way: the steps of that optimizer which took most.
+        self.updates: Final = dict.fromkeys(ROLES, 0)
+        # Optimizers within their step now, as one is while its closure runs.
+        self.within: Final[list[Watched]] = []
         self.replaced = False
         self.by_role: Final = {role: _listed(role, value) for role, value in given.items()}
         for one in self:
@@ -93,24 +97,17 @@ class Optimizers:
         """Whether this role's updates are counted by its optimizers."""
         return role in self.by_role
 
-    def steps(self, role: str) -> int:
-        """Updates of this role's network in the step under way: the steps of that optimizer which took most."""
-        return max((one.steps for one in self.by_role.get(role, ())), default=0)
-
     def begin_step(self, **done: int) -> None:
         """Count anew: from 0, or from the updates by role that a restored step had seen."""
         for one in self:
             one.steps = done.get(one.role, 0)
+        for role in ROLES:
+            self.updates[role] = done.get(role, 0) if role in self.by_role else 0
 
     def settle(self) -> None:
         """End the steps that an error broke off where nothing else noticed; between two training steps none is left."""
-        for one in self:
-            if one.depth:
-                self._ended(one)
-
-    def under_way(self) -> Iterator[Watched]:
-        """Optimizers within their step now, as one is while its closure runs."""
-        return (one for one in self if one.depth)
+        for one in tuple(self.within):
+            self._ended(one)
 
     def parameters(self, role: str) -> Iterator[Tensor]:
         """The parameters that this role's optimizers update."""
@@ -135,6 +132,7 @@ class Optimizers:
         def begins(*_: object) -> None:
             one.depth += 1
             if one.depth == 1:
+                self.within.append(one)
                 self._before(one)
 
         def ends(*_: object) -> None:
@@ -143,9 +141,9 @@ class Optimizers:
                 # A scaler lets a fused optimizer take a step that changes nothing where gradients overflowed.
                 overflowed = getattr(optimizer, "found_inf", None)
                 if overflowed is None or not float(overflowed):
-                    one.steps += 1
+                    self._count(one)
                 one.taken += 1
-                self._after(one)
+                self._ended(one)
 
         hooks = optimizer.register_step_pre_hook(begins), optimizer.register_step_post_hook(ends)
         self._undo.extend(hook.remove for hook in hooks)
@@ -170,7 +168,7 @@ class Optimizers:
                 if one is not None:
                     seen[one] = one.taken
                 return
-            one.steps += 1
+            watch._count(one)
             watch._after(one)
             watch._strange(one, optimizer)
 
@@ -215,8 +213,13 @@ class Optimizers:
 
         return undo
 
+    def _count(self, one: Watched) -> None:
+        one.steps += 1
+        self.updates[one.role] = max(self.updates[one.role], one.steps)
+
     def _ended(self, one: Watched) -> None:
         one.depth = 0
+        self.within.remove(one)
         self._after(one)
 
 

@@ -40,7 +40,7 @@ class Turn:
     @property
     def updates(self) -> int:
         """Updates in this step, where they are counted."""
-        return self._optimizers.steps(self._role)
+        return self._optimizers.updates[self._role]
 
     @property
     def updated(self) -> bool:

@@ -3,21 +3,24 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
 from balancer.contract.knobs import Decision
+from balancer.contract.notes import Note
 from balancer.errors import ConfigError, DataError
 from balancer.hindsight.active import Active
 from balancer.hindsight.explain_step import StepState, explain_step
 from balancer.record.compositions import Composed, run_compositions
-from balancer.record.decisions import read_decisions
+from balancer.record.decisions import read_decisions, read_notes
 from balancer.record.signals import SignalRows
 
-# Further decisions of a range are counted only.
+# Further decisions of a range, and further notes, are counted only.
 MOST_DECISIONS: Final = 10_000
+MOST_NOTES: Final = 20
 
 
 @dataclass(frozen=True)
@@ -30,14 +33,21 @@ class Taken:
 
 @dataclass(frozen=True)
 class Explanation:
-    """The knobs of a run at one step, or at the first and the last of several, with every decision in between."""
+    """The knobs of a run at one step, or at the first and the last of several, with every decision in between.
+
+    Attributes:
+        left_out: decisions in the range that are not listed, since they are too many.
+        notes: the first notes of the whole run, whatever the steps.
+        notes_left_out: how many more there are.
+    """
 
     folder: Path
     first: StepState
     last: StepState
     decisions: tuple[Taken, ...]
-    # Decisions in the range that are not listed, since they are too many.
     left_out: int = 0
+    notes: tuple[Note, ...] = ()
+    notes_left_out: int = 0
 
     def as_dict(self) -> dict[str, Any]:
         """All of it as plain data, for JSON."""
@@ -88,7 +98,9 @@ def explain(run: str | Path, first: int, last: int | None = None, *, neighbours:
         for (step, end), row in zip(ends.items(), recorded.values(), strict=True)
         if row is not None
     }
-    return Explanation(folder, states[first], states[last], tuple(taken), left_out)
+    notes = read_notes(folder)
+    noted = tuple(itertools.islice(notes, MOST_NOTES))
+    return Explanation(folder, states[first], states[last], tuple(taken), left_out, noted, sum(1 for _ in notes))
 
 
 def parse_steps(text: str) -> tuple[int, int]:

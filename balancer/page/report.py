@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
 from pathlib import Path
+from typing import Final
 
 from balancer.diagnosis.diagnose import Diagnosis, diagnose
 from balancer.errors import ConfigError
@@ -14,10 +16,13 @@ from balancer.page.page import page_words, render_page, view_of
 from balancer.page.sheets import page_sheets
 from balancer.page.view import ConfigChange, RunView
 from balancer.record.config_files import run_segments
+from balancer.record.decisions import read_notes
 from balancer.record.files import write_atomically
 from balancer.record.folder import DECISIONS, SHEETS
 from balancer.record.run_config import differences
 from balancer.show.words import Words, check_language
+
+MOST_NOTES: Final = 20  # of one run
 
 
 @dataclass(frozen=True)
@@ -72,7 +77,7 @@ def run_view(diagnosis: Diagnosis, words: Words) -> RunView:
 
 
 def with_run(view: RunView, folder: Path) -> RunView:
-    """The view with a run directory's decisions, sheets and changed settings; bounded however long the run is.
+    """The view with a run directory's decisions, notes, sheets and changed settings; bounded however long the run is.
 
     Raises:
         ConfigError: not a run directory, no signals, or a config that cannot be read.
@@ -80,12 +85,16 @@ def with_run(view: RunView, folder: Path) -> RunView:
     segments = run_segments(folder)
     if not view.history.rows:
         raise ConfigError(f"{folder} holds no signals: nothing was logged there yet, so there is nothing to report")
+    notes = read_notes(folder)
+    noted = list(itertools.islice(notes, MOST_NOTES))
     changed = ((after.first, differences(before.tables, after.tables)) for before, after in pairwise(segments))
     sheets, found, unreadable = page_sheets(folder / SHEETS, view.steps_per_epoch)
     return replace(
         view,
         changes=[ConfigChange(step, fields) for step, fields in changed if fields],
         decisions=folded_decisions(folder / DECISIONS, view.history),
+        notes=noted,
+        notes_left_out=sum(1 for _ in notes),
         sheets=sheets,
         sheets_found=found,
         sheets_unreadable=unreadable,

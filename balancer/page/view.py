@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from balancer.contract.knobs import Decision
+    from balancer.contract.notes import Note
 
 
 @dataclass(frozen=True)
@@ -85,6 +86,8 @@ class RunView:
     config: Mapping[str, Any] | None = None
     changes: Sequence[ConfigChange] = ()
     decisions: Decisions | None = None
+    notes: Sequence[Note] = ()
+    notes_left_out: int = 0
     sheets: Sequence[Sheet] = ()
     sheets_found: int = 0
     sheets_unreadable: int = 0

@@ -1,4 +1,7 @@
-"""decisions.jsonl: every change of a contribution to a knob, in their order; written, read and cut here."""
+"""decisions.jsonl: every change of a contribution to a knob and every note, in order; written, read and cut here.
+
+A note is a line with the key `note_kind`, which no decision has.
+"""
 
 from __future__ import annotations
 
@@ -10,63 +13,78 @@ from typing import IO, Any, Final
 
 from balancer.contract.knobs import Decision, Value
 from balancer.contract.moments import HOOK_NAMES
+from balancer.contract.notes import NOTE_KINDS, Note
 from balancer.errors import CheckpointError
 from balancer.record.files import write_atomically
 from balancer.record.folder import DECISIONS
 
+_NOTE: Final = "note_kind"
+
 
 class DecisionLog:
-    """Appends decisions, one JSON object a line."""
+    """Appends decisions and notes, one JSON object a line."""
 
     def __init__(self, folder: Path) -> None:
         self._path: Final = folder / DECISIONS
         self.file: IO[str] | None = None
 
-    def append(self, decision: Decision) -> None:
-        """Keep one decision."""
+    def append(self, entry: Decision | Note) -> None:
+        """Keep one decision or note."""
+        row = dataclasses.asdict(entry)
+        if isinstance(entry, Note):
+            row = {_NOTE: row.pop("kind"), **row}
         if self.file is None:
-            self.file = self._path.open("a", encoding="utf-8")
-        self.file.write(json.dumps(dataclasses.asdict(decision), ensure_ascii=False) + "\n")
+            # Half of a surrogate pair, which UTF-8 has no bytes for, becomes JSON's own escape of it.
+            self.file = self._path.open("a", encoding="utf-8", errors="backslashreplace")
+        self.file.write(json.dumps(row, ensure_ascii=False) + "\n")
 
 
 def decision_lines(folder: Path) -> Iterator[Decision | None]:
-    """The decisions of a run directory, None for a line that holds none; nothing where no plugin ever wrote.
+    """The decisions of a run directory, None for a line that holds neither one nor a note; nothing without the file.
 
     A last line that a kill tore off is passed over.
 
     Raises:
         CheckpointError: the file cannot be read.
     """
-    path = folder / DECISIONS
-    try:
-        with path.open("rb") as file:
-            for line in file:
-                if not line.endswith(b"\n"):
-                    return
-                yield _parsed(line)
-    except FileNotFoundError:
-        return
-    except OSError as error:
-        raise CheckpointError(f"{path} cannot be read: {error.strerror}") from None
+    for _, line in _lines(folder):
+        entry = _parsed(line)
+        if not isinstance(entry, Note):
+            yield entry
 
 
 def read_decisions(folder: Path) -> Iterator[Decision]:
     """The decisions of a run directory one by one.
 
     Raises:
-        CheckpointError: a line in the middle is not a decision, or the file cannot be read.
+        CheckpointError: a line in the middle is neither a decision nor a note, or the file cannot be read.
     """
-    for number, decision in enumerate(decision_lines(folder), 1):
-        if decision is None:
+    for number, line in _lines(folder):
+        entry = _parsed(line)
+        if entry is None:
             path = folder / DECISIONS
             raise CheckpointError(
                 f"{path}, line {number} is not a decision: the file is damaged; take that line out to go on"
             )
-        yield decision
+        if not isinstance(entry, Note):
+            yield entry
+
+
+def read_notes(folder: Path) -> Iterator[Note]:
+    """The notes of a run directory one by one; damaged lines are left to those who read decisions.
+
+    Raises:
+        CheckpointError: the file cannot be read.
+    """
+    key = _NOTE.encode()
+    for _, line in _lines(folder):
+        # Most lines are decisions, which need not be parsed for that.
+        if key in line and isinstance(entry := _parsed(line), Note):
+            yield entry
 
 
 def cut_decisions(folder: Path, step: int) -> None:
-    """Forget the decisions of `step` and later.
+    """Forget the decisions and notes of `step` and later.
 
     Raises:
         ValueError, KeyError: a line is damaged.
@@ -81,11 +99,36 @@ def cut_decisions(folder: Path, step: int) -> None:
     write_atomically(path, b"".join(kept))
 
 
-def _parsed(line: bytes) -> Decision | None:
+def _lines(folder: Path) -> Iterator[tuple[int, bytes]]:
+    """Every whole line with its number, from 1."""
+    path = folder / DECISIONS
     try:
-        return _decision(json.loads(line))
+        with path.open("rb") as file:
+            for number, line in enumerate(file, 1):
+                if not line.endswith(b"\n"):
+                    return
+                yield number, line
+    except FileNotFoundError:
+        return
+    except OSError as error:
+        raise CheckpointError(f"{path} cannot be read: {error.strerror}") from None
+
+
+def _parsed(line: bytes) -> Decision | Note | None:
+    try:
+        row = json.loads(line)
+        return _note(row) if _NOTE in row else _decision(row)
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
         return None
+
+
+def _note(row: Any) -> Note:
+    kind, who, text = row[_NOTE], row["who"], row["text"]
+    if kind not in NOTE_KINDS or not 0 <= row["step"] < 2**53:
+        raise ValueError
+    if not isinstance(who, str) or not isinstance(text, str):
+        raise ValueError
+    return Note(int(row["step"]), int(row["epoch"]), kind, who, text)
 
 
 def _decision(row: Any) -> Decision:

@@ -18,6 +18,8 @@ SIGNALS: Final = "signals.bin"
 EVENTS: Final = "events.out.tfevents.*"
 SHEETS: Final = "sheets"
 CHECKPOINTS: Final = "checkpoints"
+# What trackers keep that want a folder.
+TRACKERS: Final = "trackers"
 
 
 def sheet_name(done: int) -> str:

@@ -1,4 +1,4 @@
-"""What a run writes about itself while it runs: signals, decisions, compositions, TensorBoard. Never stops training."""
+"""What a run writes about itself: signals, decisions, notes, compositions, TensorBoard. It never stops training."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, Final
 
 from balancer.contract.knobs import Decision
+from balancer.contract.notes import Note
 from balancer.contract.signals import StepRow
 from balancer.errors import CheckpointError, ConfigError, DataError
 from balancer.record.compositions import Composed, cut_compositions, keep_composition
@@ -67,6 +68,12 @@ class Recorder:
     def decision(self, decision: Decision) -> None:
         """Append one decision."""
         self._guard(DECISIONS, lambda: self._decisions.append(decision))
+
+    def note(self, note: Note) -> None:
+        """Append one note among the decisions, and show it in TensorBoard as text, by its kind."""
+        self._guard(DECISIONS, lambda: self._decisions.append(note))
+        line = f"{note.who}: {note.text}"
+        self._guard("TensorBoard", lambda: self._events.text(f"notes/{note.kind}", line, note.step))
 
     def composition(self, composed: Composed) -> None:
         """Keep what the run is composed of from a step on."""

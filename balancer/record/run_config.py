@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, Final, Literal
 
 import tomli_w
-from pydantic import Field, ValidationError
+from pydantic import Field, ValidationError, field_validator
 
 from balancer.contract.compose import Composition, compose, first_error
 from balancer.contract.host import Host, model_host
@@ -52,9 +52,18 @@ class TrainSettings(Settings):
     precision: Literal["fp32", "bf16"] = Field("fp32", description="bf16 runs forward passes under autocast")
     threads: int | None = Field(None, ge=1, description="CPU threads; runs are bit-equal only with the same number")
     log_every: int = Field(10, ge=1, description="steps between two points in TensorBoard")
+    trackers: list[str] | None = Field(
+        None, description="trackers of accelerate that get every logged row too, such as wandb,mlflow"
+    )
     sheet_every: int = Field(1, ge=1, description="epochs between two sample sheets")
     checkpoint_every: int = Field(500, ge=1, description="steps between two checkpoints")
     keep: int = Field(3, ge=1, description="checkpoints to keep")
+
+    @field_validator("trackers", mode="before")
+    @classmethod
+    def _names(cls, value: Any) -> Any:
+        names = [name.strip() for name in value.split(",")] if isinstance(value, str) else value
+        return None if names in ([], [""]) else names
 
     def scheduled_rate(self, role: Literal["d", "g"], epoch: int) -> float:
         """The learning rate of an epoch: base · decay^epoch, not below the floor (or the base, where that is lower)."""
@@ -185,7 +194,7 @@ def make_config(
     versions = {
         "balancer": metadata.version("balancer"),
         "python": platform.python_version(),
-        "torch": metadata.version("torch"),
+        **_torch_version(),
         name: f"{entry.distribution} {entry.version}",
         **{plugin.name: composition.sources[plugin.name] for plugin in composition.plugins},
     }
@@ -249,6 +258,14 @@ def _only_model() -> str:
         known = ", ".join(sorted({entry.name for entry in found}))
         raise ConfigError(f"which model? name one with --model; installed are {known}")
     return names[0]
+
+
+def _torch_version() -> dict[str, str]:
+    """torch's version, where it is installed: a composition is checked without it."""
+    try:
+        return {"torch": metadata.version("torch")}
+    except metadata.PackageNotFoundError:
+        return {}
 
 
 def _show(value: Any) -> str:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from balancer.errors import ConfigError
+from balancer.extras import extras_named
 from balancer.record import checkpoint
 from balancer.record.config_files import read_config
 from balancer.record.folder import CHECKPOINTS
@@ -62,6 +63,7 @@ class SavedRun:
         return make_config({"run": {"model": self.model}, "model": self.config.get("model", {})}, {}).model
 
 
+@extras_named()
 def load_run(folder: Path, model: str | None = None) -> SavedRun:
     """Read a run directory, verifying every byte of its checkpoint.
 

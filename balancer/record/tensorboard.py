@@ -9,8 +9,6 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-import numpy as np
-
 from balancer.contract.levels import HEALTHY_D_ADV
 from balancer.contract.signals import Key, StepRow
 from balancer.record.folder import EVENTS
@@ -64,25 +62,30 @@ class EventLog:
 
     def scalars(self, step: int, row: StepRow) -> None:
         """Draw a step's values, and the edges of the healthy band beside `d_adv`."""
-        from torch.utils.tensorboard import summary
+        from balancer.record import summaries
 
         band = {"band/d_adv_low": HEALTHY_D_ADV[0], "band/d_adv_high": HEALTHY_D_ADV[1]}
         for name, value in {**tagged(row), **(band if ("d", "d_adv") in row else {})}.items():
-            self.add(summary.scalar(name, value), step)  # type: ignore[no-untyped-call]
+            self.add(summaries.scalar(name, value), step)
 
     def image(self, name: str, picture: Image, step: int) -> None:
         """Show a picture."""
-        from torch.utils.tensorboard import summary
+        from balancer.record import summaries
 
-        pixels = np.asarray(picture.convert("RGB"))
-        self.add(summary.image(name, pixels, dataformats="HWC"), step)  # type: ignore[no-untyped-call]
+        self.add(summaries.image(name, picture), step)
+
+    def text(self, name: str, line: str, step: int) -> None:
+        """Show a line of text, as it is."""
+        from balancer.record import summaries
+
+        self.add(summaries.text(name, line), step)
 
     def hparams(self, settings: Mapping[str, Any]) -> None:
         """Show settings, flat, on the hparams page."""
-        from torch.utils.tensorboard.summary import hparams
+        from balancer.record import summaries
 
         plain = {k: v if isinstance(v, bool | int | float | str) else str(v) for k, v in settings.items()}
-        for summary in hparams(plain, {"signal/d_adv": None, "loss/g_loss": None}):  # type: ignore[no-untyped-call]
+        for summary in summaries.hparams(plain, ["signal/d_adv", "loss/g_loss"]):
             self.add(summary)
 
     def flush(self) -> None:
@@ -104,7 +107,8 @@ class EventLog:
     def _open(self) -> None:
         from tensorboard.compat.proto.event_pb2 import Event
         from tensorboard.summary.writer.record_writer import RecordWriter
-        from torch.utils.tensorboard import summary
+
+        from balancer.record import summaries
 
         new = not any(self._folder.glob(EVENTS))
         # The form of name that TensorBoard looks for; by time, so that it reads a resumed run's files in order.
@@ -114,7 +118,7 @@ class EventLog:
         self._flushed = time.monotonic()
         self._records.write(Event(wall_time=time.time(), file_version="brain.Event:2").SerializeToString())
         if new:
-            self.add(summary.custom_scalars(LAYOUT))  # type: ignore[no-untyped-call]
+            self.add(summaries.layout(LAYOUT))
 
 
 def cut_events(folder: Path, step: int) -> None:

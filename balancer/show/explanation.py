@@ -4,12 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 
+from balancer.contract.notes import Note
 from balancer.hindsight.explain import Explanation, Taken
 from balancer.hindsight.explain_step import Alternative, Contribution, KnobState, StepState
 from balancer.hindsight.merge_text import text_of
+from balancer.reading.names import one_line
+from balancer.record.folder import DECISIONS
 
 # Alternatives to either side of the one in force that are shown, where there are many.
 AROUND = 3
+# Characters of a note.
+NOTE_LENGTH = 400
 
 
 def print_explanation(explanation: Explanation) -> None:
@@ -19,7 +24,7 @@ def print_explanation(explanation: Explanation) -> None:
 
 
 def explanation_lines(explanation: Explanation) -> Iterator[str]:
-    """The lines of `print_explanation`: the first step, the decisions of a range, its last step as it differs."""
+    """The lines of `print_explanation`: the first step, the decisions of a range, its last step, the run's notes."""
     first, last = explanation.first, explanation.last
     yield from _step(first)
     if last.step > first.step:
@@ -35,6 +40,9 @@ def explanation_lines(explanation: Explanation) -> Iterator[str]:
             yield from (_decision(taken) for taken in later)
     if not (first.plugins or last.plugins):
         yield "note: the run has no plugins: every knob is at its base value"
+    if explanation.notes:
+        yield ""
+        yield from _notes(explanation.notes, explanation.notes_left_out)
 
 
 def _step(state: StepState) -> Iterator[str]:
@@ -106,6 +114,14 @@ def _decision(taken: Taken) -> str:
         f"  step {decision.step}, {decision.moment}: {decision.plugin} {decision.op} {decision.knob} {change}"
         f"{_on(decision.signals)}, making it {text_of(decision.effective)}{later}{note}"
     )
+
+
+def _notes(notes: Sequence[Note], left_out: int) -> Iterator[str]:
+    yield "notes of the run:"
+    for note in notes:
+        yield f"  step {note.step}, {note.kind}: {one_line(note.who)}: {one_line(note.text, NOTE_LENGTH)}"
+    if left_out:
+        yield f"  … {left_out} more in {DECISIONS}"
 
 
 def _on(signals: Mapping[str, float]) -> str:

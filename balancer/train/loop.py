@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 import torch
 from accelerate import Accelerator
-from accelerate.utils import DistributedDataParallelKwargs
+from accelerate.utils import DistributedDataParallelKwargs, ProjectConfiguration
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from balancer.contract.compose import Composition
@@ -20,13 +20,14 @@ from balancer.engine.balancer import Balancer
 from balancer.engine.ranks import distributed_mean
 from balancer.errors import CheckpointError
 from balancer.record import checkpoint
-from balancer.record.folder import CHECKPOINTS
+from balancer.record.folder import CHECKPOINTS, TRACKERS
 from balancer.record.run_config import TrainSettings
 from balancer.train.health import StrongStart
 from balancer.train.progress import Progress
 from balancer.train.random_state import random_state, set_random_state
 from balancer.train.step import GanStep, Networks
 from balancer.train.stopping import stop_requests
+from balancer.train.trackers import Trackers
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -58,6 +59,7 @@ class Trainer:
         self.train: Final = train
         self.accelerator: Final = accelerator
         self.folder: Final = folder
+        self.trackers: Final = Trackers(accelerator)
         self.G: Final = model.generator.to(accelerator.device)
         self.D: Final = model.discriminator.to(accelerator.device)
         betas = (train.beta1, train.beta2)
@@ -156,6 +158,8 @@ class Trainer:
             while balance.step < steps:
                 self.step(self.next_batch())
                 done = balance.step
+                if self.trackers and (done - 1) % train.log_every == 0:
+                    self.trackers.log(done - 1, balance.last_row)
                 progress.update(done, balance.row)
                 if (warning := start.update(balance.row)) is not None:
                     progress.say(f"warning: {warning}")
@@ -251,8 +255,11 @@ class Trainer:
         return bool(votes.item())
 
 
-def make_accelerator(train: TrainSettings, composition: Composition) -> Accelerator:
-    """Device, precision and process group of a run, from its settings and torchrun's environment."""
+def make_accelerator(train: TrainSettings, composition: Composition, folder: Path | None = None) -> Accelerator:
+    """Device, precision and process group of a run, from its settings and torchrun's environment.
+
+    Its trackers, where it has a run directory, are yet to begin.
+    """
     # A frozen head gets no gradients, and a reducer that waits for them would stall. D runs twice before
     # its backward pass, so its buffers must not be overwritten in between.
     freezes = bool(composition.writers("d_frozen"))
@@ -261,4 +268,6 @@ def make_accelerator(train: TrainSettings, composition: Composition) -> Accelera
         cpu=train.device == "cpu",
         mixed_precision="bf16" if train.precision == "bf16" else "no",
         kwargs_handlers=[distributed],
+        log_with=None if folder is None else train.trackers,
+        project_config=ProjectConfiguration(logging_dir=None if folder is None else str(folder / TRACKERS)),
     )

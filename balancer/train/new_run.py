@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from balancer.contract.registry import find_config
 from balancer.errors import CheckpointError
+from balancer.extras import extras_named
 from balancer.record import checkpoint
 from balancer.record.config_files import write_config
 from balancer.record.folder import CHECKPOINTS, refuse_used
@@ -53,6 +54,7 @@ class NewRun:
         self._items: Final = parse_set(settings)
         self.asked: Final[dict[str, Any]] = {**self._tables.get("model", {}), **self._items.get("model", {})}
 
+    @extras_named()
     def begin(
         self,
         generator: Mapping[str, Tensor],

@@ -81,6 +81,7 @@ def train(
         notes += skipped
     else:
         begun = trainer.model.begin()
+    trainer.trackers.start(config.model_name, {**flat(config.resolved()), "run.folder": str(folder)})
     if trainer.accelerator.is_main_process:
         write_config(config.toml(sizes(trainer)), folder, done)
     trainer.accelerator.wait_for_everyone()
@@ -99,6 +100,7 @@ def train(
     finished = trainer.run(total, progress)
     # A rank that leaves while another still talks to it would abort that one.
     trainer.accelerator.wait_for_everyone()
+    trainer.trackers.finish()
     trainer.accelerator.end_training()
     return Outcome(folder, trainer.balance.step, finished)
 
@@ -114,15 +116,17 @@ def build(config: RunConfig, folder: Path | None) -> Trainer:
 
     from balancer.train.loop import Trainer, make_accelerator
     from balancer.train.random_state import seed_all
+    from balancer.train.trackers import check_trackers
 
     settings = config.train
+    check_trackers(settings.trackers or ())
     if settings.device == "cuda" and not torch.cuda.is_available():
         raise ConfigError("train.device = cuda, but torch sees no CUDA device here: use --device cpu")
     if settings.threads is not None:
         torch.set_num_threads(settings.threads)
     seed_all(settings.seed)
     model = config.family.build(config.model)
-    accelerator = make_accelerator(settings, config.composition)
+    accelerator = make_accelerator(settings, config.composition, folder)
     ranks = accelerator.num_processes
     size = min(settings.batch_size, model.train_size)
     if size % ranks:

@@ -77,7 +77,7 @@ def test_every_command_works(tmp_path: Path, cli: Cli, monkeypatch: pytest.Monke
             result = cli(*arguments)
             assert result.status == 0, f"{shlex.join(words)}: {result.err}"
         elif words[0] == "pip":
-            assert words[1:] == ["install", "-e", ".[export]", "-c", "constraints.txt"]
+            assert words[1:] == ["install", "-e", ".[all]", "-c", "constraints.txt"]
         elif words[0] == "pyftsubset":
             subprocess.run([sys.executable, "-m", "fontTools.subset", *words[1:]], check=True)
         else:

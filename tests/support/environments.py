@@ -9,8 +9,12 @@ import sys
 import sysconfig
 import venv
 from collections.abc import Mapping, Sequence
+from importlib import metadata
 from pathlib import Path
 from typing import NamedTuple
+
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
 
 ROOT = Path(__file__).parents[2]
 THIRD_PARTY = ROOT / "tests" / "third_party"
@@ -64,6 +68,16 @@ class Environment:
         """
         (self.packages / "outer.pth").write_text("".join(f"{folder}\n" for folder in folders), encoding="utf-8")
 
+    def take(self, *requirements: str) -> None:
+        """Take these distributions and what they require, and nothing else, from this environment, by links."""
+        for distribution in closure(requirements):
+            for top in {
+                path.parts[0] for path in distribution.files or () if path.parts[0] not in ("..", "__pycache__")
+            }:
+                source, link = Path(str(distribution.locate_file(top))), self.packages / top
+                if not link.exists():  # several distributions may share a folder
+                    link.symlink_to(source)
+
     def balancer(self, *args: object, environment: Mapping[str, str] | None = None) -> Result:
         """The real command."""
         return execute([self.folder / "bin" / "balancer", *args], cwd=self.folder, environment=environment)
@@ -85,6 +99,19 @@ def execute(
         check=False,
     )
     return Result(done.returncode, done.stdout, done.stderr)
+
+
+def closure(requirements: Sequence[str]) -> list[metadata.Distribution]:
+    """The installed distributions that requirements name, and those that these require, in turn."""
+    found: dict[str, metadata.Distribution] = {}
+    waiting = [Requirement(text) for text in requirements]
+    while waiting:
+        name = canonicalize_name(waiting.pop().name)
+        if name not in found:
+            found[name] = metadata.distribution(name)
+            further = [Requirement(text) for text in found[name].requires or ()]
+            waiting += [one for one in further if one.marker is None or one.marker.evaluate({"extra": ""})]
+    return list(found.values())
 
 
 def outer_packages() -> list[str]:

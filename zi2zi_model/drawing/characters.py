@@ -111,6 +111,9 @@ def draw_characters(
         CheckpointError: the run has no good checkpoint.
         DataError: the source draws none of the characters, or is gone or has changed.
     """
+    if svg:
+        import vtracer  # noqa: F401  # its lack is known before anything is drawn
+
     characters = characters_asked(text, charset)
     if frame and size is not None:
         raise ConfigError("--frame has the size that G draws at: drop --size")

@@ -71,7 +71,7 @@ def make_font(
     own font or pictures have are taken as they are.
 
     Raises:
-        ConfigError: vtracer is missing, a bad name, or a file that cannot be written.
+        ConfigError: a bad name, or a file that cannot be written.
         DataError: nothing can be drawn, or the style's own typeface is gone or has changed.
     """
     validate(path, family, version)

@@ -20,7 +20,6 @@ from fontTools.pens.transformPen import TransformPen
 from fontTools.svgLib.path import parse_path
 from PIL import Image
 
-from balancer.errors import ConfigError
 from zi2zi_model.data.font import Font
 from zi2zi_model.data.glyphs import Pixels
 from zi2zi_model.data.placement import BASELINE, Placement
@@ -55,14 +54,9 @@ def trace(picture: Pixels, placement: Placement) -> Outline:
     """Outline of the ink in a picture (S, S), where at least half of a place is covered; `placement` is undone.
 
     Outer contours run clockwise, holes against it, as in TrueType.
-
-    Raises:
-        ConfigError: vtracer is not installed.
     """
-    try:
-        import vtracer
-    except ImportError:
-        raise ConfigError("outlines need vtracer, which is not installed: pip install 'balancer[export]'") from None
+    import vtracer  # the extra `export`
+
     size = picture.shape[0]
     times = max(_LEAST, round(_GRID / size))
     # Paper around it, so that ink at the edge gets a contour there too.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -40,8 +41,6 @@ def fonts(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def trained(fonts: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A run of two styles, a few steps long, on a data-set folder."""
-    import sys
-
     from balancer.cli.main import main
 
     folder = tmp_path_factory.mktemp("run")
@@ -113,6 +112,16 @@ def test_files_that_exist_are_left_alone(trained: Path, tmp_path: Path, cli: Cli
     assert (tmp_path / "永.png").read_bytes() == b"mine"
     ok(cli("zi2zi", "infer", trained, "--text", "永和", "--out", tmp_path, "--skip-existing", "--svg", "--no-sheets"))
     assert (tmp_path / "永.svg").read_text().startswith("<svg")
+
+
+def test_without_what_traces_outlines_nothing_is_drawn(
+    trained: Path, tmp_path: Path, cli: Cli, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "vtracer", None)
+    line = 'balancer: this needs vtracer, which is not installed: pip install "balancer[export]"\n'
+    for words in (["infer", trained, "--text", "永", "--svg"], ["font", trained, "--text", "永"]):
+        done = cli("zi2zi", *words, "--out", tmp_path / "out.ttf")
+        assert (done.status, done.err, list(tmp_path.iterdir())) == (2, line, [])
     assert not [*tmp_path.glob(".*")]
 
 

@@ -18,7 +18,8 @@ from fontTools.pens.transformPen import TransformPen
 from fontTools.pens.ttGlyphPen import TTGlyphPen
 from fontTools.svgLib.path import parse_path
 
-from balancer.errors import ConfigError, DataError
+from balancer.errors import DataError, MissingExtra
+from balancer.extras import extras_named
 from zi2zi_model.data.charsets import load_charset
 from zi2zi_model.data.font import Font
 from zi2zi_model.data.font_data import EMBEDDED_SOURCE, EMBEDDED_TARGETS
@@ -137,7 +138,7 @@ def test_svg_shows_the_em_box() -> None:
 
 def test_without_vtracer_it_is_said_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "vtracer", None)
-    with pytest.raises(ConfigError, match=r"pip install 'balancer\[export\]'"):
+    with pytest.raises(MissingExtra, match=r'vtracer.*pip install "balancer\[export\]"'), extras_named():
         trace(draw_glyph(TARGET, CHARACTERS[0], 64, PLACEMENT), PLACEMENT)
 
 
