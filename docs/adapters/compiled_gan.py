@@ -1,4 +1,4 @@
-"""torch.compile: both networks compiled; Balancer stays outside of them."""
+"""torch.compile: both networks compiled, as they are called."""
 
 import torch
 from torch import nn
