@@ -38,7 +38,7 @@ class BalancerCallback(_callback()):  # type: ignore[misc]
         options: the rest of what `Balancer` takes.
 
     Raises:
-        ConfigError: when training starts, of a module with automatic optimisation, or of optimizers that are not there.
+        ConfigError: when training starts, where there are no such optimizers.
     """
 
     def __init__(
@@ -56,17 +56,13 @@ class BalancerCallback(_callback()):  # type: ignore[misc]
 
     def on_train_start(self, trainer: Any, pl_module: Any) -> None:
         """The optimizers are there, and restored: make the Balancer, and let it go on where a checkpoint stood."""
-        name = type(pl_module).__name__
-        if pl_module.automatic_optimization:
-            raise ConfigError(
-                f"{name} leaves its steps to Lightning: set self.automatic_optimization = False in it, and take D's and "
-                "G's in training_step"
-            )
-        there = trainer.optimizers
+        name, there = type(pl_module).__name__, trainer.optimizers
 
         def at(role: str, place: int) -> Any:
             if place not in range(len(there)):
-                raise ConfigError(f"optimizers: {role!r} is {place}, but configure_optimizers of {name} has {len(there)}")
+                raise ConfigError(
+                    f"optimizers: {role!r} is {place}, but {name}.configure_optimizers gives {len(there)}"
+                )
             return there[place]
 
         optimizers = {

@@ -1,4 +1,4 @@
-"""The loops of docs/adapters, in processes of their own: Lightning, accelerate, DistributedDataParallel, torch.compile."""
+"""The loops of docs/adapters, in processes of their own: Lightning, accelerate, DDP, torch.compile."""
 
 from __future__ import annotations
 
@@ -6,13 +6,13 @@ import json
 import re
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
-from support.adapter_run import ended, marked, run, stripped, varied
+from support.adapter_run import marked, stripped
 
 from balancer.record.signals import read_signals
 
@@ -26,10 +26,12 @@ Run = Callable[..., Path]
 def apart(tmp_path_factory: pytest.TempPathFactory) -> Run:
     """Run variants of an example in a process of its own, or under torchrun; the folder with what they left."""
 
-    def in_a_process(example: str, *variants: str, ranks: int = 1) -> Path:
+    def in_a_process(example: str, *variants: str, ranks: int = 1, source: str = "") -> Path:
         folder = tmp_path_factory.mktemp(example)
+        script = folder / "script.py"
+        script.write_text(source or EXAMPLES[example].read_text(encoding="utf-8"), encoding="utf-8")
         start = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", str(ranks)] if ranks > 1 else []
-        command = [sys.executable, *start, DRIVER, EXAMPLES[example], folder, *variants]
+        command = [sys.executable, *start, DRIVER, script, folder, *variants]
         done = subprocess.run(command, capture_output=True, text=True, cwd=folder, timeout=300)
         assert done.returncode == 0, done.stderr
         assert "BalancerWarning" not in done.stderr
@@ -42,20 +44,20 @@ def left(folder: Path, rank: int = 0) -> Any:
     return json.loads((folder / f"rank{rank}.json").read_text(encoding="utf-8"))
 
 
-def assert_acted(folder: Path, steps: int) -> None:
+def assert_acted(folder: Path, steps: int, weights: Collection[float] = (0.25,)) -> None:
     columns = read_signals(folder / "runs" / "mine")
     assert columns["step"].tolist() == list(range(steps))
     assert columns["d_update"].tolist() == columns["d_updates"].tolist() == [1.0, 0.0] * (steps // 2)
     assert columns["g_updates"].tolist() == [1.0] * steps
     assert set(columns["lr_d"].tolist()) == {2.5e-4}
-    assert set(columns["lambda_adv"].tolist()) == {0.25}
+    assert set(columns["lambda_adv"].tolist()) == {*weights}
 
 
 @pytest.mark.parametrize("example", EXAMPLES)
 def test_the_page_shows_each_example_as_it_is_and_few_of_its_lines_are_balancers(example: str) -> None:
     page = (ROOT / "docs" / "adapters.md").read_text(encoding="utf-8")
     source = EXAMPLES[example].read_text(encoding="utf-8")
-    assert re.search(rf"\(adapters/{example}\.py\).*?^```python\n{re.escape(source)}```$", page, re.DOTALL | re.MULTILINE)
+    assert f"[{example}.py](adapters/{example}.py)\n\n```python\n{source}```\n" in page
     assert len(marked(source)) <= 8
     assert "balance" not in stripped(source).lower()
 
@@ -96,21 +98,16 @@ def test_accelerate_keeps_its_bits_and_micro_batches_are_one_step(apart: Run) ->
     assert columns["d_adv"].tolist() == pytest.approx(losses.tolist(), abs=1e-4)
 
 
-def test_compiled_networks_keep_their_bits_and_are_compiled_no_more_often(tmp_path: Path) -> None:
-    from torch._dynamo.utils import counters
-
+def test_compiled_networks_keep_their_bits_and_are_compiled_no_more_often(apart: Run) -> None:
     source = EXAMPLES["compiled_gan"].read_text(encoding="utf-8")
     # No compiler of C++ is needed so; over 256 steps the looks of the audit begin, end and come back.
     source = re.sub(r"torch\.compile\((.*)\)\n", r'torch.compile(\1, backend="aot_eager")\n', source)
     source = source.replace("range(60)", "range(260)")
-    results, graphs = [], []
-    for variant in ("stripped", "watched", "acting"):
-        torch._dynamo.reset()
-        counters.clear()
-        results.append(ended(run(varied(source, variant), tmp_path / variant)))
-        assert not counters["graph_break"]
-        graphs.append(counters["stats"]["unique_graphs"])
+    folder = apart("compiled_gan", "stripped", "watched", "acting", source=source)
+    results = [left(folder / variant) for variant in ("stripped", "watched", "acting")]
     assert results[0] == results[1]
+    assert results[0]["graphs"] > 0
     # A D that is skipped is also asked without gradients, of which torch makes a graph of its own.
-    assert graphs == [graphs[0], graphs[0], graphs[0] + 1]
-    assert_acted(tmp_path / "acting", 260)
+    assert results[2]["graphs"] == results[0]["graphs"] + 1
+    assert not any(result["breaks"] for result in results)
+    assert_acted(folder / "acting", 260, weights=(0.25, 0.6))

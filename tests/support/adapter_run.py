@@ -1,4 +1,4 @@
-"""A script that runs an example of docs/adapters in several variants, in a process of its own: `EXAMPLE FOLDER VARIANT…`.
+"""Run an example of docs/adapters in several variants, in this process: `adapter_run.py EXAMPLE FOLDER VARIANT…`.
 
 Each variant runs in a folder of its name, and leaves there, for each rank, what it ended with.
 """
@@ -50,8 +50,9 @@ def run(source: str, folder: Path) -> dict[str, Any]:
 
 
 def ended(names: dict[str, Any]) -> dict[str, Any]:
-    """What a run ended with: its networks as a hash, and D's losses."""
+    """What a run ended with: its networks as a hash, D's losses, and how often torch compiled something."""
     import torch
+    from torch._dynamo.utils import counters
 
     nets = [value for _, value in sorted(names.items()) if isinstance(value, torch.nn.Module)]
     assert nets
@@ -59,7 +60,10 @@ def ended(names: dict[str, Any]) -> dict[str, Any]:
     for net in nets:
         for value in net.state_dict().values():
             digest.update(value.contiguous().numpy().tobytes())
-    return {"weights": digest.hexdigest(), "d_losses": names.get("d_losses", [])}
+    compiled = {"graphs": counters["stats"]["unique_graphs"], "breaks": dict(counters["graph_break"])}
+    torch._dynamo.reset()
+    counters.clear()
+    return {"weights": digest.hexdigest(), "d_losses": names.get("d_losses", []), **compiled}
 
 
 def main() -> None:
