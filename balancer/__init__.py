@@ -7,9 +7,10 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from balancer.contract.adversarial import AdversarialName
+    from balancer.contract.adversarial import AdversarialLoss, Halves
     from balancer.contract.host import CompositionView
     from balancer.contract.knobs import Decision, KnobSpec
+    from balancer.contract.losses import AdversarialName
     from balancer.contract.model import DOutput, GanModel, GOutput, HeadSpec, ModelFamily, ModelSpec
     from balancer.contract.moments import RunInfo, StepContext, hookimpl
     from balancer.contract.plugin import Plugin, PluginConfig
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
     from balancer.train.new_run import NewRun
 
 __all__ = [
+    "AdversarialLoss",
     "AdversarialName",
     "Balancer",
     "CompositionView",
@@ -36,6 +38,7 @@ __all__ = [
     "Diagnosis",
     "GOutput",
     "GanModel",
+    "Halves",
     "HeadSpec",
     "KnobSpec",
     "ModelFamily",
@@ -63,7 +66,8 @@ __all__ = [
 ]
 
 _HOME = {
-    "AdversarialName": "contract.adversarial",
+    "AdversarialLoss": "contract.adversarial",
+    "AdversarialName": "contract.losses",
     "Balancer": "engine.balancer",
     "CompositionView": "contract.host",
     "DOutput": "contract.model",
@@ -71,6 +75,7 @@ _HOME = {
     "Diagnosis": "diagnosis.diagnose",
     "GOutput": "contract.model",
     "GanModel": "contract.model",
+    "Halves": "contract.adversarial",
     "HeadSpec": "contract.model",
     "KnobSpec": "contract.knobs",
     "ModelFamily": "contract.model",

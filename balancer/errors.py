@@ -48,6 +48,16 @@ class MissingExtra(BalancerError, ModuleNotFoundError):
     """What was asked for needs an extra that is not installed; the message is the line that installs it."""
 
 
+def printable(text: str) -> str:
+    """A text without control characters, which would steer the terminal that shows it; line breaks stay."""
+    return "".join(c if c.isprintable() or c == "\n" else c.encode("unicode_escape").decode() for c in text)
+
+
+def one_line(text: str) -> str:
+    """A text on one line, without control characters."""
+    return printable(" ".join(text.split()))
+
+
 def suggestion(name: str, known: Sequence[str]) -> str:
     """The end of an error about an unknown name: the nearest known one, else all of them."""
     near = get_close_matches(name, known, n=1)

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from balancer.contract.adversarial import as_list
 from balancer.contract.compose import compose
 from balancer.contract.host import model_host
 from balancer.contract.plugin import Plugin
@@ -141,7 +142,7 @@ def _trainer(
     from balancer.train.random_state import seed_all
 
     options = TrainSettings(**{"device": "cpu", **train})
-    host = model_host(name, family.spec(model), options.lambda_adv)
+    host = model_host(name, family.spec(model), options.lambda_adv, gradients=options.gradients_every > 0)
     composition = compose(plugins, settings, host=host)
     seed_all(options.seed)
     return Trainer(family.build(model), composition, options, make_accelerator(options, composition), folder)
@@ -172,6 +173,11 @@ def _check_outputs(trainer: Trainer) -> None:
     condition = model.condition(batch)
     on_real = model.discriminate(trainer.D, real, condition)
     judged = model.discriminate(trainer.D, fake.images, condition if fake.condition is None else fake.condition)
+    for logits in (on_real.logits, judged.logits):
+        count = len(as_list(logits, "logits"))
+        assert count == spec.discriminators, (
+            f"logits are of {count} discriminators, the spec says {spec.discriminators}"
+        )
     for of, terms, named in (
         ("D", model.d_terms(on_real, judged, batch), spec.d_terms),
         ("G", model.g_terms(fake, judged, batch), spec.weights),

@@ -20,7 +20,7 @@ class ShapesSettings(Settings):
     size: int = Field(16, ge=8, le=64, description="side of a picture in pixels")
     pictures: int = Field(256, ge=8, description="pictures to train on")
     width: int = Field(16, ge=1, description="channels of both networks")
-    adversarial: AdversarialName = Field("bce", description="adversarial loss: bce, lsgan or hinge")
+    adversarial: AdversarialName = Field("bce", description="adversarial loss, built in or installed")
     lambda_l1: float = Field(10.0, ge=0, description="weight of the L1 term of G's loss")
     lambda_shape: float = Field(1.0, ge=0, description="weight of the shape term, in G's loss and in D's")
 

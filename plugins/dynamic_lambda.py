@@ -18,6 +18,7 @@ from balancer import (
     StepContext,
     hookimpl,
 )
+from balancer.errors import CompositionError
 
 # (below, lambda_adv) rows, then lambda_adv above the last threshold.
 PRESETS = {
@@ -83,6 +84,11 @@ class DynamicLambda(Plugin):
             0.0, ge=0, le=1e6, description="half-life, in measurements, of an average of the signal; 0: none"
         )
         hysteresis: float = Field(0.0, ge=0, lt=1, description="relative margin around each threshold; 0: none")
+        relative: bool = Field(
+            False,
+            description="bands, initial, above and ceiling are factors of the run's own lambda_adv, which the law "
+            "multiplies instead of setting it",
+        )
         signal: Literal["d_adv", "d_loss"] = Field(
             "d_adv", description="d_loss takes D's raw loss, as the source document literally does"
         )
@@ -107,6 +113,8 @@ class DynamicLambda(Plugin):
     def __init__(self, config: Config) -> None:
         super().__init__(config)
         self.reads = (config.signal,)
+        if config.relative:
+            self.writes = {"lambda_adv": ("mul",)}
         rows, above = PRESETS[config.preset]
         if config.bands is not None:
             rows, above = config.bands, config.ceiling if config.above is None else config.above
@@ -121,8 +129,8 @@ class DynamicLambda(Plugin):
 
     @hookimpl
     def on_run_start(self, run: RunInfo) -> None:
-        if self.knobs["lambda_adv"].own("set") is None:
-            self.knobs["lambda_adv"].set(min(self.config.initial, self.config.ceiling))
+        if self.knobs["lambda_adv"].own("mul" if self.config.relative else "set") is None:
+            self._turn(self._initial)
 
     @hookimpl
     def after_d_step(self, ctx: StepContext) -> None:
@@ -133,11 +141,35 @@ class DynamicLambda(Plugin):
         if self.warmup_left > 0:
             self.warmup_left -= 1
             return
-        self.knobs["lambda_adv"].set(self.law.update(loss))
+        self._turn(self.law.update(loss))
+
+    def _turn(self, value: float) -> None:
+        knob = self.knobs["lambda_adv"]
+        if self.config.relative:
+            knob.mul(value)
+        else:
+            knob.set(value)
+
+    @property
+    def _initial(self) -> float:
+        initial: float = min(self.config.initial, self.config.ceiling)
+        return initial
 
     def check(self, composition: CompositionView) -> Iterable[str]:
+        values = [self._initial, *self.law.values]
+        if not self.config.relative and (base := composition.far_base("lambda_adv", values)) is not None:
+            yield (
+                f"lambda_adv is {base:g} in {composition.host.name}, and this law sets it to "
+                f"{min(values):g}–{max(values):g}: set relative = true, and its bands multiply that {base:g}"
+            )
         if any(value > self.config.ceiling for _, value in self.config.bands or ()):
             yield f"the ceiling of {self.config.ceiling:g} cuts some of its bands: raise the ceiling if they are meant"
+        loss = composition.host.adversarial
+        if self.config.signal == "d_loss" and not loss.has_levels:
+            raise CompositionError(
+                f"dynamic_lambda.signal = d_loss: the {loss.name} loss has no levels, so bands of it mean nothing: "
+                "leave dynamic_lambda out, or take a loss that has levels (such as bce, hinge or relativistic_average)"
+            )
         if self.config.signal == "d_loss" and composition.host.d_terms:
             terms = ", ".join(composition.host.d_terms)
             yield f"d_loss also holds {terms}, which may lift it above every band for good: d_adv does not"

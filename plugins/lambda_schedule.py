@@ -24,6 +24,11 @@ class LambdaSchedule(Plugin):
             description="[[from epoch, lambda_adv], …] from epoch 0 on (source document, remedy 2)",
         )
 
+        relative: bool = Field(
+            False,
+            description="values are factors of the run's own lambda_adv, or of what a law sets, not lambda_adv itself",
+        )
+
         @field_validator("steps")
         @classmethod
         def _rising(cls, steps: tuple[tuple[int, float], ...]) -> tuple[tuple[int, float], ...]:
@@ -34,6 +39,11 @@ class LambdaSchedule(Plugin):
                 raise ValueError("lambda_adv must lie in [0, 10000]")
             return steps
 
+    def __init__(self, config: Config) -> None:
+        super().__init__(config)
+        if config.relative:
+            self.writes = {"lambda_adv": ("mul",)}
+
     @hookimpl
     def on_run_start(self, run: RunInfo) -> None:
         self._apply(run.epoch)
@@ -43,12 +53,24 @@ class LambdaSchedule(Plugin):
         self._apply(epoch)
 
     def check(self, composition: CompositionView) -> Iterable[str]:
-        if "dynamic_lambda" in composition.configs:
+        law = composition.configs.get("dynamic_lambda")
+        if law is not None and not self.config.relative and not getattr(law, "relative", False):
             bounds = ", ".join(f"{value:g} from epoch {epoch}" for epoch, value in self.config.steps)
             yield f"it bounds what dynamic_lambda sets ({bounds}): bands above the bound act as one"
+            return
+        values = [value for _, value in self.config.steps]
+        if not self.config.relative and (base := composition.far_base("lambda_adv", values)) is not None:
+            yield (
+                f"lambda_adv is {base:g} in {composition.host.name}, and this schedule sets it to "
+                f"{min(values):g}–{max(values):g}: set relative = true, and its values multiply that {base:g}"
+            )
 
     def _apply(self, epoch: int) -> None:
-        self.knobs["lambda_adv"].set_or_max(self.config.steps[self._row(epoch)][1])
+        knob, value = self.knobs["lambda_adv"], self.config.steps[self._row(epoch)][1]
+        if self.config.relative:
+            knob.mul(value)
+        else:
+            knob.set_or_max(value)
 
     def _row(self, epoch: int) -> int:
         return bisect.bisect_right([first for first, _ in self.config.steps], epoch) - 1

@@ -6,11 +6,16 @@ import json
 import math
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 
 from balancer.errors import ConfigError
+
+ADVERSARIAL_HELP: Final = (
+    "The log's adversarial loss: bce (if not given), lsgan, hinge, wasserstein, relativistic, relativistic_average "
+    "or an installed one."
+)
 
 if TYPE_CHECKING:
     from balancer.record.run_config import RunConfig
@@ -35,9 +40,7 @@ LogArgument = Annotated[
         help="A run directory, TensorBoard event files, CSV, JSONL or a training log; - for standard input."
     ),
 ]
-AdversarialOption = Annotated[
-    str | None, typer.Option("--adversarial", help="The log's adversarial loss: bce (if not given), lsgan or hinge.")
-]
+AdversarialOption = Annotated[str | None, typer.Option("--adversarial", help=ADVERSARIAL_HELP)]
 DLossOption = Annotated[
     str | None, typer.Option("--d-loss", help="What d_loss is of its real and its fake half: mean or sum.")
 ]

@@ -5,17 +5,18 @@ from __future__ import annotations
 import heapq
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Final
 
 from pydantic import ValidationError
 
+from balancer.contract.declared import TermPhase, add_terms, check_declared, term_signals
 from balancer.contract.host import OPTIONAL_HOOKS, CompositionView, Host, known_knob
 from balancer.contract.knobs import STANDARD_KNOBS, KnobSpec, Op
 from balancer.contract.moments import hook_options
 from balancer.contract.plugin import Plugin, PluginConfig, check_plugin_class
 from balancer.contract.registry import load_plugin
-from balancer.contract.signals import STANDARD_SIGNALS, SignalSpec, taken
+from balancer.contract.signals import SignalSpec, standard_signal, taken
 from balancer.errors import BalancerError, CompositionError, ConfigError, PluginError, suggestion
 
 
@@ -31,6 +32,12 @@ class Composition:
     sources: Mapping[str, str]
     warnings: tuple[str, ...]
     host: Host
+    # (phase, term) -> the plugin that brings it
+    terms: Mapping[tuple[TermPhase, str], str] = field(default_factory=dict)
+
+    def sees(self, sight: str) -> bool:
+        """Whether one of the plugins must see this."""
+        return any(sight in plugin.sees for plugin in self.plugins)
 
     def writers(self, knob: str) -> list[tuple[str, Op]]:
         """Who writes a knob and how, in order."""
@@ -73,7 +80,8 @@ def compose(
             raise PluginError(f"plugin {cls.name} of {source}: reads and the values of writes are tuples of names")
         sources[cls.name] = source
     knobs, signals = _with_brought(made, host)
-    ordered = _order(made)
+    terms = add_terms(made, sources, knobs, signals)
+    ordered = _order(made, terms)
     for plugin in ordered:
         _check_offered(plugin, sources[plugin.name], host, knobs, signals)
     operations = _resolve(ordered)
@@ -82,7 +90,7 @@ def compose(
     for plugin in ordered:
         with _blaming(plugin.name, sources[plugin.name], "cannot be checked"):
             warnings += [f"{plugin.name}: {sentence}" for sentence in plugin.check(view)]
-    return Composition(tuple(ordered), knobs, signals, operations, sources, tuple(warnings), host)
+    return Composition(tuple(ordered), knobs, signals, operations, sources, tuple(warnings), host, terms)
 
 
 @contextmanager
@@ -130,23 +138,24 @@ def _with_brought(made: Mapping[str, Plugin], host: Host) -> tuple[dict[str, Kno
     for plugin in made.values():
         for signal in plugin.brings_signals:
             who = f"plugin {plugin.name} brings the signal {signal.name}"
-            if signal.name in signals or signal.name in STANDARD_SIGNALS:
+            if signal.name in signals or standard_signal(signal.name) is not None:
                 raise CompositionError(f"{who}, which exists already")
             why = "a knob has that name" if signal.name in knobs else taken(signal.name)
             if why is not None:
                 raise CompositionError(f"{who}, but {why}: rename it")
             signals[signal.name] = signal
         for knob in plugin.brings_knobs:
-            is_signal = knob.name in signals or knob.name in STANDARD_SIGNALS
+            is_signal = knob.name in signals or standard_signal(knob.name) is not None
             why = "a signal has that name" if is_signal else None if knob.is_weight else taken(knob.name)
             if why is not None:
                 raise CompositionError(f"plugin {plugin.name} brings the knob {knob.name}, but {why}: rename it")
     return knobs, signals
 
 
-def _order(made: Mapping[str, Plugin]) -> list[Plugin]:
+def _order(made: Mapping[str, Plugin], terms: Mapping[tuple[TermPhase, str], str]) -> list[Plugin]:
     """Producers before readers, then declared `after`, then by name."""
     producer = {spec.name: p.name for p in made.values() for spec in p.brings_signals}
+    producer |= {spec.name: owner for (phase, term), owner in terms.items() for spec in term_signals(phase, term)}
     before: dict[str, set[str]] = {name: set() for name in made}
     for name, plugin in made.items():
         before[name] |= {producer[signal] for signal in plugin.reads if producer.get(signal, name) != name}
@@ -187,12 +196,14 @@ def _check_offered(
         if hook not in host.calls and hook_options(getattr(plugin, hook, None)) is not None:
             would = _would(host, f"{ask} and list {hook!r} in obeys")
             raise CompositionError(f"{who} acts at {hook}, which {host.name} does not call: {would}")
+    check_declared(plugin, who, host)
     for signal in plugin.reads:
         if signal in signals:
             continue
-        if signal in STANDARD_SIGNALS:
-            ask = STANDARD_SIGNALS[signal].ask
-            would = _would(host, f"{ask} and list {signal!r} in supplies")
+        if (reason := host.meaningless.get(signal.partition("/")[0])) is not None:
+            raise CompositionError(f"{who} reads {signal}, but {reason}, or leave {plugin.name} out")
+        if (known := standard_signal(signal)) is not None:
+            would = _would(host, f"{known.ask} and list {signal!r} in supplies")
             raise CompositionError(f"{who} reads {signal}, which {host.name} does not supply: {would}")
         raise CompositionError(f"{who} reads {signal}: no such signal: {suggestion(signal, sorted(signals))}")
 

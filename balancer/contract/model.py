@@ -8,12 +8,14 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
-from balancer.contract.adversarial import AdversarialName
+from balancer.contract.adversarial import AdversarialLoss
 from balancer.contract.settings import Settings
 
 if TYPE_CHECKING:
     from PIL.Image import Image
     from torch import Tensor, nn
+
+    from balancer.contract.adversarial import Logits
 
     Batch = Mapping[str, Tensor]
 
@@ -33,21 +35,31 @@ class ModelSpec:
     `weights` names G's terms besides the adversarial one, with their default weights; the loop adds
     `adv`, weighted by `lambda_adv`. `d_terms` names what D's loss holds besides its adversarial half;
     the model returns those already weighted. Where G draws several images for each real one,
-    `fakes_per_real` weighs D's loss on them: a batch of fakes counts as much as the batch of reals.
+    `fakes_per_real` weighs D's loss on them: a batch of fakes counts as much as the batch of reals. `features` says
+    whether D's outputs hold its intermediate maps.
+    `adversarial` is the name of a loss, a subclass of `AdversarialLoss` or an instance of one. Where D is several
+    networks, or judges at several scales, `discriminators` says of how many the logits are.
     """
 
-    adversarial: AdversarialName = "bce"
+    adversarial: str | type[AdversarialLoss] | AdversarialLoss = "bce"
     weights: Mapping[str, float] = field(default_factory=dict)
     d_terms: tuple[str, ...] = ()
     heads: Mapping[str, HeadSpec] = field(default_factory=dict)
     fakes_per_real: int = 1
+    discriminators: int = 1
+    features: bool = False
 
 
 class DOutput(NamedTuple):
-    """D's answer to a batch of images: adversarial logits, and the logits of its other heads by name."""
+    """D's answer to a batch of images: adversarial logits, and the logits of its other heads by name.
 
-    logits: Tensor
+    Logits are a tensor, or a list of one tensor for each of several discriminators. `features` are intermediate maps,
+    items first, where `spec.features` says so: for plugins such as feature matching.
+    """
+
+    logits: Logits
     heads: Mapping[str, Tensor]
+    features: tuple[Tensor, ...] = ()
 
 
 class GOutput(NamedTuple):
@@ -107,6 +119,10 @@ class GanModel(ABC):
     def head_parameters(self, head: str) -> Iterable[nn.Parameter]:
         """The parameters of a head named in `spec.heads`."""
         raise KeyError(head)
+
+    def last_layer(self) -> nn.Parameter | None:
+        """The weight of G's last layer, for laws that compare gradients there, or None: then at G's images."""
+        return None
 
     def begin(self) -> Sequence[str]:
         """A new run begins, before its first step: load what the networks are to start from; sentences for the user.

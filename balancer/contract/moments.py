@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
@@ -10,6 +10,8 @@ import pluggy
 
 if TYPE_CHECKING:
     from torch import Tensor
+
+    from balancer.contract.adversarial import Logits
 
 PROJECT: Final = "balancer"
 
@@ -19,7 +21,11 @@ hookimpl: Final = pluggy.HookimplMarker(PROJECT)
 
 @dataclass(frozen=True, slots=True)
 class RunInfo:
-    """Where a run stands; counters are those of steps and updates already done."""
+    """Where a run stands; counters are those of steps and updates already done.
+
+    `batch_size` is the number of items in a step, over all ranks; `steps` how many the run is planned to have, those
+    before a resume included. They are None where the host did not say.
+    """
 
     seed: int
     epoch: int
@@ -28,6 +34,8 @@ class RunInfo:
     g_updates: int
     resumed: bool
     steps_per_epoch: int | None
+    batch_size: int | None = None
+    steps: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,8 +44,15 @@ class StepContext:
 
     Tensors are there at the moments that say so, else None, on the run's device and still in the graph: `real` (B, …),
     `fake` (B · fakes per real, …) and `condition` (B, …) or None are D's inputs before `transform_d_input`, in the
-    model's own range of values; `real_logits` and `fake_logits` are those of D's own loss, items first.
+    model's own range of values; `real_logits` and `fake_logits` are those of D's own loss, items first: lists
+    where there are several discriminators. `fake_condition` is what D sees with `fake`.
     `discriminate(images, condition)` runs D once more and returns its logits.
+
+    A plugin that says in `sees` that it must gets more: D's intermediate maps `real_features` and `fake_features`, in
+    G's part too D's answer to real images, and before G's backward pass its `terms` by name, its images `fake`, and
+    `gradient_norm(term, at)`, see `balancer.engine.gradients.TermGradients.norm`.
+
+    Tensors are those of this rank's part of the batch, or of one micro-batch of it, and are gone after the moment.
 
     `step` and `epoch` count from 0; `epoch` is -1 where nobody counts them. Updates are those done already.
     """
@@ -50,9 +65,26 @@ class StepContext:
     real: Tensor | None = None
     fake: Tensor | None = None
     condition: Tensor | None = None
-    real_logits: Tensor | None = None
-    fake_logits: Tensor | None = None
-    discriminate: Callable[[Tensor, Tensor | None], Tensor] | None = None
+    fake_condition: Tensor | None = None
+    real_logits: Logits | None = None
+    fake_logits: Logits | None = None
+    discriminate: Callable[[Tensor, Tensor | None], Logits] | None = None
+    real_features: Sequence[Tensor] | None = None
+    fake_features: Sequence[Tensor] | None = None
+    terms: Mapping[str, Tensor] | None = None
+    gradient_norm: Callable[..., float | None] | None = None
+
+
+# What a moment shows besides numbers.
+SHOWN: Final = tuple(
+    name for name in StepContext.__slots__ if name not in ("step", "epoch", "d_updates", "g_updates", "d_skipped")
+)
+
+
+def release(ctx: StepContext) -> None:
+    """The moment is over: a plugin that kept its context keeps no graph alive by it."""
+    for name in SHOWN:
+        object.__setattr__(ctx, name, None)
 
 
 class Moments:

@@ -1,12 +1,16 @@
-"""What is said of a run while it goes on, rather than turned: what audits saw, requests, a composition's warnings."""
+"""What is said of a run while it goes on, rather than turned: what audits saw, what plugins requested."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import Final, Literal, get_args
 
-NoteKind = Literal["audit", "request", "composition"]
+NoteKind = Literal["audit", "request"]
 NOTE_KINDS: Final[tuple[NoteKind, ...]] = get_args(NoteKind)
+
+# What a plugin may ask of its host.
+RequestKind = Literal["end", "checkpoint", "sheet"]
+REQUESTS: Final[tuple[RequestKind, ...]] = get_args(RequestKind)
 
 
 @dataclass(frozen=True)
@@ -18,3 +22,13 @@ class Note:
     kind: NoteKind
     who: str
     text: str
+
+
+@dataclass(frozen=True)
+class Request:
+    """What a plugin asks of its host: to end the run, to keep a checkpoint, to draw a sheet; and why."""
+
+    kind: RequestKind
+    plugin: str
+    step: int
+    reason: str

@@ -6,11 +6,12 @@ import inspect
 from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from balancer.contract.handles import KnobHandle
 from balancer.contract.knobs import KnobSpec, Op, Value
 from balancer.contract.moments import HOOK_NAMES, Moments, hook_options
+from balancer.contract.notes import RequestKind
 from balancer.contract.settings import Settings
 from balancer.contract.signals import SignalReader, SignalSpec
 from balancer.errors import PluginError
@@ -54,6 +55,12 @@ class Plugin:
     # Knobs and signals that exist only because this plugin brings them.
     brings_knobs: tuple[KnobSpec, ...] = ()
     brings_signals: tuple[SignalSpec, ...] = ()
+    # Names of the terms that `d_loss_terms` or `g_loss_terms` returns; of both hooks, {"d": (…), "g": (…)}.
+    brings_terms: Collection[str] | Mapping[Literal["d", "g"], Collection[str]] = ()
+    # What it must see that costs more: "real_logits" in `g_loss_terms`, D's "features", G's "gradients".
+    sees: Collection[str] = ()
+    # What it may request: "end", "checkpoint", "sheet".
+    requests: Collection[str] = ()
 
     # Bound to a run before the first hook.
     knobs: Mapping[str, KnobHandle]
@@ -62,6 +69,8 @@ class Plugin:
     def __init__(self, config: Any) -> None:
         self.config = config
         self._rng: torch.Generator | None = None
+        self._rank_rng: torch.Generator | None = None
+        self._rank_rng_from = 0
 
     def bind(
         self,
@@ -69,34 +78,60 @@ class Plugin:
         knobs: Mapping[str, KnobHandle],
         signals: SignalReader,
         publish: Callable[[str, float], None],
+        request: Callable[[RequestKind, str], None],
+        rank: int = 0,
     ) -> None:
         """Belong to a run from now on; the engine calls it once."""
         self._seed = seed
+        self._rank = rank
+        self._request = request
         self.knobs = knobs
         self.signals = signals
         self._publish = publish
 
     @property
     def rng(self) -> torch.Generator:
-        """A random generator of this plugin's own, from (seed, plugin name); checkpointed."""
+        """A random generator of this plugin's own, from (seed, plugin name): the same on all ranks; checkpointed."""
         if self._rng is None:
-            import hashlib
-
-            import torch
-
-            digest = hashlib.sha256(f"{self._seed}/{self.name}".encode()).digest()
-            self._rng = torch.Generator().manual_seed(int.from_bytes(digest[:8], "big") >> 1)
+            self._rng = _generator(f"{self._seed}/{self.name}")
         return self._rng
+
+    @property
+    def rank_rng(self) -> torch.Generator:
+        """Another one, from (seed, plugin name, rank): for what differs between ranks, such as noise on images."""
+        if self._rank_rng is None:
+            self._rank_rng = _generator(f"{self._seed}/{self.name}/rank {self._rank}/{self._rank_rng_from}")
+        return self._rank_rng
+
+    def begin_rank_rng(self, step: int) -> None:
+        """Begin `rank_rng` anew at a step, as a rank does that a checkpoint holds nothing of."""
+        self._rank_rng, self._rank_rng_from = None, step
 
     def rng_state(self) -> torch.Tensor | None:
         """The generator's state, or None where it was never used."""
         return None if self._rng is None else self._rng.get_state()
 
+    def rank_rng_state(self) -> torch.Tensor | None:
+        """The state of `rank_rng`, or None where it was never used."""
+        return None if self._rank_rng is None else self._rank_rng.get_state()
+
     def publish(self, name: str, value: float) -> None:
-        """Give a signal named in `brings_signals` its value for the present step."""
+        """Give a signal named in `brings_signals` its value for the present step.
+
+        Plugins read it after this hook, averaged over ranks: publish on every rank or on none.
+        """
         if name not in {spec.name for spec in self.brings_signals}:
             raise PluginError(f"plugin {self.name} published {name} without declaring it: add it to brings_signals")
         self._publish(name, float(value))
+
+    def request(self, kind: RequestKind, reason: str) -> None:
+        """Ask the host for what `requests` names, in a hook: "end" the run, keep a "checkpoint", draw a "sheet".
+
+        The host does so after the step, if it grants such requests; the reason goes into the log.
+        """
+        if kind not in self.requests:
+            raise PluginError(f"plugin {self.name} requested {kind!r} without declaring it: add it to requests")
+        self._request(kind, reason)
 
     def check(self, composition: CompositionView) -> Iterable[str]:
         """Warnings about this composition, one sentence each; raise CompositionError to refuse it."""
@@ -108,6 +143,15 @@ class Plugin:
 
     def load_state_dict(self, state: Mapping[str, Any], version: int) -> None:
         """Restore what `state_dict` returned under `state_version == version`."""
+
+
+def _generator(text: str) -> torch.Generator:
+    import hashlib
+
+    import torch
+
+    digest = hashlib.sha256(text.encode()).digest()
+    return torch.Generator().manual_seed(int.from_bytes(digest[:8], "big") >> 1)
 
 
 def check_plugin_class(candidate: object, where: str) -> type[Plugin]:

@@ -1,4 +1,4 @@
-"""Finding plugins, models and recipes by entry point: listing imports nothing, loading imports only what is named."""
+"""Finding plugins, models, losses and recipes by entry point: listing imports nothing, loading only what is named."""
 
 from __future__ import annotations
 
@@ -12,11 +12,13 @@ from balancer.errors import ConfigError, PluginError, suggestion
 from balancer.extras import extra_of, install
 
 if TYPE_CHECKING:
+    from balancer.contract.adversarial import AdversarialLoss
     from balancer.contract.model import ModelFamily
     from balancer.contract.plugin import Plugin
 
 PLUGINS: Final = "balancer.plugins"
 MODELS: Final = "balancer.models"
+LOSSES: Final = "balancer.losses"
 COMMANDS: Final = "balancer.commands"
 RECIPES: Final = "balancer.recipes"
 
@@ -107,6 +109,25 @@ def load_model(name: str) -> tuple[ModelFamily, Entry]:
             f"model {name} of distribution {entry.distribution}: {entry.value} is not a ModelFamily class"
         )
     return found(), entry
+
+
+def load_loss(name: str) -> type[AdversarialLoss]:
+    """Import one adversarial loss that another distribution brings.
+
+    Raises:
+        PluginError: unknown, ambiguous, not importable, or not a subclass of AdversarialLoss.
+    """
+    from balancer.contract.adversarial import AdversarialLoss
+
+    entry = find(LOSSES, name, "loss")
+    found = entry.load("loss")
+    where = f"loss {name} of distribution {entry.distribution} {entry.version}"
+    if not (isinstance(found, type) and issubclass(found, AdversarialLoss)):
+        raise PluginError(f"{where}: {entry.value} is not a subclass of balancer.AdversarialLoss")
+    if getattr(found, "name", None) != name:
+        called = getattr(found, "name", None)
+        raise PluginError(f"{where}: its class calls itself {called!r}; entry point and class must agree")
+    return found
 
 
 def recipes() -> dict[str, Path]:

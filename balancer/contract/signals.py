@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final, Literal, Protocol
 
 from balancer.contract.knobs import STANDARD_KNOBS
@@ -34,6 +35,10 @@ class SignalSpec:
 
 D_SCALAR_ASK: Final = "pass {}= to balance.after_d_step"
 G_TERMS_ASK: Final = "pass G's terms to balance.before_g_backward"
+G_GRADIENTS_ASK: Final = (
+    "pass fake= and G's terms as tensors to balance.before_g_backward, list 'gradients' in supplies, "
+    "and pass gradients_every=16 to Balancer"
+)
 D_LOGITS_ASK: Final = "pass real_logits= and fake_logits= to balance.after_d_step"
 
 STANDARD_SIGNALS: Final[dict[str, SignalSpec]] = {
@@ -64,12 +69,64 @@ STANDARD_SIGNALS: Final[dict[str, SignalSpec]] = {
         SignalSpec("d_logit_real", "d", "mean logit of D on real images", D_LOGITS_ASK),
         SignalSpec("d_logit_fake", "d", "mean logit of D on generated images", D_LOGITS_ASK),
         SignalSpec(
+            "critic_gap",
+            "d",
+            "mean logit of D on real images less that on generated ones; of a loss without levels, instead of d_adv",
+            D_LOGITS_ASK,
+        ),
+        SignalSpec(
             "adv", "g", "G's adversarial loss, unweighted (cheat loss)", "pass adv= to balance.before_g_backward"
+        ),
+        SignalSpec(
+            "g_grad_adv",
+            "g",
+            "norm of the gradient of the adversarial term, unweighted, at G's images; from after_g_step on",
+            G_GRADIENTS_ASK,
+        ),
+        SignalSpec(
+            "g_grad_rec",
+            "g",
+            "norm of the gradient of all other terms, weighted, at G's images; from after_g_step on",
+            G_GRADIENTS_ASK,
+        ),
+        SignalSpec(
+            "g_grad_cos", "g", "cosine of these two gradients, in [-1, 1]; from after_g_step on", G_GRADIENTS_ASK
+        ),
+        SignalSpec(
+            "g_grad_norm",
+            "g",
+            "norm of the gradient that G's optimizer stepped on; from after_g_step on",
+            "pass optimizers={'g': …} and gradients_every=16 to Balancer",
+        ),
+        SignalSpec(
+            "d_grad_norm",
+            "d",
+            "norm of the gradient that D's optimizer stepped on; from after_d_step on",
+            "pass optimizers={'d': …} and gradients_every=16 to Balancer",
         ),
         SignalSpec("g_loss", "g", "G's whole loss, the weighted sum of its terms; from after_g_step on", G_TERMS_ASK),
         SignalSpec("adv_share", "g", "share of the adversarial term in G's loss; from after_g_step on", G_TERMS_ASK),
     )
 }
+
+# Measured every `gradients_every` steps; not fresh in between.
+GRADIENT_SIGNALS: Final = ("g_grad_adv", "g_grad_rec", "g_grad_cos", "g_grad_norm", "d_grad_norm")
+
+# What a loss with levels has, and what one without.
+OF_LEVELS: Final = ("d_adv", "d_acc", "d_acc_real", "d_acc_fake")
+OF_A_CRITIC: Final = ("critic_gap",)
+# Of several discriminators each has these of its own: `d_adv/0`, `d_adv/1`, ….
+OF_EACH_D: Final = ("d_adv", "critic_gap", "d_acc")
+_OF_ONE_D: Final = re.compile(rf"({'|'.join(OF_EACH_D)})/(\d{{1,3}})")
+D_LISTS_ASK: Final = "pass real_logits= and fake_logits= as lists, one tensor for each discriminator"
+
+
+def standard_signal(name: str) -> SignalSpec | None:
+    """The standard signal of that name, those of one discriminator of several among them; else None."""
+    if (of_one := _OF_ONE_D.fullmatch(name)) is None:
+        return STANDARD_SIGNALS.get(name)
+    whole = STANDARD_SIGNALS[of_one[1]]
+    return replace(whole, name=name, summary=f"{of_one[1]} of discriminator {of_one[2]} alone", ask=D_LISTS_ASK)
 
 
 def term_signal(term: str, phase: Literal["d", "g"]) -> SignalSpec:
@@ -88,7 +145,7 @@ def share_signal(term: str) -> SignalSpec:
 
 def taken(name: str, *, g_term: bool = False) -> str | None:
     """Why no plugin, model or script may give this name to a signal or a term of a loss; None where it may."""
-    if name in STANDARD_SIGNALS:
+    if standard_signal(name) is not None:
         return None
     if name in ("step", "epoch", "adv_effective", "d_updates", "g_updates"):
         return "a run's record has a column of that name"

@@ -8,7 +8,7 @@ from typing import Final
 
 import numpy as np
 
-from balancer.contract.levels import CHANCE, HEALTHY_D_ADV, SATURATED_BELOW
+from balancer.contract.levels import CHANCE, HEALTHY_D_ADV, RECOVERED_ABOVE, SATURATED_BELOW
 from balancer.diagnosis.finding import Case, Confidence, Figure, Finding, rule
 from balancer.diagnosis.saturation import ROWS, above_since, saturated, span
 from balancer.diagnosis.trends import crossings, curve, trend
@@ -38,9 +38,10 @@ def _saturated(case: Case) -> Iterator[Finding]:
         "share": worst.share,
         "times": len(found),
         "below": SATURATED_BELOW,
-        "healthy_low": HEALTHY_D_ADV[0],
-        "healthy_high": HEALTHY_D_ADV[1],
+        "recovered": RECOVERED_ABOVE,
     }
+    if case.units.loss.healthy == HEALTHY_D_ADV:  # the source document's, as the words say
+        evidence |= {"healthy_low": HEALTHY_D_ADV[0], "healthy_high": HEALTHY_D_ADV[1]}
     few = case.history["d_adv"].count < ROWS
     # Halved or not, a loss so low is one of a D that has won.
     sure = case.units.d_basis != "assumed" or worst.median < SATURATED_BELOW / 2

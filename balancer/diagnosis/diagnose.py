@@ -78,7 +78,8 @@ def diagnose(
         path: a run directory, TensorBoard event files, CSV, JSON lines or a text log; "-" for standard input.
         tags: names in the log by signal, such as {"adv": "loss/G_GAN"}, where they are not to be guessed.
         pattern: a regular expression whose named groups are signals, for the lines of a text log.
-        adversarial: the log's adversarial loss: "bce", "lsgan" or "hinge".
+        adversarial: the log's adversarial loss: "bce", "lsgan", "hinge", "wasserstein", "relativistic",
+            "relativistic_average" or an installed one.
         d_loss: what d_loss is of its real and its fake half: "mean" or "sum".
         discriminators: how many discriminators d_loss adds up.
         weights: what terms of G's loss weigh, by term, such as {"l1": 100}.

@@ -59,6 +59,8 @@ def _adv_share(case: Case) -> Iterator[Finding]:
 @rule("cheat_rising", needs=["adv"], rows=ROWS)
 def _cheat_rising(case: Case) -> Iterator[Finding]:
     """G's adversarial loss rises in every run at first, and may drift in a balanced one: D must be winning too."""
+    if not case.units.loss.has_levels:
+        return  # a critic's outputs drift as they like: only their gap means something
     whole = curve(case.history["adv"])
     over, later = trend(whole), trend(whole.since(float(whole.steps[len(whole) // 2])))
     if not over.rises(by=0.25) or not later.rises(by=0.08, rank=0.5):
@@ -87,6 +89,8 @@ def _g_loss_rising(case: Case) -> Iterator[Finding]:
     if drivers:
         evidence |= {"part": drivers[0][1]}
         variant = "adv" if drivers[0][0] == "adv" else ""
+        if variant and not case.units.loss.has_levels:
+            return  # a critic's outputs drift as they like, and with them G's loss
     sure: Confidence = "high" if over.rank > 0.95 else "medium"
     yield Finding("g_loss_rising", evidence, span(whole), sure, 60, variant, ("combination",))
 

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Final, Literal
 
 import numpy as np
 
-from balancer.contract.adversarial import LOSSES, AdversarialName
 from balancer.contract.levels import CHANCE
+from balancer.contract.losses import find_loss
 from balancer.diagnosis.trends import curve
 from balancer.diagnosis.units import Units, below_least, g_terms
 from balancer.errors import ConfigError
@@ -38,9 +38,8 @@ def stated_units(
     """
     units = Units(discriminators=discriminators)
     if adversarial is not None:
-        if adversarial not in LOSSES:
-            raise ConfigError(f"--adversarial {adversarial}: known are {', '.join(LOSSES)}")
-        units = replace(units, adversarial=LOSSES[adversarial].name, adversarial_basis="told")
+        loss = find_loss(adversarial, "--adversarial")
+        units = replace(units, adversarial=loss.name, adversarial_basis="told", levels=loss.has_levels)
     if d_loss is not None:
         if d_loss not in ("mean", "sum"):
             raise ConfigError(f"--d-loss {d_loss}: is mean or sum, of its real and its fake half")
@@ -69,7 +68,9 @@ def infer_units(history: History, source: Source, stated: Units) -> Units:
 
 def _as(units: Units, kind: Literal["mean", "sum"]) -> Units:
     """d_loss read as the mean or the sum of D's halves, in the loss and the number of discriminators known."""
-    loss = LOSSES[units.adversarial]
+    loss = units.loss
+    if not loss.has_levels:
+        return replace(units, d_loss_kind=kind)
     count = (2 if kind == "sum" else 1) * units.discriminators
     scale = CHANCE / (loss.chance - loss.floor) / count
     return replace(units, d_loss_kind=kind, d_scale=scale, d_floor=loss.floor * count)
@@ -82,9 +83,10 @@ def _run_units(history: History, source: Source, stated: Units) -> Units:
         table = config.get("train" if term == "adv" else "model", {})
         value = table.get(f"lambda_{term}")
         weights[term] = float(value) if isinstance(value, int | float) else None
-    name = config.get("model", {}).get("adversarial", stated.adversarial)
-    loss: AdversarialName = LOSSES[name].name if name in LOSSES else stated.adversarial
-    return replace(stated, adversarial=loss, d_loss_kind="mean", weights=weights, d_basis="told", weights_basis="told")
+    units = replace(stated, d_loss_kind="mean", weights=weights, d_basis="told", weights_basis="told")
+    if source.loss is None:
+        return units
+    return replace(units, adversarial=source.loss.name, recorded=source.loss, levels=source.loss.has_levels)
 
 
 def _drop_untrained(history: History) -> float | None:
@@ -104,15 +106,23 @@ def _drop_untrained(history: History) -> float | None:
 
 
 def _loss(history: History, stated: Units) -> Units:
-    """The adversarial loss: as stated, else hinge where G's part falls below 0, as BCE and least squares never do."""
-    if stated.adversarial_basis == "told" or "adv" not in history or float(history["adv"].low.min()) >= -1e-6:
+    """The adversarial loss: as stated, else a critic's where its gap is logged instead of `d_adv`, else hinge where G's
+    part falls below 0, as BCE and least squares never do.
+    """
+    if stated.adversarial_basis == "told":
+        return stated
+    if "critic_gap" in history and "d_adv" not in history:
+        return replace(stated, adversarial="wasserstein", adversarial_basis="measured")
+    if "adv" not in history or float(history["adv"].low.min()) >= -1e-6:
         return stated
     return replace(stated, adversarial="hinge", adversarial_basis="measured")
 
 
 def _d_units(history: History, units: Units, began: float | None) -> Units:
     """Sum or mean of the halves: from probabilities, from the level of a new D, from what G's loss allows."""
-    loss = LOSSES[units.adversarial]
+    loss = units.loss
+    if not loss.has_levels:
+        return replace(units, levels=False, evidence={"d_by": "no_levels", "loss": loss.name})
     units = replace(_as(units, "mean"), d_loss_kind="unknown")
     if "d_adv" in history:
         return replace(units, d_loss_kind="mean", d_basis="measured")

@@ -79,7 +79,7 @@ def _d_units(case: Case) -> Iterator[Finding]:
     units, evidence = case.units, case.units.evidence
     by = str(evidence.get("d_by", "told" if units.d_basis == "told" else "nothing"))
     figures: dict[str, Figure] = {name: float(evidence.get(name, 0.0)) for name in ("start", "lowest", "times")}
-    figures |= {"kind": units.d_loss_kind, "path": case.source.path}
+    figures |= {"kind": units.d_loss_kind, "path": case.source.path, "loss": units.adversarial}
     sure: Confidence = "low" if by in ("nothing", "above_chance", "not_bce", "too_high") else "high"
     yield Finding("d_units", figures, None, sure, 0, by, remark=True)
     if units.adversarial == "hinge" and units.adversarial_basis == "measured" and units.levels:

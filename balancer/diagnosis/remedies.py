@@ -7,7 +7,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from balancer.contract.adversarial import LOSSES
 from balancer.diagnosis.finding import Case
 
 
@@ -105,5 +104,7 @@ def _resume(remedy: Remedy, case: Case, folder: str, config: Mapping[str, Any]) 
 
 def chosen(names: Sequence[str], case: Case) -> list[Remedy]:
     """The remedies of these names that are not in force yet, and that mean something for this model."""
-    found = (REMEDIES[name] for name in names if name != "label_smoothing" or LOSSES[case.units.adversarial].labels)
+    loss = case.units.loss
+    senseless = {*(() if loss.labels else ("label_smoothing",)), *(() if loss.has_levels else ("dynamic_lambda",))}
+    found = (REMEDIES[name] for name in names if name not in senseless)
     return [r for r in found if not in_force(r, case) and all(signal in case.history for signal in r.needs)]

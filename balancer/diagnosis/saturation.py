@@ -7,7 +7,7 @@ from typing import Final
 
 import numpy as np
 
-from balancer.contract.levels import HEALTHY_D_ADV, SATURATED_BELOW
+from balancer.contract.levels import RECOVERED_ABOVE, SATURATED_BELOW
 from balancer.diagnosis.finding import Case
 from balancer.diagnosis.trends import Curve, curve, stretches
 
@@ -37,7 +37,7 @@ def saturated(case: Case) -> list[Stretch]:
         return []
     whole = curve(case.history["d_adv"]).smooth()
     found = []
-    for first, last in stretches(whole, SATURATED_BELOW, HEALTHY_D_ADV[0]):
+    for first, last in stretches(whole, SATURATED_BELOW, RECOVERED_ABOVE):
         at_end = last == len(whole) - 1
         end = whole.end if at_end else float(whole.steps[last + 1]) - 1
         share = (last - first + 1) / len(whole)

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final, Literal
 
 import numpy as np
 
-from balancer.contract.levels import HEALTHY_D_ADV
 from balancer.diagnosis.finding import Case
 from balancer.diagnosis.remedies import TRIAL_EPOCHS, Remedy, chosen
 from balancer.diagnosis.trends import Curve, Trend, curve, trend
@@ -75,41 +75,48 @@ def since(case: Case, step: int) -> Since:
     epoch = case.source.steps_per_epoch
     until = min(last, step + TRIAL_EPOCHS * epoch - 1) if epoch else last
     reach = TRIAL_EPOCHS * epoch if epoch else last + 1 - step
-    indicators = tuple(
-        _first_good(name, case, step, until, reach, epoch)
-        for name in ("d_adv", "adv", "g_loss")
-        if name in case.history
-    )
+    indicators = tuple(_first_good(name, case, step, until, reach, epoch) for name in _judged(case))
     answer = Since(step, (last + 1 - step) / epoch if epoch else None, until, indicators, None)
     if answer.helped or answer.early or answer.in_order or all(one.outcome == "unknown" for one in indicators):
         return answer
     return replace(answer, next_remedy=next(iter(chosen(NEXT, case)), None))
 
 
+def _judged(case: Case) -> Iterator[str]:
+    """The indicators that mean something: `d_adv` where its healthy range is known, `adv` where losses have levels."""
+    loss = case.units.loss
+    for name, means in (("d_adv", loss.healthy is not None), ("adv", loss.has_levels), ("g_loss", True)):
+        if means and name in case.history:
+            yield name
+
+
 def _first_good(name: str, case: Case, step: int, until: float, reach: float, epoch: float | None) -> Indicator:
     """The indicator over the whole time after the change, and the first epoch whose end shows the same."""
     before = _part(case.history[name], step - reach, step)
-    whole = _indicator(name, before, _part(case.history[name], step, until + 1))
+    healthy = case.units.loss.healthy
+    whole = _indicator(name, before, _part(case.history[name], step, until + 1), healthy)
     if epoch is None or whole.outcome not in ("improved", "good"):
         return whole
     for count in range(1, TRIAL_EPOCHS + 1):
         part = _part(case.history[name], step + (count - 1) * epoch, min(step + count * epoch, until + 1))
-        if _indicator(name, before, part).outcome in ("improved", "good"):
+        if _indicator(name, before, part, healthy).outcome in ("improved", "good"):
             return Indicator(name, whole.outcome, whole.before, whole.after, count)
     return whole
 
 
-def _indicator(name: str, before: Curve, after: Curve) -> Indicator:
+def _indicator(name: str, before: Curve, after: Curve, healthy: tuple[float, float] | None) -> Indicator:
     if len(before) < FEWEST_ROWS or len(after) < FEWEST_ROWS:
         return Indicator(name, "unknown")
     levels = float(np.median(before.values)), float(np.median(after.values))
-    judge = {"d_adv": _d_adv, "adv": _adv, "g_loss": _g_loss}[name]
-    return Indicator(name, judge(before, after), *levels)
+    if name == "d_adv":
+        assert healthy is not None, "only then it is judged"
+        return Indicator(name, _d_adv(before, after, healthy), *levels)
+    return Indicator(name, (_adv if name == "adv" else _g_loss)(before, after), *levels)
 
 
-def _d_adv(before: Curve, after: Curve) -> IndicatorOutcome:
-    """It oscillates in 0.1–0.4: there, or clearly nearer than before."""
-    far = [_distance(float(np.median(part.values))) for part in (before, after)]
+def _d_adv(before: Curve, after: Curve, healthy: tuple[float, float]) -> IndicatorOutcome:
+    """It oscillates in its healthy range: there, or clearly nearer than before."""
+    far = [_distance(float(np.median(part.values)), healthy) for part in (before, after)]
     if far[1] == 0:
         return "good" if far[0] == 0 else "improved"
     if not _differ(before, after):
@@ -146,9 +153,9 @@ def _steady(over: Trend) -> bool:
     return over.rises(by=0.02, rank=0.7)
 
 
-def _distance(level: float) -> float:
-    """How far from the healthy band, in natural logarithms; 0 inside."""
-    low, high = HEALTHY_D_ADV
+def _distance(level: float, healthy: tuple[float, float]) -> float:
+    """How far from the healthy range, in natural logarithms; 0 inside."""
+    low, high = healthy
     if level <= 0:
         return float("inf")
     return max(float(np.log(low / level)), float(np.log(level / high)), 0.0)

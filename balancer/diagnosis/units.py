@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any, Final, Literal
 
 import numpy as np
 
-from balancer.contract.adversarial import LOSSES, AdversarialName
-from balancer.contract.levels import CHANCE
+from balancer.contract.adversarial import AdversarialLoss
+from balancer.contract.losses import find_loss
 from balancer.reading.history import History
 
 if TYPE_CHECKING:
@@ -25,6 +25,7 @@ Basis = Literal["told", "format", "measured", "assumed"]
 PIXEL_TERMS: Final = frozenset({"l1", "l2", "rec", "mel", "pixel", "nll"})
 # Names in a history that are not a term of G's loss.
 NO_TERMS: Final = {"epoch", "g_loss", "lr", "real_label", "fake_label", "adv_effective"}
+NO_TERMS_BEGIN: Final = ("d_", "critic_gap", "lambda_", "lr_")
 
 
 @dataclass(frozen=True)
@@ -36,10 +37,11 @@ class Units:
     weighs in G's loss, by term (`adv`, `l1`, …), or None for a term whose weight is not known; a `lambda_<term>`
     series in the history takes precedence. `logged_weighted` are terms that the log printed weighted already.
     `levels` is False where the levels of D's loss mean nothing, since its scale is not known or there is none
-    (Wasserstein): then only trends can be judged.
+    (Wasserstein): then only trends can be judged. `recorded` is the loss as a run's own record has it, which
+    `adversarial` names then.
     """
 
-    adversarial: AdversarialName = "bce"
+    adversarial: str = "bce"
     adversarial_basis: Basis = "assumed"
     d_loss_kind: Literal["mean", "sum", "unknown"] = "unknown"
     d_scale: float = 1.0
@@ -51,16 +53,22 @@ class Units:
     weights_basis: Basis = "assumed"
     logged_weighted: tuple[str, ...] = ()
     levels: bool = True
+    recorded: AdversarialLoss | None = None
     # What the evidence was, as figures for the words.
     evidence: Mapping[str, float | int | str] = field(default_factory=dict)
+
+    @property
+    def loss(self) -> AdversarialLoss:
+        """The adversarial loss, for its levels."""
+        return self.recorded or find_loss(self.adversarial)
 
     def d_adv(self, row: Mapping[str, Any]) -> Any:
         """`d_adv` of D's logged losses, numbers or arrays: from its two halves or its whole loss; None without them."""
         if "d_loss_real" in row and "d_loss_fake" in row:
-            loss = LOSSES[self.adversarial]
+            loss = self.loss
             mean = (row["d_loss_real"] + row["d_loss_fake"]) / 2 / self.discriminators
-            return CHANCE * (mean - loss.floor) / (loss.chance - loss.floor)
-        if "d_loss" in row:
+            return loss.scaled(mean) if loss.has_levels else None
+        if "d_loss" in row and self.loss.has_levels:
             return self.d_scale * (row["d_loss"] - self.d_floor)
         return None
 
@@ -70,7 +78,7 @@ def g_terms(history: History) -> list[str]:
     names = [
         name
         for name in history.measured
-        if name not in NO_TERMS and not name.startswith(("d_", "lambda_", "lr_")) and not name.endswith("_share")
+        if name not in NO_TERMS and not name.startswith(NO_TERMS_BEGIN) and not name.endswith("_share")
     ]
     return sorted(names, key=lambda name: (name != "adv", name))
 

@@ -21,8 +21,9 @@ MINOR = frozenset({"inconsistent_columns", "saturated", "oscillation", "collapse
 def verdict(case: Case, findings: Sequence[Finding]) -> Finding:
     """One finding named `verdict`, whose variant is the answer.
 
-    `unknown` (too little was read), `trends` (no level of D's loss is known, and no trend is bad), `healthy`, `minor`,
-    `watch`, `rescue` and `rescue_held` (yes: out of balance, not broken), `doubtful` (the structure is being lost),
+    `unknown` (too little was read), `trends` (no level of D's loss is known, and no trend is bad), `no_levels` (the
+    same, of a loss that has none), `healthy`, `minor`, `watch`, `rescue` and `rescue_held` (yes: out of balance, not
+    broken), `doubtful` (the structure is being lost),
     `out_of_reach` (G can no longer answer D), `back` (go back to an earlier checkpoint).
     """
     keys = {finding.words: finding for finding in findings}
@@ -49,7 +50,9 @@ def verdict(case: Case, findings: Sequence[Finding]) -> Finding:
         # What says that the structure holds.
         return _answer("rescue_held", {"term": pixels[0]["term"], "above": pixels[0]["above"]}, "medium")
     if not findings:
-        return _answer("healthy", {}, "medium") if "d_adv" in case.history else _answer("trends", {}, "low")
+        if "d_adv" in case.history:
+            return _answer("healthy", {}, "medium")
+        return _answer("trends" if case.units.loss.has_levels else "no_levels", {"loss": case.units.adversarial}, "low")
     minor = all({finding.rule, finding.words} & MINOR for finding in findings) and "saturated.open" not in keys
     return _answer("minor" if minor else "watch", {"count": len(findings)}, "medium")
 

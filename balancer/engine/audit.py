@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final, Literal
 
 from balancer.engine.gradient_audit import GradientAudit, in_evaluation, modules_of
 from balancer.engine.logit_audit import LogitAudit
-from balancer.engine.optimizers import Optimizers
+from balancer.engine.optimizers import Optimizers, Watched
 from balancer.engine.ranks import agree, is_first_rank
 from balancer.engine.turns import Turn
 from balancer.errors import AuditError, BalancerWarning
@@ -37,7 +37,7 @@ class Audit:
 
     Args:
         mode: "warn" with a `BalancerWarning`, "error" with an `AuditError`, or "off".
-        note: keeps what is said: its kind and text.
+        note: keeps what is said.
     """
 
     def __init__(
@@ -47,7 +47,7 @@ class Audit:
         board: KnobBoard,
         optimizers: Optimizers,
         turns: Mapping[str, Turn],
-        note: Callable[[str, str], object],
+        note: Callable[[str], object],
     ) -> None:
         self.mode: Final = mode
         self._host: Final = host
@@ -65,7 +65,7 @@ class Audit:
         self._modules: list[nn.Module] | None = None
         self._evaluating = 0
         self._lone_adv = 0
-        self.logits: Final = LogitAudit(host.adversarial, self.say)
+        self.logits: Final = LogitAudit(host.adversarial.name, self.say)
         self._gradients: Final = GradientAudit(optimizers, turns, self.say)
 
     @property
@@ -82,8 +82,8 @@ class Audit:
         if self.mode == "off" or kind in self._said:
             return
         self._said.add(kind)
+        self._note(text)
         text = f"step {self._step}: {text}"
-        self._note("audit", text)
         if self.mode == "error":
             raise AuditError(text)
         if is_first_rank():
@@ -91,10 +91,8 @@ class Audit:
 
     def compose(self, sentences: Collection[str]) -> None:
         """Say what the composition was warned of: a script has nobody else to print it."""
-        for sentence in sentences:
-            self._note("composition", sentence)
-            if self.mode != "off" and is_first_rank():
-                _warn(sentence)
+        for sentence in sentences if self.mode != "off" and is_first_rank() else ():
+            _warn(sentence)
 
     def read(self, knob: str) -> None:
         """The host looked at a knob."""
@@ -120,8 +118,9 @@ class Audit:
                 "D's optimizer stepped although plugins said to skip D: update D only if balance.d_update",
             )
 
-    def strange(self, role: str, kind: str) -> None:
-        """Another optimizer than the one passed updates this role's network."""
+    def strange(self, one: Watched, other: object) -> None:
+        """Another optimizer than the one passed updates this one's network."""
+        role, kind = one.role, type(other).__name__
         self.say(
             f"strange_{role}",
             f"{PARTS[role]} is updated by another {kind} than the optimizer that was passed, on which lr_{role} acts: "

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeVar, cast
 
 from balancer.contract.knobs import KnobSpec, Op, Value, merge
 from balancer.contract.moments import D_MOMENTS, HOOK_NAMES
+from balancer.contract.signals import Key
 from balancer.engine.clock import Clock
 
 if TYPE_CHECKING:
@@ -89,6 +90,11 @@ class KnobBoard:
         for knob in self._read_after.get(moment, ()):
             self._held[knob] = self.value(knob)
 
+    def keep(self, knob: str, value: Value) -> None:
+        """A knob that was read holds this value instead, where the host has it."""
+        if knob in self._held:
+            self._held[knob] = value
+
     def hold_due(self, moment: str, *, d_to_come: bool = False) -> None:
         """A moment comes: knobs that were to be read after an earlier one, which did not come, hold from here on.
 
@@ -128,6 +134,23 @@ class KnobBoard:
         value = self.value(knob)
         assert not isinstance(value, tuple)
         return float(value)
+
+    def row(self) -> dict[Key, float]:
+        """What knobs hold in this step, as numbers; learning rates are their optimizers'.
+
+        Of a knob of names it is how many it holds and, for each name that it may hold where these are known, 1 or 0.
+        """
+        row: dict[Key, float] = {}
+        for knob, spec in self.specs.items():
+            if knob in ("lr_d", "lr_g"):
+                continue
+            value = self.held(knob)
+            if isinstance(value, tuple):
+                row["knob", knob] = float(len(value))
+                row |= {("knob", f"{knob}/{name}"): float(name in value) for name in spec.choices or ()}
+            else:
+                row["knob", knob] = float(value)
+        return row
 
     def contributions(self, knob: str) -> list[tuple[str, Op, Value]]:
         """Who contributes what, in composition order."""

@@ -11,6 +11,9 @@ if TYPE_CHECKING:
 # Looks in a row that must agree, where what is seen is strong, and where it is weak.
 STRONG: Final = 8
 WEAK: Final = 48
+# Losses on logits whose levels mean something, and on differences of logits.
+OF_LEVELS: Final = ("bce", "hinge")
+RELATIVE: Final = ("relativistic", "relativistic_average")
 # Autograd's names of operations that only arrange values.
 ARRANGING: Final = (
     "View",
@@ -35,7 +38,7 @@ class LogitAudit:
     """Looks at D's outputs on real and on generated images of some updates.
 
     Args:
-        loss: the name of the adversarial loss that the host said.
+        loss: the name of the adversarial loss that the host said; of one that is not built in, nothing is expected.
         say: takes the kind and the text of a warning.
     """
 
@@ -45,13 +48,15 @@ class LogitAudit:
         self._pending: list[Tensor] = []
         # Looks in a row, by what they speak for.
         self._streaks: Final[dict[str, int]] = {}
+        # Whether D's outputs lay near the labels at the first look.
+        self._began_near: bool | None = None
 
     def look(self, real: Tensor | Sequence[Tensor], fake: Tensor | Sequence[Tensor]) -> None:
         """Take one update's logits; nothing waits for their values yet."""
         import torch
 
         sides = [[one] if isinstance(one, torch.Tensor) else list(one) for one in (real, fake)]
-        if self._loss not in ("lsgan", "wasserstein") and any(_ends_in_sigmoid(x) for side in sides for x in side):
+        if self._loss in (*OF_LEVELS, *RELATIVE) and any(_ends_in_sigmoid(x) for side in sides for x in side):
             self._say_probabilities("D ends in a sigmoid")
         with torch.no_grad():
             flat = [torch.cat([x.detach().flatten().float() for x in side]) for side in sides]
@@ -77,12 +82,15 @@ class LogitAudit:
         f_dev: float,
     ) -> None:
         probabilities = r_min >= 0 and f_min >= 0 and r_max <= 1 and f_max <= 1 and r_mean - f_mean > 0.5
-        if self._loss not in ("lsgan", "wasserstein"):
+        if self._loss in OF_LEVELS:
             if self._streak("probabilities", probabilities) == STRONG:
                 self._say_probabilities(f"all of D's outputs lie in [0, 1] (real {r_mean:.3g}, generated {f_mean:.3g})")
             # Where they are probabilities too, that has been said.
             near = 1.0 if probabilities else max(abs(r_mean - 1), abs(f_mean), r_dev, f_dev)
-            tight, loose = self._streak("at_labels", near < 0.15), self._streak("near_labels", near < 0.4)
+            # D's first outputs may lie there by chance, and those of a D that has hardly learnt still do.
+            self._began_near = near < 0.5 if self._began_near is None else self._began_near
+            tight = self._streak("at_labels", near < 0.15)
+            loose = self._streak("near_labels", near < 0.4 and not self._began_near)
             if tight == STRONG or loose == WEAK:
                 self._say(
                     "least_squares",
@@ -91,9 +99,12 @@ class LogitAudit:
                     "pass logits from before a sigmoid",
                 )
         middle, margin = (0.5, 0.25) if self._loss == "lsgan" else (0.0, 1.0)
-        reversed_ = r_mean < f_mean if self._loss != "wasserstein" else False
-        strong = reversed_ and r_mean < middle - margin and f_mean > middle + margin
-        weak = reversed_ and r_max < middle < f_min
+        if self._loss in RELATIVE:
+            strong = weak = f_mean - r_mean > 2 * margin
+        else:
+            known = self._loss in (*OF_LEVELS, "lsgan")
+            strong = known and r_mean < middle - margin and f_mean > middle + margin
+            weak = known and r_max < middle < f_min
         if self._streak("swapped", strong) == STRONG or self._streak("weakly_swapped", weak) == WEAK:
             self._say(
                 "swapped",

@@ -2,32 +2,37 @@
 
 from __future__ import annotations
 
-import math
+import functools
 import warnings
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final, Literal
 
-from balancer.contract.adversarial import LOSSES
 from balancer.contract.compose import Composition
 from balancer.contract.knobs import Decision
-from balancer.contract.moments import RunInfo, StepContext
+from balancer.contract.moments import RunInfo, StepContext, release
+from balancer.contract.notes import Note, NoteKind
 from balancer.contract.signals import STANDARD_SIGNALS, Phase, StepRow
 from balancer.engine.audit import Audit, AuditMode
 from balancer.engine.calls import PluginCalls
 from balancer.engine.clock import Clock
+from balancer.engine.gradient_signals import GradientSignals
 from balancer.engine.knob_board import Change, KnobBoard, Left
 from balancer.engine.measuring import Measuring
 from balancer.engine.optimizers import Optimizers, Watched
 from balancer.engine.ranks import is_first_rank
 from balancer.engine.rates import Rates
-from balancer.engine.signal_board import SignalBoard
+from balancer.engine.requests import Requests
+from balancer.engine.signal_board import SignalBoard, require_finite
 from balancer.engine.turns import Turn
-from balancer.engine.weighing import Weighing
-from balancer.errors import ConfigError, PluginError, TrainingError
+from balancer.engine.weights import Weights
+from balancer.errors import ConfigError, PluginError
 from balancer.record.compositions import Composed
 from balancer.record.recorder import Recorder
 from balancer.record.tensorboard import tagged
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 G_MOMENTS: Final = ("g_loss_terms", "before_g_backward", "after_g_step")
 
@@ -47,10 +52,15 @@ class Mechanism:
         seed: int,
         steps_per_epoch: int | None,
         on_decision: Callable[[Decision], None] | None,
+        *,
         audit: AuditMode,
+        last_layer: Tensor | None,
+        gradients_every: int,
+        batch_size: int | None,
+        steps: int | None,
     ) -> None:
         self.composition: Final = composition
-        self.loss: Final = LOSSES[composition.host.adversarial]
+        self.loss: Final = composition.host.adversarial
         self.clock: Final = Clock()
         order = [plugin.name for plugin in composition.plugins]
         self.board: Final = KnobBoard(composition.knobs, composition.host.base, order, self.clock, self._changed)
@@ -63,21 +73,34 @@ class Mechanism:
         self._left: list[Left] = []
         self._seed: Final = seed
         self._steps_per_epoch: Final = steps_per_epoch
+        self._batch_size: Final = batch_size
+        # How many steps the run is planned to have.
+        self.planned = steps
         self._on_decision: Final = on_decision
         self._g_terms: tuple[str, ...] = ()
         # Which parts the host has spoken of in this step.
         self._reported = {"d": False, "g": False}
-        self._calls: Final = PluginCalls(composition, self.board, self.signals, self.clock, seed)
-        self._weighing: Final = Weighing(composition.host, self.board, self.signals)
-        self._measure: Final = Measuring(composition, self.signals, self._calls, self.clock)
+        folder = Path(log_dir) if log_dir is not None else None
+        self._requests: Final = Requests(lambda who, text: self._note("request", who, text))
+        self._calls: Final = PluginCalls(
+            composition, self.board, self.signals, self.clock, seed, self._requests, folder
+        )
+        self._weights: Final = Weights(composition, self.board)
+        self._last_layer: Final = last_layer
+        self._gradients: Final = GradientSignals(gradients_every)
         self._rates: Final = Rates(self.board)
-        self._optimizers: Final = Optimizers(optimizers, self._rates.put_on, self._stepped, self._strange)
+        self._optimizers: Final = Optimizers(
+            optimizers, self._rates.put_on, self._stepped, lambda *what: self._audit.strange(*what)
+        )
         self._rates.watch(self._optimizers)
         self._d: Final = Turn(self._optimizers, "d")
         self._g: Final = Turn(self._optimizers, "g")
-        turns = {"d": self._d, "g": self._g}
-        self._audit: Final = Audit(audit, composition.host, self.board, self._optimizers, turns, self._note)
-        self._recorder: Final = Recorder(Path(log_dir), log_every) if log_dir is not None and is_first_rank() else None
+        self._recorder: Final = (
+            Recorder(folder, log_every, self.loss.healthy) if folder is not None and is_first_rank() else None
+        )
+        note, turns = functools.partial(self._note, "audit", "balancer"), {"d": self._d, "g": self._g}
+        self._audit: Final = Audit(audit, composition.host, self.board, self._optimizers, turns, note)
+        self._measure: Final = Measuring(composition, self.signals, self._calls, self.clock, self._audit.say)
 
     @property
     def step(self) -> int:
@@ -105,40 +128,6 @@ class Mechanism:
         warnings.warn("Balancer.telemetry is called recorder now", DeprecationWarning, stacklevel=2)
         return self._recorder
 
-    # D's knobs as they hold in this step; what they are by themselves before they are read, or where the host has none.
-
-    @property
-    def d_update(self) -> bool:
-        """Whether D is updated in this step."""
-        self._audit.read("d_update")
-        return self._d_due
-
-    @property
-    def real_label(self) -> float:
-        """The target of D's binary loss for real images."""
-        self._audit.read("real_label")
-        return float(self.board.read("real_label", 1.0))
-
-    @property
-    def fake_label(self) -> float:
-        """The target of D's binary loss for generated images."""
-        self._audit.read("fake_label")
-        return float(self.board.read("fake_label", 0.0))
-
-    @property
-    def d_frozen(self) -> tuple[str, ...]:
-        """The heads of D that rest in this step."""
-        self._audit.read("d_frozen")
-        return self._frozen
-
-    @property
-    def _d_due(self) -> bool:
-        return bool(self.board.read("d_update", True))
-
-    @property
-    def _frozen(self) -> tuple[str, ...]:
-        return self.board.read("d_frozen", ())
-
     @property
     def last_row(self) -> dict[str, float]:
         """What the last finished step measured and did, by TensorBoard tag."""
@@ -155,17 +144,7 @@ class Mechanism:
         Raises:
             TrainingError: names the term, the step and what plugins contribute to the knobs.
         """
-        bad = {name: value for name, value in self.signals.fresh().items() if not math.isfinite(value)}
-        if bad:
-            rows = [
-                f"{plugin} {op} {knob} {value}"
-                for knob in self.board.specs
-                for plugin, op, value in self.board.contributions(knob)
-            ]
-            raise TrainingError(
-                f"step {self.step}: {', '.join(f'{name} is {value}' for name, value in bad.items())}; "
-                f"stopped before the optimizer step; plugin contributions: {'; '.join(rows) or 'none'}"
-            )
+        require_finite(self.signals, self.board, self.step)
 
     def begin_at(self, step: int) -> None:
         """Count from `step` on, before the first step: for networks that were trained so far elsewhere."""
@@ -185,10 +164,8 @@ class Mechanism:
             "g_terms": list(self._g_terms),
             "knobs": self.board.state_dict(),
             "signals": self.signals.state_dict(),
-            "plugins": {
-                plugin.name: {"version": plugin.state_version, "state": plugin.state_dict(), "rng": plugin.rng_state()}
-                for plugin in self.composition.plugins
-            },
+            "rates": self._rates.state_dict(),
+            "plugins": self._calls.saved(),
         }
 
     def restore_parts(self, state: Mapping[str, Any]) -> None:
@@ -209,14 +186,9 @@ class Mechanism:
             state["knobs"],
             lambda plugin, knob, op: op in operations.get(plugin, {}).get(knob, {}).values(),
         )
-        for plugin in self.composition.plugins:
-            saved = state["plugins"].get(plugin.name)
-            if saved is None:
-                continue
-            plugin.load_state_dict(saved["state"], saved["version"])
-            if saved["rng"] is not None:
-                plugin.rng.set_state(saved["rng"])
+        self._calls.restore(state["plugins"])
         self.board.release(state.get("held", {}))
+        self._rates.load_state_dict(state.get("rates", {}))
         if self._recorder is not None:
             self._recorder.cut(self.step)
 
@@ -224,40 +196,56 @@ class Mechanism:
         """Write down what is composed from here on, and what a resume withdrew."""
         self._rates.note_schedules()
         if self._recorder is not None:
-            self._recorder.composition(Composed.of(self.composition, self.step, self._seed, self._steps_per_epoch))
-        for change in self.board.withdrawals(self._left):
+            self._recorder.composition(self._composed())
+        left, self._left = self._left, []
+        for change in self.board.withdrawals(left):
             self._decide(change, self.step, "on_run_start", {})
-        self._left = []
+
+    def _composed(self) -> Composed:
+        length = self._steps_per_epoch, self._batch_size, self.planned
+        return Composed.of(self.composition, self.step, self._seed, *length)
 
     def _step_row(self) -> StepRow:
         """Everything that the step now ending measured and did."""
         row = self.signals.row()
         row["updates", "d_updates"], row["updates", "g_updates"] = map(float, self.clock.in_step)
         if "adv" in self._g_terms and ("g", "adv") in row:
-            row["derived", "adv_effective"] = self._weighing.weight("adv") * row["g", "adv"]
-        for knob in self.board.specs:
-            if knob not in ("lr_d", "lr_g"):
-                value = self.board.held(knob)
-                row["knob", knob] = float(len(value) if isinstance(value, tuple) else value)
-        return row | self._rates.row()
+            row["derived", "adv_effective"] = self._weights.held("adv") * row["g", "adv"]
+        return row | self.board.row() | self._rates.row()
 
-    def frozen_d_terms(self) -> set[str]:
-        """Terms of D's loss that weigh nothing in this step, because their head is frozen."""
-        return {term for head in self.d_frozen for term in self.composition.host.heads[head].d_terms}
+    def _weigh(self) -> None:
+        """Put G's loss and each term's share of it on the signal board."""
+        fresh = self.signals.fresh()
+        self.signals.put(self._weights.sums({term: fresh[term] for term in self._g_terms if term in fresh}), "g")
+
+    def _measure_gradients(self, role: Literal["d", "g"]) -> None:
+        """Put the gradients of an update on the signal board, in steps in which they are measured."""
+        if self._gradients.due(self.step):
+            self.signals.settle()
+            self.signals.put(self._gradients.result(role), role)
 
     def context(self, **tensors: Any) -> StepContext:
         """The step as plugins see it now."""
         return StepContext(self.step, self.epoch, self.d_updates, self.g_updates, not self._d_due, **tensors)
 
+    @property
+    def _d_due(self) -> bool:
+        return bool(self.board.read("d_update", True))
+
     def _run_info(self) -> RunInfo:
         done = self.step, self.d_updates, self.g_updates
-        return RunInfo(self._seed, max(self.epoch, 0), *done, self._resumed, self._steps_per_epoch)
+        length = self._steps_per_epoch, self._batch_size, self.planned
+        return RunInfo(self._seed, max(self.epoch, 0), *done, self._resumed, *length)
 
-    def _moment(self, hook: str) -> None:
+    def _moment(self, hook: str, **shown: Any) -> None:
         """Fire a moment of a step; then what is read after it holds."""
         self.board.hold_due(hook, d_to_come=hook in G_MOMENTS and not self._d.fired)
         if self._calls.implemented(hook):
-            self._calls(hook, ctx=self.context())
+            ctx = self.context(**shown)
+            try:
+                self._calls(hook, ctx=ctx)
+            finally:
+                release(ctx)
         self.board.hold(hook)
         for one in self._optimizers.within:  # a closure runs: its rate is on already
             self._rates.put_on(one)
@@ -273,6 +261,8 @@ class Mechanism:
         self.signals.next_update("g")
         self._g_terms = ()
         self._reported = {"d": False, "g": False}
+        self._gradients.begin_step()
+        self._measure.begin_step()
         self._rates.begin_step()
         self._audit.begin_step(self.step)
 
@@ -284,13 +274,10 @@ class Mechanism:
         """An optimizer's step is over."""
         self._rates.take_off(one)
         self.clock.count(one.role, self._optimizers.updates[one.role])
-        self._audit.stepped(one.role)
-
-    def _strange(self, one: Watched, other: object) -> None:
-        self._audit.strange(one.role, type(other).__name__)
-
-    def _note(self, kind: str, text: str) -> None:
-        """Keep a sentence in the run's record."""
+        if one.moved:
+            self._audit.stepped(one.role)
+        if self._gradients.due(self.step):
+            self._gradients.stepped(one.role, one.index, one.optimizer)
 
     def _changed(self, change: Change) -> None:
         if self._calls.acting is None:
@@ -299,6 +286,11 @@ class Mechanism:
         # An epoch ends with its last step, which is counted by then.
         step = self.step - 1 if moment == "on_epoch_end" else self.step
         self._decide(change, step, moment, acting.signals.snapshot())
+
+    def _note(self, kind: NoteKind, who: str, text: str) -> None:
+        """Keep a line among the decisions, if there is a log."""
+        if self._recorder is not None:
+            self._recorder.note(Note(self.step, max(self.epoch, 0), kind, who, text))
 
     def _decide(self, change: Change, step: int, moment: str, signals: Mapping[str, float]) -> None:
         plugin, knob, op, old, new, effective, note = change

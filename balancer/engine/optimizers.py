@@ -24,7 +24,7 @@ _watches: Final[WeakKeyDictionary[Any, ref[Optimizers]]] = WeakKeyDictionary()
 class Watched:
     """One optimizer of a role, and whether it is within its step now."""
 
-    __slots__ = ("depth", "index", "optimizer", "role", "steps", "taken")
+    __slots__ = ("depth", "index", "moved", "optimizer", "role", "steps", "taken")
 
     def __init__(self, role: str, index: int, optimizer: Optimizer) -> None:
         self.role: Final = role
@@ -37,6 +37,12 @@ class Watched:
         self.taken = 0
         # How many of its `step` functions are on the stack: one that calls its parent's runs the hooks twice.
         self.depth = 0
+        # Whether the newest step moved anything.
+        self.moved = False
+
+    def has_gradients(self) -> bool:
+        """Whether any of its parameters has a gradient; a step without moves nothing."""
+        return any(tensor.grad is not None for group in self.optimizer.param_groups for tensor in group["params"])
 
 
 class Optimizers:
@@ -107,7 +113,7 @@ class Optimizers:
     def settle(self) -> None:
         """End the steps that an error broke off where nothing else noticed; between two training steps none is left."""
         for one in tuple(self.within):
-            self._ended(one)
+            self._broke_off(one)
 
     def parameters(self, role: str) -> Iterator[Tensor]:
         """The parameters that this role's optimizers update."""
@@ -117,7 +123,16 @@ class Optimizers:
 
     def has_gradients(self, role: str) -> bool:
         """Whether a backward pass has reached this role's network since its gradients were last thrown away."""
-        return any(parameter.grad is not None for parameter in self.parameters(role))
+        return any(one.has_gradients() for one in self.by_role.get(role, ()))
+
+    def overflowed(self, role: str) -> bool:
+        """Whether this role's gradients are not all finite: a scaler then leaves out the step; waits for the device."""
+        import torch
+
+        gradients = [parameter.grad for parameter in self.parameters(role) if parameter.grad is not None]
+        dense = [gradient.coalesce().values() if gradient.is_sparse else gradient for gradient in gradients]
+        finite = [torch.isfinite(gradient).all() for gradient in dense]
+        return bool(finite) and not torch.stack([one.to(finite[0].device) for one in finite]).all()
 
     def release(self) -> None:
         """Leave the optimizers as they were found."""
@@ -132,6 +147,7 @@ class Optimizers:
         def begins(*_: object) -> None:
             one.depth += 1
             if one.depth == 1:
+                one.moved = one.has_gradients()
                 self.within.append(one)
                 self._before(one)
 
@@ -140,7 +156,10 @@ class Optimizers:
             if one.depth == 0:
                 # A scaler lets a fused optimizer take a step that changes nothing where gradients overflowed.
                 overflowed = getattr(optimizer, "found_inf", None)
-                if overflowed is None or not float(overflowed):
+                one.moved = one.moved or one.has_gradients()  # a closure makes them within the step
+                if one.moved and overflowed is not None:
+                    one.moved = not float(overflowed)
+                if one.moved:
                     self._count(one)
                 one.taken += 1
                 self._ended(one)
@@ -168,6 +187,7 @@ class Optimizers:
                 if one is not None:
                     seen[one] = one.taken
                 return
+            one.moved = True
             watch._count(one)
             watch._after(one)
             watch._strange(one, optimizer)
@@ -197,7 +217,7 @@ class Optimizers:
                 return function(this, *args, **kwargs)
             except BaseException:
                 if one.depth > depth == 0:
-                    self._ended(one)
+                    self._broke_off(one)
                 raise
 
         guarded = types.MethodType(step, optimizer)
@@ -216,6 +236,10 @@ class Optimizers:
     def _count(self, one: Watched) -> None:
         one.steps += 1
         self.updates[one.role] = max(self.updates[one.role], one.steps)
+
+    def _broke_off(self, one: Watched) -> None:
+        one.moved = False
+        self._ended(one)
 
     def _ended(self, one: Watched) -> None:
         one.depth = 0

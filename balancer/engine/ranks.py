@@ -5,26 +5,45 @@ from __future__ import annotations
 import hashlib
 import os
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from torch import Tensor
+    from torch import Tensor, device
+
+
+def rank() -> int:
+    """This process's place among those that train together, from 0: by its process group, else by torchrun's word."""
+    dist = _process_group()
+    return int(os.environ.get("RANK", "0") if dist is None else dist.get_rank())
 
 
 def is_first_rank() -> bool:
-    """Whether this process writes for all: rank 0 of its process group, else by torchrun's environment."""
-    dist = _process_group()
-    return (int(os.environ.get("RANK", "0")) if dist is None else dist.get_rank()) == 0
+    """Whether this process writes for all: the first rank, or the only one."""
+    return rank() == 0
 
 
 def as_tensors(numbers: Mapping[str, float]) -> dict[str, Tensor]:
     """Numbers as tensors that the process group can average."""
     import torch
-    import torch.distributed as dist
 
-    device = torch.device("cuda", torch.cuda.current_device()) if dist.get_backend() == "nccl" else torch.device("cpu")
+    device = group_device()
     return {name: torch.tensor(value, device=device) for name, value in numbers.items()}
+
+
+def shared_vector(numbers: Sequence[float]) -> Tensor:
+    """Numbers as one tensor that the process group can average, in fp64."""
+    import torch
+
+    return torch.tensor(numbers, dtype=torch.float64, device=group_device())
+
+
+def group_device() -> device:
+    """Where tensors must lie for the process group to average them."""
+    import torch
+
+    nccl = torch.distributed.get_backend() == "nccl"
+    return torch.device("cuda", torch.cuda.current_device()) if nccl else torch.device("cpu")
 
 
 def distributed_mean() -> Callable[[Tensor], Tensor] | None:

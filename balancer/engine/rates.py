@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any, Final
 
 from balancer.contract.signals import Key
@@ -74,6 +74,16 @@ class Rates:
         """Give an optimizer its own rates back."""
         self._restore(one)
         self._scheduled.pop(one, None)
+
+    def state_dict(self) -> dict[str, Any]:
+        """The rates of the step under way, as primitives; optimizers keep their own."""
+        return {"used": dict(self._used), "bases": dict(self._bases)}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Restore what `state_dict` returned."""
+        for mine, name in ((self._used, "used"), (self._bases, "bases")):
+            mine.clear()
+            mine.update({role: rate for role, rate in state.get(name, {}).items() if role in self._first})
 
     def _restore(self, one: Watched) -> None:
         own, put = self._scheduled.get(one, ()), self._put.pop(one, ())

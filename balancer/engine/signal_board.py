@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
-from balancer.contract.signals import Key, Phase, Reading
+from balancer.contract.signals import GRADIENT_SIGNALS, Key, Phase, Reading
 from balancer.engine.clock import Clock
+from balancer.engine.knob_board import KnobBoard
+from balancer.engine.ranks import group_device
+from balancer.errors import PluginError, TrainingError
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -20,16 +23,32 @@ class Transfer:
 
     On an accelerator the copy is queued behind the kernels that made the values; `values` waits for
     it, and by then the host has queued the backward pass, so the device does not idle.
+
+    Args:
+        absent: where there are several ranks, scalars that this one does not have this time, as another may; they
+            travel with a word on who has them.
+        present: those of the same kind that it has.
     """
 
-    __slots__ = ("_event", "_names", "_vector")
+    __slots__ = ("_event", "_names", "_optional", "_vector")
 
-    def __init__(self, scalars: Mapping[str, Tensor], reduce: Reduce | None) -> None:
+    def __init__(
+        self,
+        scalars: Mapping[str, Tensor],
+        reduce: Reduce | None,
+        present: Sequence[str] = (),
+        absent: Sequence[str] = (),
+    ) -> None:
         import torch
 
-        self._names = tuple(scalars)
+        self._optional = tuple(sorted({*present, *absent}))
+        self._names = (*(name for name in scalars if name not in self._optional), *self._optional)
         with torch.no_grad():
-            vector = torch.stack([value.squeeze() for value in scalars.values()]).float()
+            some = next(iter(scalars.values()), None)
+            device = group_device() if some is None else some.device
+            zero, one = torch.zeros((), device=device), torch.ones((), device=device)
+            rows = [scalars.get(name, zero).squeeze().float() for name in self._names]
+            vector = torch.stack([*rows, *(one if name in present else zero for name in self._optional)])
         if reduce is not None:
             vector = reduce(vector)
         self._event: Any = None
@@ -42,10 +61,23 @@ class Transfer:
             self._vector = vector
 
     def values(self) -> dict[str, float]:
-        """The scalars by name."""
+        """The scalars by name; of those that no rank has, nothing.
+
+        Raises:
+            PluginError: only some ranks have one.
+        """
         if self._event is not None:
             self._event.synchronize()
-        return dict(zip(self._names, self._vector.tolist(), strict=True))
+        numbers = self._vector.tolist()
+        ranks = dict(zip(self._optional, numbers[len(self._names) :], strict=True))
+        for name, share in ranks.items():
+            if 0.0 < share < 1.0:
+                raise PluginError(
+                    f"a plugin returned the term of {name} on {share:.0%} of the ranks: "
+                    "return it on all of them or on none"
+                )
+        found = zip(self._names, numbers[: len(self._names)], strict=True)
+        return {name: value for name, value in found if ranks.get(name, 1.0)}
 
 
 class SignalBoard:
@@ -91,7 +123,9 @@ class SignalBoard:
     def next_part(self, phase: Phase) -> None:
         """Another micro-batch of the same update begins: what it measures is averaged with what others did."""
         for name, value in self.fresh().items():
-            if self._phases[name] == phase and (name not in self._earlier or name in self._since):
+            if self._phases[name] != phase or name in GRADIENT_SIGNALS:  # those are of the whole update
+                continue
+            if name not in self._earlier or name in self._since:
                 count = self._earlier.get(name, (0.0, 0))[1] + 1
                 self._earlier[name] = value * count, count
                 self._since.discard(name)
@@ -126,13 +160,42 @@ class SignalBoard:
     def state_dict(self) -> dict[str, Any]:
         """Newest values and their steps, as primitives."""
         self.settle()
-        return {"values": dict(self._values), "steps": dict(self._steps), "phases": dict(self._phases)}
+        earlier = {name: list(mean) for name, mean in self._earlier.items()}
+        return {
+            "values": dict(self._values),
+            "steps": dict(self._steps),
+            "phases": dict(self._phases),
+            "earlier": earlier,
+            "since": sorted(self._since),
+        }
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Restore what `state_dict` returned."""
         self._pending = None
         self._values = {name: float(value) for name, value in state["values"].items()}
         self._steps = {name: int(step) for name, step in state["steps"].items()}
+        self._earlier.clear()
+        self._earlier.update({name: (total, count) for name, (total, count) in state.get("earlier", {}).items()})
+        self._since.clear()
+        self._since.update(state.get("since", ()))
         # States of before 0.2 have none, and no value of theirs is of a step to come but what plugins published.
         for name in self._values:
             self._phases.setdefault(name, state.get("phases", {}).get(name, "plugin"))
+
+
+def require_finite(signals: SignalBoard, board: KnobBoard, step: int) -> None:
+    """Insist that what was measured in this step is finite; gradients in half precision need not be.
+
+    Raises:
+        TrainingError: names the value, the step and what plugins contribute to the knobs.
+    """
+    fresh = signals.fresh().items()
+    bad = {name: value for name, value in fresh if not math.isfinite(value) and name not in GRADIENT_SIGNALS}
+    if bad:
+        rows = [
+            f"{plugin} {op} {knob} {value}" for knob in board.specs for plugin, op, value in board.contributions(knob)
+        ]
+        raise TrainingError(
+            f"step {step}: {', '.join(f'{name} is {value}' for name, value in bad.items())}; "
+            f"stopped before the optimizer step; plugin contributions: {'; '.join(rows) or 'none'}"
+        )

@@ -9,6 +9,7 @@ from typing import Final
 from balancer.contract.compose import Composition
 from balancer.contract.knobs import Decision
 from balancer.contract.moments import hook_options
+from balancer.contract.signals import GRADIENT_SIGNALS
 from balancer.engine.balancer import Balancer
 from balancer.errors import CompositionError, ConfigError
 from balancer.hindsight.trajectory import Replay
@@ -41,6 +42,8 @@ class Player:
         *,
         seed: int = 0,
         steps_per_epoch: int | None = None,
+        batch_size: int | None = None,
+        steps: int | None = None,
         g_updates: int = 1,
         rates: RatesAt | None = None,
         epoch: int | None = None,
@@ -51,8 +54,15 @@ class Player:
         """
         before = self._balance
         balance = Balancer(
-            composition, seed=seed, steps_per_epoch=steps_per_epoch, on_decision=self._on_decision, audit="off"
+            composition,
+            seed=seed,
+            steps_per_epoch=steps_per_epoch,
+            batch_size=batch_size,
+            steps=steps,
+            on_decision=self._on_decision,
+            audit="off",
         )
+        balance.replays = True
         if before is not None:
             if epoch is not None and epoch != before.epoch:
                 before.end_epoch()
@@ -67,10 +77,13 @@ class Player:
         brought = {spec.name for plugin in composition.plugins for spec in plugin.brings_signals}
         played = {*own, *self._reads} - brought
         # Sums are known only when the weights are, after before_g_backward.
-        self._sums = {name for name in played if name == "g_loss" or name.endswith("_share")}
+        late = {name for name in GRADIENT_SIGNALS if name.startswith("g_")}
+        self._sums = {name for name in played if name == "g_loss" or name.endswith("_share") or name in late}
         self._d_phase = {name for name in played if composition.signals[name].phase == "d"}
         self._terms = played - self._sums - self._d_phase
-        self._wanted = self._d_phase & own
+        # What comes in every step in which D is updated: not gradients, nor terms of plugins, which may be lazy.
+        lazy = {f"d_{term}" for phase, term in composition.terms if phase == "d"}
+        self._wanted = (self._d_phase & own) - {*GRADIENT_SIGNALS} - lazy
         acting = [plugin.name for plugin in composition.plugins if hook_options(getattr(plugin, "on_epoch", None))]
         self._acts_on_epochs = acting[0] if acting else None
 

@@ -124,9 +124,9 @@ def _spec(diagnosis: Diagnosis) -> ModelSpec:
     units = diagnosis.case.units
     weights = {term: 1.0 if weight is None else weight for term, weight in units.weights.items() if term != "adv"}
     if "category" not in weights:
-        return ModelSpec(adversarial=units.adversarial, weights=weights)
+        return ModelSpec(adversarial=units.loss, weights=weights)
     head = HeadSpec(("category",), ("category",))
-    return ModelSpec(units.adversarial, weights, ("category",), {"category": head})
+    return ModelSpec(units.loss, weights, ("category",), {"category": head})
 
 
 def _remarks(steps: NDArray[np.int64], turned: Collection[str]) -> Iterator[str]:

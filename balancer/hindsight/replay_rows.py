@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from balancer.contract.compose import Composition, compose, plugin_config
+from balancer.contract.declared import brought_terms, term_signals
 from balancer.contract.host import Host, model_host
 from balancer.contract.knobs import Decision
 from balancer.contract.model import HeadSpec, ModelSpec
@@ -83,7 +84,7 @@ def replay_rows(
         first = list(itertools.islice(iterator, 1))
         names = {name for row in first for name in row}
         rows = itertools.chain(first, iterator)
-    # What the plugins bring they publish themselves.
+    # What the plugins bring is theirs, whether they publish it again or it is played.
     offered = {*names} - set(brought(plugins, settings or {}))
     host = with_signals(model_host("replay", spec or SMALL_MODEL, lambda_adv), offered, phases)
     composition = compose(plugins, settings, host=host)
@@ -103,6 +104,8 @@ def brought(plugins: PluginList, settings: Mapping[str, Mapping[str, Any]]) -> I
         cls = load_plugin(item)[0] if isinstance(item, str) else item
         plugin = cls(plugin_config(cls, settings.get(cls.name, {}), "this replay"))
         yield from (signal.name for signal in plugin.brings_signals)
+        for phase, term in brought_terms(plugin, f"plugin {cls.name}"):
+            yield from (signal.name for signal in term_signals(phase, term))
 
 
 def with_signals(host: Host, names: Collection[str], phases: Mapping[str, Phase]) -> Host:

@@ -120,6 +120,8 @@ class _Part:
     steps_per_epoch: int | None = None
     g_updates: int = 1
     rates: RatesAt | None = None
+    batch_size: int | None = None
+    steps: int | None = None
 
 
 def _parts(
@@ -151,6 +153,8 @@ def _parts(
                 composed.steps_per_epoch,
                 1 if train is None else train.g_updates,
                 functools.partial(_rates, train) if train is not None and over.keys() & set(BASES[1:]) else None,
+                composed.batch_size,
+                composed.steps,
             )
         )
     return parts
@@ -189,6 +193,8 @@ def _play(player: Player, rows: Iterable[Mapping[str, float]], parts: Sequence[_
                     part.composition,
                     seed=part.seed,
                     steps_per_epoch=part.steps_per_epoch,
+                    batch_size=part.batch_size,
+                    steps=part.steps,
                     g_updates=part.g_updates,
                     rates=part.rates,
                     epoch=int(row["epoch"]),

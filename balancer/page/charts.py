@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 
 from balancer.contract.knobs import STANDARD_KNOBS
-from balancer.contract.levels import CHANCE, HEALTHY_D_ADV
+from balancer.contract.levels import CHANCE
 from balancer.diagnosis.units import g_terms
 from balancer.page.paths import POINTS, SIZE, Line, PlottedCurve, extremes, smoothed, thinned
 from balancer.page.scales import Scale, Tick, Zone, number, scale_for, ticks, zone
@@ -25,7 +25,7 @@ CHARTED_SIGNALS: Final = 24  # small charts at most
 LEAST_LABEL: Final = 0.09  # a share that is nowhere larger has its name in the legend only
 # In the order in which people look at them; further ones follow.
 ORDER: Final = (
-    *("d_loss", "d_loss_real", "d_loss_fake", "g_loss", "adv", "l1", "const", "category", "d_category"),
+    *("critic_gap", "d_loss", "d_loss_real", "d_loss_fake", "g_loss", "adv", "l1", "const", "category", "d_category"),
     *("adv_effective", "d_acc", "d_acc_real", "d_acc_fake", "d_logit_real", "d_logit_fake"),
 )
 
@@ -74,6 +74,12 @@ class Charts:
         self._verticals: Final = list(self._marks())
 
     @property
+    def healthy(self) -> tuple[float, float] | None:
+        """The range of `d_adv` in a healthy run, where one is known, the same for all views that have `d_adv`."""
+        ranges = {view.healthy for view in self.views if "d_adv" in view.history}
+        return ranges.pop() if len(ranges) == 1 else None
+
+    @property
     def several(self) -> bool:
         """Whether runs differ by name and colour."""
         return len(self.views) > 1
@@ -96,9 +102,9 @@ class Charts:
         )
 
     def balance(self) -> Chart | None:
-        """D's adversarial loss over its healthy band, with the decisions below."""
+        """D's adversarial loss over its healthy band, with the decisions below; None where no view has it."""
         # With room for the words above the line of chance.
-        return self.signal("d_adv", POINTS, show=(*HEALTHY_D_ADV, 1.12 * CHANCE), strips=self.strips())
+        return self.signal("d_adv", POINTS, show=(*(self.healthy or ()), 1.12 * CHANCE), strips=self.strips())
 
     def signals(self) -> list[Chart]:
         """A small chart for each further signal that some view has."""
@@ -193,11 +199,10 @@ class Charts:
         return self.chart(heading, lines, Scale(0.0, 1.0), percent=True, labels=labels, size=size)
 
     def _zones(self, y: Scale) -> list[Zone]:
-        low, high = HEALTHY_D_ADV
-        zones = (
-            zone(y, low, high, self.words("page.healthy", low=low, high=high)),
-            zone(y, CHANCE, CHANCE, self.words("page.chance")),
-        )
+        zones = [zone(y, CHANCE, CHANCE, self.words("page.chance"))]
+        if self.healthy is not None:
+            low, high = self.healthy
+            zones.insert(0, zone(y, low, high, self.words("page.healthy", low=low, high=high)))
         return [part for part in zones if part is not None]
 
     def _marks(self) -> Iterator[tuple[float, str]]:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Final
 import jinja2
 from markupsafe import Markup
 
+from balancer.contract.levels import HEALTHY_D_ADV
 from balancer.page.charts import Charts
 from balancer.page.knob_charts import knob_charts, shown
 from balancer.page.scales import number
@@ -80,6 +81,7 @@ def view_of(diagnosis: Diagnosis, words: Words) -> RunView:
             (after, words("ui.restart", before=before, after=after)) for before, after in source.restarts[-RESTARTS:]
         ],
         steps_per_epoch=source.steps_per_epoch,
+        healthy=diagnosis.case.units.loss.healthy,
         config=source.config,
     )
 
@@ -106,6 +108,8 @@ def render_page(views: Sequence[RunView], words: Words) -> str:
         names=words("ui.list").join(view.name for view in views),
         summary=summary(views, words),
         balance=charts.balance(),
+        document=charts.healthy == HEALTHY_D_ADV,
+        healthy=HEALTHY_D_ADV,
         shares=charts.shares(),
         signals=charts.signals(),
         smoothing=charts.smoothing(),

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from balancer.contract.levels import HEALTHY_D_ADV
 from balancer.reading.history import History
 from balancer.show.rendered import Passage, RenderedDiagnosis
 
@@ -83,6 +84,8 @@ class RunView:
     passages: Sequence[Passage] = ()
     marks: Sequence[tuple[float, str]] = ()
     steps_per_epoch: float | None = None
+    # The range of d_adv in a healthy run, where one is known for its loss.
+    healthy: tuple[float, float] | None = HEALTHY_D_ADV
     config: Mapping[str, Any] | None = None
     changes: Sequence[ConfigChange] = ()
     decisions: Decisions | None = None

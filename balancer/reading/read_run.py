@@ -9,10 +9,12 @@ from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
+from balancer.contract.adversarial import AdversarialLoss
 from balancer.contract.signals import Key
-from balancer.errors import ConfigError, DataError, suggestion
+from balancer.errors import CheckpointError, ConfigError, DataError, suggestion
 from balancer.reading.source import OnBytes, Row, Source
 from balancer.reading.step_axis import EpochLength
+from balancer.record.compositions import read_compositions
 from balancer.record.folder import CONFIG
 from balancer.record.run_config import read_toml
 from balancer.record.signals import STEP, SignalRows
@@ -22,6 +24,7 @@ if TYPE_CHECKING:
 
     from balancer.reading.series import Floats
 
+OF_D: Final = ("d_loss", "d_adv", "critic_gap")
 HIGHEST: Final = 2.0**53  # steps that float64 tells apart
 
 
@@ -41,7 +44,8 @@ class RunReader:
         self._losses: Final = [place for place, key in enumerate(self._recorded.keys) if _is_loss(key)]
         config = _config(folder / CONFIG)
         family = (config or {}).get("run", {}).get("model", "")
-        self.source = Source(str(folder), "run", family=str(family), config=config, folder=folder)
+        loss = _loss(folder)
+        self.source = Source(str(folder), "run", family=str(family), config=config, loss=loss, folder=folder)
         for wanted, name in tags.items():
             if name not in columns:
                 raise ConfigError(f"{folder}: --tag {wanted}={name}: no such column: {suggestion(name, columns)}")
@@ -139,12 +143,21 @@ def _signal(key: Key) -> str | None:
     kind, name = key
     if kind in ("g", "derived") or name in ("epoch", "real_label", "fake_label"):
         return name
-    return name if kind in ("d", "knob") and name.startswith(("d_", "lambda_", "lr_")) else None
+    return name if kind in ("d", "knob") and name.startswith(("d_", "critic_gap", "lambda_", "lr_")) else None
 
 
 def _is_loss(key: Key) -> bool:
     kind, name = key
-    return (kind == "g" and not name.endswith("_share")) or (kind == "d" and name.startswith(("d_loss", "d_adv")))
+    return (kind == "g" and not name.endswith("_share")) or (kind == "d" and name.startswith(OF_D))
+
+
+def _loss(folder: Path) -> AdversarialLoss | None:
+    """The adversarial loss of a run; None where its record does not say, or is damaged."""
+    try:
+        compositions = read_compositions(folder)
+    except CheckpointError:
+        return None
+    return compositions[-1].host.adversarial if compositions else None
 
 
 def _config(path: Path) -> Mapping[str, Any] | None:

@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final, Protocol
 
+from balancer.contract.adversarial import AdversarialLoss
+
 SHOWN_EXAMPLES: Final = 3  # unreadable lines that are shown
 
 
@@ -64,6 +66,8 @@ class Source:
     steps_per_epoch: float | None = None
     # The tables of a run's config, where it is a run of ours.
     config: Mapping[str, Any] | None = None
+    # The adversarial loss that a run was composed with last, ours or a script's.
+    loss: AdversarialLoss | None = None
     folder: Path | None = None
 
     def facts_of(self, kind: str) -> list[Fact]:

@@ -11,7 +11,7 @@ from balancer.reading.loss_names import BESIDE, DIALECTS, EXACT, MEASURES, NAMES
 
 # A run's own columns and tags: their names are the signals' already.
 OWN: Final = re.compile(
-    r"(?:signal/|knob/)?(d_adv|d_update|d_frozen|adv_effective|real_label|fake_label"
+    r"(?:signal/|knob/)?(d_adv|critic_gap|d_update|d_frozen|adv_effective|real_label|fake_label"
     r"|lambda_[a-z0-9_]{1,32}|[a-z0-9_]{1,32}_share)"
 )
 _SHARE: Final = re.compile(r"share/([a-z0-9_]{1,32})")

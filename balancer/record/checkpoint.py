@@ -133,6 +133,20 @@ def steps(root: Path) -> list[int]:
     return sorted({step for step, _ in _checkpoints(root)})
 
 
+def require_storable(value: Any, path: str) -> None:
+    """See that a value can be part of a state, without copying its tensors; `path` is its name in an error.
+
+    Raises:
+        CheckpointError: names what cannot be stored, and its type.
+    """
+    try:
+        json.dumps(_encode(value, path, None, set()), ensure_ascii=False, allow_nan=False).encode()
+    except RecursionError:
+        raise CheckpointError(f"{path} cannot be stored: it holds itself, or is nested too deeply.") from None
+    except (ValueError, KeyError) as error:
+        raise CheckpointError(f"{path} cannot be stored: {error}.") from None
+
+
 def _serialize(step: int, state: Mapping[str, Any]) -> dict[str, bytes]:
     from safetensors import SafetensorError
     from safetensors.torch import save as save_tensors
@@ -147,10 +161,11 @@ def _serialize(step: int, state: Mapping[str, Any]) -> dict[str, bytes]:
     return {**files, _MANIFEST: _seal(body)}
 
 
-def _encode(value: Any, path: str, tensors: dict[str, Tensor], storages: set[int]) -> Any:
-    """JSON for a value: itself, an array for a list, and an object with one key, its kind, for anything else."""
-    import torch
+def _encode(value: Any, path: str, tensors: dict[str, Tensor] | None, storages: set[int]) -> Any:
+    """JSON for a value: itself, an array for a list, and an object with one key, its kind, for anything else.
 
+    Tensors go into `tensors`, if given.
+    """
     if value is None or isinstance(value, bool | int | str):
         return value
     if isinstance(value, float):
@@ -163,8 +178,15 @@ def _encode(value: Any, path: str, tensors: dict[str, Tensor], storages: set[int
             if isinstance(key, bool) or not isinstance(key, int | str):
                 raise CheckpointError(f"{path} cannot be stored: its key {key!r} is neither str nor int; rename it.")
         return {"dict": [[key, _encode(item, f"{path}/{key}", tensors, storages)] for key, item in value.items()]}
+    import torch
+
     if not isinstance(value, torch.Tensor) or value.layout != torch.strided or value.is_meta or value.is_quantized:
         raise CheckpointError(f"{path} cannot be stored: it is a {type(value)}; use plain values or dense tensors.")
+    if tensors is None:
+        from safetensors.torch import save as save_tensors
+
+        save_tensors({"": torch.empty(0, dtype=value.dtype)})
+        return None
     # A conjugate or negative view would be stored as the bytes beneath it; safetensors refuses shared memory.
     tensor = value.detach().cpu().resolve_conj().resolve_neg().contiguous()
     storage = tensor.untyped_storage().data_ptr()

@@ -13,9 +13,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
+from balancer.contract.adversarial import AdversarialLoss, RecordedLoss
 from balancer.contract.compose import Composition
-from balancer.contract.host import Host
+from balancer.contract.host import SIGHTS, Host
 from balancer.contract.knobs import KnobSpec
+from balancer.contract.losses import BUILT_IN
 from balancer.contract.model import HeadSpec
 from balancer.contract.signals import SignalSpec
 from balancer.errors import CheckpointError, ConfigError
@@ -40,9 +42,20 @@ class Composed:
     settings: Mapping[str, Mapping[str, Any]]
     seed: int
     steps_per_epoch: int | None
+    batch_size: int | None = None
+    # How many steps the run was planned to have.
+    steps: int | None = None
 
     @classmethod
-    def of(cls, composition: Composition, first: int, seed: int, steps_per_epoch: int | None) -> Composed:
+    def of(
+        cls,
+        composition: Composition,
+        first: int,
+        seed: int,
+        steps_per_epoch: int | None,
+        batch_size: int | None = None,
+        steps: int | None = None,
+    ) -> Composed:
         """What a composition is, as a record keeps it."""
         plugins = composition.plugins
         return cls(
@@ -54,6 +67,8 @@ class Composed:
             {plugin.name: plugin.config.model_dump(mode="json", exclude_none=True) for plugin in plugins},
             seed,
             steps_per_epoch,
+            batch_size,
+            steps,
         )
 
 
@@ -123,6 +138,8 @@ def _line(composed: Composed) -> bytes:
         "step": composed.first,
         "seed": composed.seed,
         "steps_per_epoch": composed.steps_per_epoch,
+        "batch_size": composed.batch_size,
+        "steps": composed.steps,
         "plugins": dict(composed.plugins),
         "settings": {name: dict(table) for name, table in composed.settings.items()},
         "knobs": [dataclasses.asdict(spec) for spec in composed.knobs.values()],
@@ -133,10 +150,11 @@ def _line(composed: Composed) -> bytes:
             "base": dict(composed.host.base),
             "heads": {name: dataclasses.asdict(head) for name, head in composed.host.heads.items()},
             "d_terms": list(composed.host.d_terms),
-            "adversarial": composed.host.adversarial,
+            "adversarial": composed.host.adversarial.facts(),
             "calls": list(composed.host.calls),
             "meaningless": dict(composed.host.meaningless),
             "weighs": composed.host.weighs,
+            "shows": list(composed.host.shows),
         },
     }
     return json.dumps(row, ensure_ascii=False, sort_keys=True, default=_plain).encode() + b"\n"
@@ -167,17 +185,25 @@ def _composed(row: Mapping[str, Any]) -> Composed:
             {name: from_json(value) for name, value in host["base"].items()},
             {name: HeadSpec(tuple(head["d_terms"]), tuple(head["g_terms"])) for name, head in host["heads"].items()},
             tuple(host["d_terms"]),
-            host["adversarial"],
+            _loss(host["adversarial"]),
             tuple(host["calls"]),
             host["meaningless"],
             host["weighs"],
+            tuple(host.get("shows", SIGHTS)),
         ),
         knobs,
         row["plugins"],
         row["settings"],
         row["seed"],
         row["steps_per_epoch"],
+        row.get("batch_size"),
+        row.get("steps"),
     )
+
+
+def _loss(kept: str | Mapping[str, Any]) -> AdversarialLoss:
+    """The loss by what was kept of it: its levels, or before 0.3 the name of a built-in one."""
+    return BUILT_IN[kept] if isinstance(kept, str) else RecordedLoss(kept)
 
 
 def _knob(row: Mapping[str, Any]) -> KnobSpec:

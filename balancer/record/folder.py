@@ -20,6 +20,7 @@ SHEETS: Final = "sheets"
 CHECKPOINTS: Final = "checkpoints"
 # What trackers keep that want a folder.
 TRACKERS: Final = "trackers"
+TRACEBACK: Final = "traceback.txt"
 
 
 def sheet_name(done: int) -> str:

@@ -18,14 +18,14 @@ from balancer.record.compositions import Composed, cut_compositions, keep_compos
 from balancer.record.decisions import DecisionLog, cut_decisions
 from balancer.record.folder import COLUMNS, COMPOSITIONS, DECISIONS, SHEETS, sheet_name
 from balancer.record.signals import EPOCH, STEP, SignalLog, cut_signals
-from balancer.record.tensorboard import EventLog, cut_events
+from balancer.record.tensorboard import Band, EventLog, cut_events
 
 if TYPE_CHECKING:
     from PIL.Image import Image
 
 
 class Recorder:
-    """The logs of one run directory.
+    """The logs of one run directory; `healthy` is the range of `d_adv` in a healthy run, where one is known.
 
     Every step goes to `signals.bin`; TensorBoard gets every `log_every`-th step. A log that cannot be written (full
     disk) is given up with one warning.
@@ -34,10 +34,11 @@ class Recorder:
         ConfigError: the directory cannot be made.
     """
 
-    def __init__(self, folder: Path, log_every: int) -> None:
+    def __init__(self, folder: Path, log_every: int, healthy: Band = None) -> None:
         self.folder: Final = folder
         self._log_every: Final = log_every
         self._dead: set[str] = set()
+        self._healthy: Final = healthy
         try:
             folder.mkdir(parents=True, exist_ok=True)
         except OSError as error:
@@ -127,7 +128,7 @@ class Recorder:
     def _open(self) -> None:
         self._signals = SignalLog(self.folder)
         self._decisions = DecisionLog(self.folder)
-        self._events = EventLog(self.folder)
+        self._events = EventLog(self.folder, self._healthy)
 
     def _guard(self, what: str, action: Callable[[], object]) -> None:
         if what in self._dead:

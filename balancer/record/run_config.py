@@ -55,6 +55,9 @@ class TrainSettings(Settings):
     trackers: list[str] | None = Field(
         None, description="trackers of accelerate that get every logged row too, such as wandb,mlflow"
     )
+    gradients_every: int = Field(
+        0, ge=0, description="steps between two measurements of gradients (g_grad_adv, d_grad_norm, …); 0 is never"
+    )
     sheet_every: int = Field(1, ge=1, description="epochs between two sample sheets")
     checkpoint_every: int = Field(500, ge=1, description="steps between two checkpoints")
     keep: int = Field(3, ge=1, description="checkpoints to keep")
@@ -64,6 +67,12 @@ class TrainSettings(Settings):
     def _names(cls, value: Any) -> Any:
         names = [name.strip() for name in value.split(",")] if isinstance(value, str) else value
         return None if names in ([], [""]) else names
+
+    def length(self, steps_per_epoch: int) -> int | None:
+        """The run's length in steps, where it is known; a count of steps goes before one of epochs."""
+        if self.steps is None and self.epochs is not None:
+            return self.epochs * steps_per_epoch
+        return self.steps
 
     def scheduled_rate(self, role: Literal["d", "g"], epoch: int) -> float:
         """The learning rate of an epoch: base · decay^epoch, not below the floor (or the base, where that is lower)."""
@@ -189,7 +198,7 @@ def make_config(
     settings = _validated(family.Settings, given["model"], "model")
     defaults = family.train_defaults(settings)
     train = _validated(TrainSettings, {**defaults, **given["train"]}, "train")
-    host: Host = model_host(name, family.spec(settings), train.lambda_adv)
+    host: Host = model_host(name, family.spec(settings), train.lambda_adv, gradients=train.gradients_every > 0)
     composition = compose(chosen, {key: given[key] for key in chosen}, host=host)
     versions = {
         "balancer": metadata.version("balancer"),

@@ -16,7 +16,7 @@ from typing import IO, TYPE_CHECKING, Any, Final
 import numpy as np
 
 from balancer.contract.knobs import STANDARD_KNOBS
-from balancer.contract.signals import STANDARD_SIGNALS, Key, Phase, StepRow
+from balancer.contract.signals import GRADIENT_SIGNALS, STANDARD_SIGNALS, Key, Phase, StepRow
 from balancer.errors import DataError
 from balancer.record.files import write_atomically
 from balancer.record.folder import COLUMNS, SIGNALS
@@ -37,7 +37,9 @@ def column(key: Key) -> str:
     kind, name = key
     if kind == "base":
         return f"{name}_base"
-    return name if kind != "g" or name == "g_loss" or name.endswith("_share") else f"loss_{name}"
+    if kind != "g" or name in ("g_loss", *GRADIENT_SIGNALS) or name.endswith("_share"):
+        return name
+    return f"loss_{name}"
 
 
 class SignalLog:

@@ -9,23 +9,32 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from balancer.contract.levels import HEALTHY_D_ADV
-from balancer.contract.signals import Key, StepRow
+from balancer.contract.signals import GRADIENT_SIGNALS, Key, StepRow
 from balancer.record.folder import EVENTS
 
 if TYPE_CHECKING:
     from PIL.Image import Image
 
-LAYOUT: Final = {
-    "Balance": {
-        "D's adversarial loss and its healthy band": [
-            "Margin",
-            ["signal/d_adv", "band/d_adv_low", "band/d_adv_high"],
-        ],
-        "G's loss by term (shares)": ["Multiline", ["share/.*"]],
-        "Adversarial weight": ["Multiline", ["knob/lambda_adv", "signal/adv_effective"]],
+    from balancer.record.summaries import Layout
+
+Band = tuple[float, float] | None
+BAND: Final = ("band/d_adv_low", "band/d_adv_high")
+
+
+def layout(healthy: Band) -> Layout:
+    """TensorBoard's page of charts; with a band around `d_adv` where its healthy range is known."""
+    balance: dict[str, tuple[str, list[str]]] = {
+        "D's adversarial loss": ("Multiline", ["signal/d_adv", "signal/critic_gap"])
     }
-}
+    if healthy is not None:
+        balance = {"D's adversarial loss and its healthy band": ("Margin", ["signal/d_adv", *BAND])}
+    return {
+        "Balance": {
+            **balance,
+            "G's loss by term (shares)": ("Multiline", ["share/.*"]),
+            "Adversarial weight": ("Multiline", ["knob/lambda_adv", "signal/adv_effective"]),
+        }
+    }
 
 
 def tag(key: Key) -> str | None:
@@ -37,6 +46,8 @@ def tag(key: Key) -> str | None:
         return f"updates/{name.removesuffix('_updates')}"
     if kind == "knob":
         return f"lr/{name.removeprefix('lr_')}" if name in ("lr_d", "lr_g") else f"knob/{name}"
+    if name in GRADIENT_SIGNALS:
+        return f"signal/{name}"
     if kind == "g":
         return f"share/{name.removesuffix('_share')}" if name.endswith("_share") else f"loss/{name}"
     is_loss = kind == "d" and name.startswith("d_") and not name.startswith(("d_adv", "d_acc", "d_logit"))
@@ -54,18 +65,22 @@ class EventLog:
     SummaryWriter writes from a thread of its own, which on a full disk dies late, with a traceback of its own.
     """
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, healthy: Band = None) -> None:
         self._folder: Final = folder
+        # The range of d_adv in a healthy run, where one is known.
+        self._healthy: Final = healthy
         self.file: Any = None
         self._records: Any = None
         self._flushed = 0.0
 
     def scalars(self, step: int, row: StepRow) -> None:
-        """Draw a step's values, and the edges of the healthy band beside `d_adv`."""
+        """Draw a step's values, and the edges of the healthy range, if any, beside `d_adv`."""
         from balancer.record import summaries
 
-        band = {"band/d_adv_low": HEALTHY_D_ADV[0], "band/d_adv_high": HEALTHY_D_ADV[1]}
-        for name, value in {**tagged(row), **(band if ("d", "d_adv") in row else {})}.items():
+        values = tagged(row)
+        if self._healthy is not None and ("d", "d_adv") in row:
+            values |= zip(BAND, self._healthy, strict=True)
+        for name, value in values.items():
             self.add(summaries.scalar(name, value), step)
 
     def image(self, name: str, picture: Image, step: int) -> None:
@@ -118,7 +133,7 @@ class EventLog:
         self._flushed = time.monotonic()
         self._records.write(Event(wall_time=time.time(), file_version="brain.Event:2").SerializeToString())
         if new:
-            self.add(summaries.layout(LAYOUT))
+            self.add(summaries.layout(layout(self._healthy)))
 
 
 def cut_events(folder: Path, step: int) -> None:

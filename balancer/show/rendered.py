@@ -84,9 +84,10 @@ def render_diagnosis(diagnosis: Diagnosis, words: Words) -> RenderedDiagnosis:
 def since_passage(since: Since, diagnosis: Diagnosis, words: Words, number: Callable[[float], str]) -> Passage:
     """Whether a change helped: the three indicators, and what comes next where none improved."""
     rows = []
+    low, high = diagnosis.case.units.loss.healthy or (0.0, 0.0)
     for indicator in since.indicators:
         figures = ["—" if value is None else number(value) for value in (indicator.before, indicator.after)]
-        rows.append([words(f"ui.indicator_{indicator.name}"), *figures, _outcome(indicator, words)])
+        rows.append([words(f"ui.indicator_{indicator.name}", low=low, high=high), *figures, _outcome(indicator, words)])
     passed = "ui.since_no_epochs" if since.epochs is None else "ui.since_epochs"
     following = since.next_remedy
     return Passage(
@@ -154,10 +155,14 @@ def watched_keys(names: str) -> set[str]:
 
 def _finding(finding: Finding, diagnosis: Diagnosis, words: Words) -> RenderedFinding:
     figures = dict(finding.evidence)
+    text = f"{finding.words}.text"
+    # Words that name the healthy range of d_adv have a twin for losses of which none is known.
+    if "healthy_low" not in figures and words.get(f"{text}_no_range") is not None:
+        text = f"{text}_no_range"
     return RenderedFinding(
         finding.rule,
         words(f"{finding.words}.title", **figures),
-        words(f"{finding.words}.text", **figures),
+        words(text, **figures),
         "" if finding.steps is None else words("ui.steps", first=finding.steps[0], last=finding.steps[1]),
         words(f"ui.{finding.confidence}"),
         tuple(_remedy(remedy, diagnosis, words) for remedy in chosen(finding.remedies, diagnosis.case)),
@@ -216,11 +221,13 @@ def _source(diagnosis: Diagnosis, words: Words) -> list[str]:
 
 def _not_judged(diagnosis: Diagnosis, words: Words) -> list[str]:
     """Which rules the log does not support, and why."""
+    levels = diagnosis.case.units.loss.has_levels
     missing: dict[str, list[str]] = {}
     short: dict[tuple[int, int], list[str]] = {}
     for left in diagnosis.not_judged:
         if left.missing:
-            names = [words.get(f"ui.lacks_{name}") or words("ui.lacks", name=name) for name in left.missing]
+            keys = [name if levels or name != "d_adv" else "d_adv_no_levels" for name in left.missing]
+            names = [words.get(f"ui.lacks_{key}") or words("ui.lacks", name=key) for key in keys]
             missing.setdefault(words("ui.comma").join(names), []).append(left.rule)
         else:
             short.setdefault((left.rows, left.needed), []).append(left.rule)

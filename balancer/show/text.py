@@ -200,7 +200,7 @@ def signal_table(history: History, words: Words, width: int) -> Table:
 
 def shown_signals(history: History) -> list[str]:
     """The signals that people watch, in the order in which they read them."""
-    first = ["d_adv", "d_loss", "adv", "g_loss"]
+    first = ["d_adv", "critic_gap", "d_loss", "adv", "g_loss"]
     terms = [term for term in g_terms(history) if term != "adv"]
     last = ["adv_share", "lambda_adv", "lr_d", "lr_g", "lr", "d_acc"]
     found = [name for name in (*first, *terms, *last) if name in history]

@@ -5,8 +5,9 @@ from __future__ import annotations
 import math
 from typing import Final
 
-from balancer.contract.adversarial import AdversarialName
-from balancer.contract.levels import CHANCE, HEALTHY_D_ADV, SATURATED_BELOW, STARVED_ABOVE
+from balancer.contract.adversarial import AdversarialLoss
+from balancer.contract.levels import CHANCE, SATURATED_BELOW, STARVED_ABOVE
+from balancer.contract.losses import BUILT_IN
 from balancer.contract.signals import Key, MovingAverage, StepRow
 
 HALF_LIFE: Final = 20.0  # steps
@@ -15,11 +16,13 @@ HALF_LIFE: Final = 20.0  # steps
 class Health:
     """Follows `d_adv` and `adv`, averaged with a half-life of 20 steps, and names the state they are in.
 
-    The level of `adv` that means starvation is one of BCE; with another loss `d_adv` alone is judged.
+    The level of `adv` that means starvation is one of BCE; with another loss `d_adv` alone is judged, and where no
+    healthy range of it is known, it is saturated, at chance or between, of which nothing is said.
     """
 
-    def __init__(self, adversarial: AdversarialName = "bce") -> None:
-        self._judges_adv = adversarial == "bce"
+    def __init__(self, loss: AdversarialLoss = BUILT_IN["bce"]) -> None:
+        self._judges_adv = loss.name == "bce"
+        self._healthy = loss.healthy
         self._d_adv = MovingAverage(HALF_LIFE)
         self._adv = MovingAverage(HALF_LIFE)
         self._state = ""
@@ -49,11 +52,12 @@ class Health:
         if d_adv < SATURATED_BELOW:
             starved = self._judges_adv and adv is not None and adv > STARVED_ABOVE
             return "G starved" if starved else "D saturated"
-        if d_adv < HEALTHY_D_ADV[0]:
-            return "D strong"
-        if d_adv <= HEALTHY_D_ADV[1]:
-            return "healthy"
-        return "D weak" if d_adv < CHANCE else "D at chance"
+        if d_adv >= CHANCE:
+            return "D at chance"
+        if self._healthy is None:
+            return ""
+        low, high = self._healthy
+        return "D strong" if d_adv < low else "healthy" if d_adv <= high else "D weak"
 
 
 # The document's condition for a lambda_adv of 0.6 at the start of a run.
@@ -64,12 +68,14 @@ STRONG_START_ADV: Final = (1.0, 4.0)
 
 
 class StrongStart:
-    """Watches the first 50 steps of a run for a lambda_adv that the source document would not start with."""
+    """Watches the first 50 steps of a run for a lambda_adv that the source document would not start with.
 
-    def __init__(self, resumed: bool, adversarial: AdversarialName = "bce") -> None:
-        self._bands: dict[Key, tuple[float, float]] = {("d", "d_adv"): STRONG_START_D_ADV}
-        if adversarial == "bce":
-            self._bands["g", "adv"] = STRONG_START_ADV
+    Its levels of losses are those of BCE; of a run with another only a resume is judged.
+    """
+
+    def __init__(self, resumed: bool, loss: AdversarialLoss = BUILT_IN["bce"]) -> None:
+        bands: dict[Key, tuple[float, float]] = {("d", "d_adv"): STRONG_START_D_ADV, ("g", "adv"): STRONG_START_ADV}
+        self._bands = bands if loss.name == "bce" else {}
         self._resumed = resumed
         self._steps = 0
         self._lambda_adv = 0.0

@@ -16,6 +16,7 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from balancer.contract.compose import Composition
 from balancer.contract.model import GanModel
+from balancer.contract.notes import Request
 from balancer.engine.balancer import Balancer
 from balancer.engine.ranks import distributed_mean
 from balancer.errors import CheckpointError
@@ -76,6 +77,10 @@ class Trainer:
             log_every=train.log_every,
             seed=train.seed,
             steps_per_epoch=self.steps_per_epoch,
+            batch_size=self.batch_size,
+            steps=train.length(self.steps_per_epoch),
+            last_layer=model.last_layer(),
+            gradients_every=train.gradients_every,
         )
         # The epoch whose data order is at hand, and that order.
         self._order: tuple[int, NDArray[np.int64]] | None = None
@@ -150,7 +155,8 @@ class Trainer:
             CheckpointError: a checkpoint cannot be written.
         """
         balance, train = self.balance, self.train
-        start = StrongStart(balance.step > 0, balance.loss.name)
+        balance.planned = steps
+        start = StrongStart(balance.step > 0, balance.loss)
         self.G.train()
         self.D.train()
         with balance, stop_requests() as stop, progress:
@@ -166,10 +172,16 @@ class Trainer:
                 epoch_done = done % self.steps_per_epoch == 0
                 if epoch_done:
                     balance.end_epoch()
-                if (epoch_done and done // self.steps_per_epoch % train.sheet_every == 0) or done == steps:
+                drawn = (epoch_done and done // self.steps_per_epoch % train.sheet_every == 0) or done == steps
+                if drawn:
                     self.draw_sheet(done)
-                ending = self._any_rank(stop.requested)
-                if done % train.checkpoint_every == 0 or done == steps or ending:
+                asked = self._requested()
+                if "sheet" in asked and not drawn:
+                    self.draw_sheet(done)
+                if done < steps and (end := asked.get("end")) is not None:
+                    progress.say(f"plugin {end.plugin} ends the run after step {done}: {end.reason}")
+                ending = self._any_rank(stop.requested) or "end" in asked
+                if done % train.checkpoint_every == 0 or done == steps or ending or "checkpoint" in asked:
                     self.save()
                 if ending and done < steps:
                     return False
@@ -195,7 +207,7 @@ class Trainer:
             "generator": self.G.state_dict(),
             "discriminator": self.D.state_dict(),
             "optimizers": {role: optimizer.state_dict() for role, optimizer in self.optimizers.items()},
-            "random": self._gather(random_state()),
+            "random": self._gather({**random_state(), "plugins": self.balance.rank_state()}),
             "average": None if self.average is None else self.average.state_dict(),
             "data": self.model.data_record(),
             "balance": self.balance.state_dict(),
@@ -226,9 +238,11 @@ class Trainer:
                     self.average.load_state_dict(state["average"])
         except (RuntimeError, ValueError) as error:
             raise CheckpointError(f"the checkpoint does not fit the model of this run: {error}") from None
-        ranks = state["random"]
-        set_random_state(ranks[self.accelerator.process_index % len(ranks)])
+        ranks, mine = state["random"], self.accelerator.process_index
+        set_random_state(ranks[mine % len(ranks)])
         self.balance.load_state_dict(state["balance"])
+        # A rank that was not there before has random numbers of its own.
+        self.balance.load_rank_state(ranks[mine].get("plugins", {}) if mine < len(ranks) else None)
 
     def save(self) -> None:
         """Write a checkpoint, after the logs that belong to it."""
@@ -243,6 +257,13 @@ class Trainer:
         gathered: list[Any] = [None] * self.accelerator.num_processes
         torch.distributed.all_gather_object(gathered, value)
         return gathered
+
+    def _requested(self) -> dict[str, Request]:
+        """What plugins request after this step, on any rank, by kind; ranks ask only where a plugin may request."""
+        requests: list[Request] = list(self.balance.requests)
+        if self.accelerator.num_processes > 1 and any(p.requests for p in self.balance.composition.plugins):
+            requests = [request for rank in self._gather(requests) for request in rank]
+        return {request.kind: request for request in reversed(requests)}
 
     def _any_rank(self, flag: bool) -> bool:
         """Whether the flag is up on any rank; ranks ask each other only every `log_every` steps."""

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Literal
 
 from pydantic import Field
 
-from balancer.contract.adversarial import AdversarialName
+from balancer.contract.losses import AdversarialName
 from balancer.contract.model import DOutput, GanModel, GOutput, HeadSpec, ModelFamily, ModelSpec
 from balancer.contract.settings import Settings
 
@@ -24,7 +24,7 @@ class PointsSettings(Settings):
     points: int = Field(512, ge=1, description="training points")
     modes: int = Field(4, ge=1, le=64, description="Gaussians on a ring, one class each")
     width: int = Field(32, ge=1, description="hidden units")
-    adversarial: AdversarialName = Field("bce", description="adversarial loss")
+    adversarial: AdversarialName = Field("bce", description="adversarial loss, built in or installed")
     head: bool = Field(True, description="give D a head that names the mode")
     norm: Literal["none", "batch"] = Field("none", description="normalisation in D")
     lambda_category: float = Field(1.0, ge=0, description="weight of the category term in G's loss")
@@ -37,12 +37,13 @@ class PointsFamily(ModelFamily):
 
     def spec(self, settings: PointsSettings) -> ModelSpec:
         if not settings.head:
-            return ModelSpec(adversarial=settings.adversarial)
+            return ModelSpec(adversarial=settings.adversarial, features=True)
         return ModelSpec(
             adversarial=settings.adversarial,
             weights={"category": settings.lambda_category},
             d_terms=("category",),
             heads={"category": HeadSpec(d_terms=("category",), g_terms=("category",))},
+            features=True,
         )
 
     def build(self, settings: PointsSettings) -> GanModel:
@@ -86,8 +87,8 @@ class PointsModel(GanModel):
         return GOutput(generator(torch.cat([noise, mode], dim=1)))
 
     def discriminate(self, discriminator: nn.Module, images: Tensor, condition: Tensor | None) -> DOutput:
-        logits, category = discriminator(images)
-        return DOutput(logits, {} if category is None else {"category": category})
+        logits, category, features = discriminator(images)
+        return DOutput(logits, {} if category is None else {"category": category}, (features,))
 
     def d_terms(self, real: DOutput, fake: DOutput, batch: Batch) -> dict[str, Tensor]:
         from torch.nn import functional as F
@@ -103,6 +104,10 @@ class PointsModel(GanModel):
         if not self.spec.weights:
             return {}
         return {"category": F.cross_entropy(judged.heads["category"], batch["mode"])}
+
+    def last_layer(self) -> nn.Parameter | None:
+        weight: nn.Parameter = self.generator.get_submodule("3").weight  # type: ignore[assignment]
+        return weight
 
     def head_parameters(self, head: str) -> Iterable[nn.Parameter]:
         return self.discriminator.get_submodule(head).parameters()
@@ -120,8 +125,8 @@ def _discriminator(settings: PointsSettings) -> nn.Module:
             self.binary = nn.Linear(width, 1)
             self.category = nn.Linear(width, settings.modes) if settings.head else None
 
-        def forward(self, points: Tensor) -> tuple[Tensor, Tensor | None]:
+        def forward(self, points: Tensor) -> tuple[Tensor, Tensor | None, Tensor]:
             features = self.body(points)
-            return self.binary(features), None if self.category is None else self.category(features)
+            return self.binary(features), None if self.category is None else self.category(features), features
 
     return Discriminator()

@@ -7,13 +7,15 @@ import time
 from types import TracebackType
 from typing import Any, Final
 
-from balancer.contract.adversarial import AdversarialName
+from balancer.contract.adversarial import AdversarialLoss
+from balancer.contract.losses import BUILT_IN
 from balancer.contract.signals import Key, StepRow
 from balancer.train.health import HALF_LIFE, Health
 
-# d_adv is shown as the average that the word on the state is about.
+# d_adv is shown as the average that the word on the state is about; critic_gap where there is no d_adv.
 FIGURES: Final[tuple[tuple[Key, str], ...]] = (
     (("d", "d_adv"), "d_adv"),
+    (("d", "critic_gap"), "critic_gap"),
     (("knob", "lambda_adv"), "lambda_adv"),
     (("g", "adv_share"), "adv share"),
 )
@@ -23,11 +25,13 @@ LINE_EVERY = 10.0  # seconds, where the output is not a terminal
 class Progress:
     """A rich progress bar on a terminal, a line every ten seconds elsewhere, nothing where `quiet`."""
 
-    def __init__(self, total: int, done: int = 0, *, adversarial: AdversarialName = "bce", quiet: bool = False) -> None:
+    def __init__(
+        self, total: int, done: int = 0, *, loss: AdversarialLoss = BUILT_IN["bce"], quiet: bool = False
+    ) -> None:
         self._total = total
         self._first = done
         self._quiet = quiet
-        self._health = Health(adversarial)
+        self._health = Health(loss)
         self._bar: Any = None
         self._task: Any = None
         self._began = self._line = time.monotonic()

@@ -88,7 +88,7 @@ def train(
     progress = Progress(
         total,
         done,
-        adversarial=trainer.balance.loss.name,
+        loss=trainer.balance.loss,
         quiet=quiet or not trainer.accelerator.is_main_process,
     )
     for remark in (*trainer.model.remarks(), *begun):
@@ -158,10 +158,9 @@ def restore(trainer: Trainer, folder: Path, total: int, *, other_data: bool = Fa
 
 def length(config: RunConfig, steps_per_epoch: int) -> int:
     """The run's length in steps; a count of steps goes before one of epochs."""
-    if config.train.steps is not None:
-        return config.train.steps
-    assert config.train.epochs is not None
-    return config.train.epochs * steps_per_epoch
+    steps = config.train.length(steps_per_epoch)
+    assert steps is not None
+    return steps
 
 
 def sizes(trainer: Trainer) -> dict[str, int]:

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from torch import Tensor, nn
     from torch.optim import Optimizer
 
+    from balancer.contract.adversarial import Logits
     from balancer.contract.model import Batch
 
 
@@ -55,6 +56,7 @@ class GanStep:
         self.accelerator: Final = accelerator
         self.micro_batches: Final = micro_batches
         self.g_updates: Final = g_updates
+        balance.backward_share = 1.0 / micro_batches
 
     def __call__(self, batch: Batch, epoch: int) -> None:
         """One step on a batch of `epoch`, whose items the micro-batches share evenly."""
@@ -97,8 +99,8 @@ class GanStep:
         real_logits, fake_logits, scalars = [], [], []
         for part, fake in zip(parts, fakes, strict=True):
             real_out, fake_out, loss, terms = self.d_loss(D, part, fake)
-            real_logits.append(real_out.logits.detach())
-            fake_logits.append(fake_out.logits.detach())
+            real_logits.append(detached(real_out.logits))
+            fake_logits.append(detached(fake_out.logits))
             scalars.append({"d_loss": loss, **{f"d_{term}": value for term, value in terms.items()}})
             if len(parts) > 1:
                 scalars[-1] = {name: value.detach() for name, value in scalars[-1].items()}  # not the graph
@@ -119,9 +121,10 @@ class GanStep:
         with self.accelerator.autocast():
             real_out = model.discriminate(D, *balance.transform_d_input(real, condition))
             fake_out = model.discriminate(D, *balance.transform_d_input(images, fake_condition))
+            halves = balance.loss.d(real_out.logits, fake_out.logits, balance.real_label, balance.fake_label)
             terms = {
-                "loss_real": balance.loss.d_real(real_out.logits, balance.real_label),
-                "loss_fake": balance.loss.d_fake(fake_out.logits, balance.fake_label),
+                "loss_real": halves.real,
+                "loss_fake": halves.fake,
                 **model.d_terms(real_out, fake_out, part),
             }
             if balance.d_update:
@@ -129,8 +132,10 @@ class GanStep:
                     real=real,
                     fake=images,
                     condition=condition,
+                    fake_condition=fake_condition,
                     real_logits=real_out.logits,
                     fake_logits=fake_out.logits,
+                    **self.features(real_out, fake_out),
                     discriminate=lambda images, condition: (
                         model.discriminate(self.networks.D, images, condition).logits
                     ),
@@ -146,36 +151,86 @@ class GanStep:
         several = len(parts) > 1
         if several:
             # The weights are read before the first of several backward passes.
-            balance.before_g_backward(**(self.foreseen(parts) if acts_on_g_terms(balance.composition) else {}))
+            if balance.composition.sees("gradients"):
+                balance.before_g_backward(**self.foreseen(parts, gradients=True))
+            else:
+                balance.before_g_backward(**(self.foreseen(parts) if acts_on_g_terms(balance.composition) else {}))
         scalars = []
         for index, part in enumerate(parts):
             fake = self.generate(part) if fakes is None else fakes[index]
             terms = self.g_terms(part, fake, plugins=True)
             if several:
+                balance.measure_g_gradients(fake.images, **terms)
                 scalars.append({term: value.detach() for term, value in terms.items()})
             else:
-                balance.before_g_backward(**terms)
+                balance.before_g_backward(fake.images, **terms)
             # The weights, lambda_adv among them, are read here.
             g_loss = torch.stack([balance.weight(term) * value for term, value in terms.items()]).sum()
             of_batch(g_loss, len(parts)).backward()  # type: ignore[no-untyped-call]
         if several:
             balance.measure_g(**means(scalars))
 
-    def foreseen(self, parts: Sequence[Batch]) -> dict[str, Tensor]:
-        """Means of G's terms over all parts as the passes to come will see them, computed without gradients."""
+    def foreseen(self, parts: Sequence[Batch], *, gradients: bool = False) -> dict[str, Tensor]:
+        """Means of G's terms over all parts as the passes to come will see them.
+
+        Where a plugin sees gradients, each part's are handed over, and the terms of plugins are among them.
+        """
         with undisturbed(self.networks.G), undisturbed(self.networks.D):
-            return means([self.g_terms(part, self.generate(part), plugins=False) for part in parts])
+            if not gradients:
+                return means([self.g_terms(part, self.generate(part), plugins=False) for part in parts])
+            rows = []
+            with torch.enable_grad():
+                for part in parts:
+                    # Not through the wrapper, which would wait for a backward pass.
+                    with self.accelerator.autocast():
+                        fake = self.model.generate(self.networks.G, part)
+                    terms = self.g_terms(part, fake, plugins=True)
+                    self.balance.foresee_g(fake.images, **terms)
+                    rows.append({term: value.detach() for term, value in terms.items()})
+            return means(rows)
 
     def g_terms(self, part: Batch, fake: GOutput, *, plugins: bool) -> dict[str, Tensor]:
-        """G's unweighted terms on its images as the updated D sees them, with or without those that plugins add."""
+        """G's unweighted terms on its images as the updated D sees them, with or without those that plugins add.
+
+        Where the adversarial loss compares with real images, the updated D sees those too, before, without gradients
+        and in the same mode, as in ESRGAN and R3GAN; with micro-batches it compares within each part.
+        """
         balance, model = self.balance, self.model
         fake_condition = self.fake_condition(part, fake)
         with self.accelerator.autocast():
+            sees = balance.composition.sees
+            shown = plugins and (sees("real_logits") or sees("features"))
+            real_out = self.updated_d_on_real(part) if balance.loss.relative or shown else None
+            real_logits = real_out.logits if real_out is not None and balance.loss.relative else None
             judged = model.discriminate(self.networks.D, *balance.transform_d_input(fake.images, fake_condition))
-            terms = {"adv": balance.loss.generator(judged.logits), **model.g_terms(fake, judged, part)}
+            terms = {"adv": balance.loss.g(judged.logits, real_logits), **model.g_terms(fake, judged, part)}
             if plugins:
-                terms |= balance.g_loss_terms(fake=fake.images, condition=fake_condition, fake_logits=judged.logits)
+                terms |= balance.g_loss_terms(
+                    real=model.real(part),
+                    fake=fake.images,
+                    condition=model.condition(part),
+                    fake_condition=fake_condition,
+                    fake_logits=judged.logits,
+                    real_logits=None if real_out is None else real_out.logits,
+                    **({} if real_out is None else self.features(real_out, judged)),
+                )
             return terms
+
+    def updated_d_on_real(self, part: Batch) -> DOutput:
+        """The outputs of the updated D on real images, without gradients.
+
+        Where the loss itself compares with them, they count in D's running statistics; for plugins alone they do not.
+        """
+        looks = torch.no_grad() if self.balance.loss.relative else undisturbed(self.networks.D)
+        with looks:
+            real = self.balance.transform_d_input(self.model.real(part), self.model.condition(part))
+            return self.model.discriminate(self.networks.D, *real)
+
+    def features(self, real: DOutput, fake: DOutput) -> dict[str, Any]:
+        """D's intermediate maps, where a plugin sees them."""
+        if not self.balance.composition.sees("features"):
+            return {}
+        return {"real_features": real.features, "fake_features": fake.features}
 
     def fake_condition(self, part: Batch, fake: GOutput) -> Tensor | None:
         """The condition that D sees with G's images."""
@@ -210,9 +265,18 @@ def of_batch(loss: Tensor, parts: int) -> Tensor:
     return loss if parts == 1 else loss / parts
 
 
-def concatenated(logits: Sequence[Tensor]) -> Tensor:
-    """Logits of all parts as one batch."""
-    return logits[0] if len(logits) == 1 else torch.cat(list(logits))
+def detached(logits: Logits) -> Logits:
+    """Logits without their graph, of one discriminator or of several."""
+    return logits.detach() if isinstance(logits, torch.Tensor) else [one.detach() for one in logits]
+
+
+def concatenated(logits: Sequence[Logits]) -> Logits:
+    """Logits of all parts as one batch, of one discriminator or of each of several."""
+    if len(logits) == 1:
+        return logits[0]
+    if isinstance(logits[0], torch.Tensor):
+        return torch.cat([one for one in logits if isinstance(one, torch.Tensor)])
+    return [torch.cat(parts) for parts in zip(*logits, strict=True)]
 
 
 def means(rows: Sequence[dict[str, Any]]) -> dict[str, Any]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import inspect
 import json
+import math
 import re
 import shlex
 import sys
@@ -14,12 +15,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 import typer
 from support.built_in import BUILT_IN
 
 from balancer import Balancer
 from balancer.cli.main import app
 from balancer.contract.knobs import STANDARD_KNOBS, VALUE_OPS
+from balancer.contract.losses import BUILT_IN as BUILT_IN_LOSSES
 from balancer.contract.moments import HOOK_NAMES, Moments, RunInfo, StepContext
 from balancer.contract.plugin import Plugin
 from balancer.contract.registry import load_plugin
@@ -159,6 +162,24 @@ def test_a_card_covers_its_plugin(name: str) -> None:
 
 def test_there_is_no_card_without_a_plugin() -> None:
     assert {path.stem for path in CARDS.glob("*.md")} == set(BUILT_IN)
+
+
+def test_the_table_of_losses_says_what_their_classes_say() -> None:
+    for name, loss in BUILT_IN_LOSSES.items():
+        *_, floor, chance, healthy, labels = row(page("signals.md"), name).strip("| ").split(" | ")
+        levels = {"ln 2": math.log(2), "–": None}
+        said = [levels[text] if text in levels else float(text) for text in (floor, chance)]
+        assert said == ([loss.floor, loss.chance] if loss.has_levels else [None, None])
+        assert healthy.startswith("0.1–0.4") == (loss.healthy is not None)
+        assert (labels == "yes") == loss.labels
+
+
+def test_the_loss_of_one_s_own_is_one() -> None:
+    (code,) = [block for block in blocks(page("signals.md"), "python") if "AdversarialLoss" in block]
+    made: dict[str, Any] = {}
+    exec(code, made)
+    same = torch.zeros(4)
+    assert Balancer([], adversarial=made["Exponential"]).loss.signals(same, same)["d_adv"] == pytest.approx(math.log(2))
 
 
 # Examples.

@@ -76,8 +76,9 @@ class Zi2zi(GanModel):
         return GOutput(images, {"source_code": code}, source)
 
     def discriminate(self, discriminator: nn.Module, images: Tensor, condition: Tensor | None) -> DOutput:
-        logits, category = discriminator(images, condition)
-        return DOutput(logits, {"category": category})
+        maps: list[Tensor] = []
+        logits, category = discriminator(images, condition, maps)
+        return DOutput(logits, {"category": category}, tuple(maps))
 
     def d_terms(self, real: DOutput, fake: DOutput, batch: Batch) -> dict[str, Tensor]:
         # ½·Lcategory·(real + fake), as in max32002/zi2zi-pytorch; with shuffled labels a third of real + fake +
@@ -97,6 +98,10 @@ class Zi2zi(GanModel):
 
     def head_parameters(self, head: str) -> Iterable[nn.Parameter]:
         return self.discriminator.category.parameters() if head == "category" else super().head_parameters(head)
+
+    def last_layer(self) -> nn.Parameter:
+        weight: nn.Parameter = self.generator.get_submodule(f"decoder.{len(self.generator.decoder) - 1}.conv").weight  # type: ignore[assignment]
+        return weight
 
     def sheet(self, generator: nn.Module) -> Image.Image:
         assert isinstance(generator, Generator)

@@ -148,12 +148,17 @@ class Discriminator(nn.Module):
                 if isinstance(module, nn.Conv2d | nn.Linear):
                     spectral_norm(module)
 
-    def forward(self, images: Tensor, condition: Tensor) -> tuple[Tensor, Tensor]:
+    def forward(self, images: Tensor, condition: Tensor, maps: list[Tensor] | None = None) -> tuple[Tensor, Tensor]:
         """Real/fake logits and category logits (B, styles) of images and conditions, both (B, C, S, S).
 
-        The real/fake logits are (B, 1) with the `global` head, (B, 1, S/8, S/8) with `patch`.
+        The real/fake logits are (B, 1) with the `global` head, (B, 1, S/8, S/8) with `patch`. What each activation
+        gives is added to `maps`, where there is such a list.
         """
-        features = self.features(torch.cat([condition, images], 1))
+        features = torch.cat([condition, images], 1)
+        for layer in self.features:
+            features = layer(features)
+            if maps is not None and isinstance(layer, nn.LeakyReLU):
+                maps.append(features)
         places = self.last(features)
         if self.binary is None:
             return places, self.category(features.mean((2, 3)))

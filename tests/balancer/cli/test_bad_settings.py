@@ -46,7 +46,7 @@ VALUES = [
     (("--seed", -1), "train.seed: input should be greater than or equal to 0, got -1"),
     (("--device", "tpu"), "train.device: input should be 'auto', 'cpu' or 'cuda', got 'tpu'"),
     (("--set", "train.precision=fp16"), "train.precision: input should be 'fp32' or 'bf16'"),
-    (("--set", "model.adversarial=wgan"), "model.adversarial: input should be"),
+    (("--set", "model.adversarial=wgan"), "model.adversarial: there is no such loss (did you mean wasserstein?)"),
     (("--set", "train.lr"), "--set 'train.lr': expected NAME.KEY=VALUE"),
     (("--set", "lr=0.1"), "--set 'lr=0.1': expected NAME.KEY=VALUE"),
     (("--set", ".lr=0.1"), "expected NAME.KEY=VALUE"),

@@ -191,7 +191,7 @@ def test_tags_units_and_weights_can_be_told(tmp_path: Path, cli: Cli) -> None:
         (["--fail-on", "satured"], "did you mean saturated?"),
         (["--tag", "d_loss"], "expected NAME=VALUE"),
         (["--weight", "l1=much"], "expected a number of at least 0"),
-        (["--adversarial", "wgan"], "known are"),
+        (["--adversarial", "wgan"], "did you mean wasserstein?"),
         (["--d-loss", "both"], "is mean or sum"),
         (["--share", "adv=0.1"], "--share goes with --calibrate"),
         (["--since", "1"], "the log holds steps"),

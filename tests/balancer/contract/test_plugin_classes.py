@@ -246,16 +246,18 @@ class Fragile(Plugin):
     ("hook", "step"),
     [("on_run_start", 0), ("on_step_start", 2), ("transform_d_input", 1), ("after_d_step", 0), ("on_step_end", 2)],
 )
-def test_an_exception_is_raised_on_with_a_note_that_names_plugin_source_hook_and_step(hook: str, step: int) -> None:
+def test_an_exception_becomes_an_error_that_names_plugin_source_hook_and_step(hook: str, step: int) -> None:
     settings = {"fragile": {"hook": hook, "step": step}}
     balance = Balancer([Fragile], settings=settings, obeys={"transform_d_input"})
-    with pytest.raises(ZeroDivisionError) as caught:
+    with pytest.raises(PluginError) as caught:
         for _ in range(4):
             balance.start_step(epoch=0)
             balance.transform_d_input(None, None)  # type: ignore[arg-type]
             balance.after_d_step()
             balance.end_step()
-    assert caught.value.__notes__ == [f"raised in plugin fragile of class {__name__}, hook {hook}, step {step}"]
+    where = f"plugin fragile of class {__name__}, hook {hook}, step {step}"
+    assert str(caught.value) == f"{where}: ZeroDivisionError: division by zero"
+    assert isinstance(caught.value.__cause__, ZeroDivisionError)
     assert balance.step == step
 
 

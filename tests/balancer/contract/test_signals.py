@@ -10,7 +10,6 @@ from hypothesis import strategies as st
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from balancer import Balancer, MovingAverage, Plugin, StepContext, hookimpl
-from balancer.contract.adversarial import LOSSES
 from balancer.contract.signals import Reading, SignalReader
 from balancer.engine.clock import Clock
 from balancer.engine.signal_board import SignalBoard, Transfer
@@ -197,15 +196,6 @@ def test_no_term_is_read_by_itself() -> None:
         balance.end_step()
     assert syncs.count == 0
     assert balance.last_row["loss/const"] == pytest.approx(0.1)
-
-
-@pytest.mark.parametrize("name", sorted(LOSSES))
-def test_d_adv_is_comparable_between_losses(name: str) -> None:
-    loss = LOSSES[name]
-    undecided = torch.full((8,), loss.threshold)
-    assert loss.d_adv(undecided, undecided).item() == pytest.approx(math.log(2), rel=1e-6)
-    sure = {"bce": (50.0, -50.0), "lsgan": (1.0, 0.0), "hinge": (2.0, -2.0)}[name]
-    assert loss.d_adv(torch.full((8,), sure[0]), torch.full((8,), sure[1])).item() == pytest.approx(0, abs=1e-6)
 
 
 def test_signals_from_logits_are_those_of_hard_labels() -> None:

@@ -124,8 +124,28 @@ def test_the_least_adversarial_loss_is_what_bce_allows() -> None:
 
 
 @pytest.mark.parametrize(
-    "loss, kind, message", [("wgan", None, "--adversarial wgan: known are"), (None, "half", "--d-loss half: is mean")]
+    "loss, kind, message",
+    [
+        ("wgan", None, "--adversarial 'wgan': there is no such loss"),
+        (None, "half", "--d-loss half: is mean"),
+    ],
 )
 def test_unknown_units_are_refused(loss: str | None, kind: str | None, message: str) -> None:
     with pytest.raises(ConfigError, match=message):
         stated_units(loss, kind, {})
+
+
+# Losses without levels.
+
+
+def test_a_stated_loss_without_levels_leaves_trends_only() -> None:
+    for d_loss in (None, "mean", "sum"):
+        units = stated_units("wasserstein", d_loss, {})
+        assert (units.adversarial, units.levels) == ("wasserstein", False)
+        assert units.d_adv({"d_loss": 1.0}) is None
+        assert units.d_adv({"d_loss_real": 1.0, "d_loss_fake": 1.0}) is None
+
+
+def test_relativistic_losses_have_the_levels_of_bce() -> None:
+    for name in ("relativistic", "relativistic_average"):
+        assert stated_units(name, "sum", {}).d_adv({"d_loss": 2 * math.log(2)}) == pytest.approx(math.log(2))

@@ -15,6 +15,7 @@ from torch import nn
 
 from balancer import Balancer, Plugin, StepContext, hookimpl
 from balancer.errors import AuditError, BalancerWarning
+from balancer.record.decisions import read_notes
 from balancer.testing import toy_trainer
 
 # bug -> what is said of it
@@ -62,6 +63,20 @@ def test_our_own_loop_is_left_alone() -> None:
     with trainer.balance:  # a warning is an error in tests
         for _ in range(40):
             trainer.step(trainer.next_batch())
+
+
+def test_what_is_said_stands_in_the_record(tmp_path: Path) -> None:
+    (said,) = Wired("never", log_dir=tmp_path).run(40)
+    (note,) = read_notes(tmp_path)
+    assert (note.kind, note.step, note.who, f"step 31: {note.text}") == ("audit", 31, "balancer", said)
+
+
+def test_a_misspelt_signal_is_said_with_the_name_that_was_meant() -> None:
+    balance = Balancer(supplies={"d_adv"})
+    balance.start_step()
+    with pytest.warns(BalancerWarning, match=r"step 0: d_acv was passed, which nobody knows: did you mean d_a\w+\?"):
+        balance.after_d_step(d_acv=1.0)
+    balance.end_step(l1=0.1, mel=0.2)
 
 
 def test_an_option_makes_it_an_error_and_another_silences_it() -> None:

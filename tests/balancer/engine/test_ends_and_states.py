@@ -6,7 +6,7 @@ import pytest
 from support.moments import STEP, Event, hooks, recorder, script
 
 from balancer import Balancer, Plugin, StepContext, hookimpl
-from balancer.errors import CheckpointError
+from balancer.errors import CheckpointError, PluginError
 
 # Ends.
 
@@ -42,7 +42,7 @@ class FailsAtTheEnd(Plugin):
 
 def test_an_error_while_the_last_step_is_closed_reaches_on_run_end_too() -> None:
     cls, events = recorder()
-    with pytest.raises(ValueError, match="too late") as caught, script(cls, FailsAtTheEnd) as balance:
+    with pytest.raises(PluginError, match="too late") as caught, script(cls, FailsAtTheEnd) as balance:
         balance.start_step(epoch=0)
     assert hooks(events)[-1] == "on_run_end"
     assert events[-1][2] is caught.value

@@ -3,12 +3,13 @@
 from typing import Any
 
 import pytest
+import torch
 from support.moments import STEP, hooks, recorder, script
 
 from balancer import Plugin, RunInfo, StepContext, hookimpl
 from balancer.contract.knobs import Decision
 from balancer.contract.moments import HOOK_NAMES
-from balancer.errors import ConfigError
+from balancer.errors import CompositionError, ConfigError
 
 
 def test_a_script_of_three_lines_gets_every_moment_in_order() -> None:
@@ -162,23 +163,27 @@ def test_hooks_of_one_moment_run_in_composition_order() -> None:
 
 
 def test_terms_of_plugins_are_gathered_by_name_and_never_replace_one_another() -> None:
-    def adding(name: str, term: str) -> type[Plugin]:
+    def adding(name: str, term: str, declared: bool) -> type[Plugin]:
         @hookimpl
         def d_loss_terms(self: Any) -> Any:
-            return {term: 1.0}
+            return {term: torch.tensor(1.0)}
 
-        return type("Adding", (Plugin,), {"name": name, "d_loss_terms": d_loss_terms})
+        brings = (term,) if declared else ()
+        return type("Adding", (Plugin,), {"name": name, "d_loss_terms": d_loss_terms, "brings_terms": brings})
 
     cls, _ = recorder()
-    balance = script(adding("one", "lecam"), adding("two", "r1"), cls)
+    one = adding("one", "lecam", True)
+    balance = script(one, adding("two", "r1", True), cls)
     balance.start_step(epoch=0)
-    assert balance.d_loss_terms() == {"lecam": 1.0, "r1": 1.0}
-    for clash in (adding("two", "lecam"), adding("two", "adv"), adding("two", "loss_real")):
-        balance = script(adding("one", "lecam"), clash)
+    assert balance.d_loss_terms() == {"lecam": torch.tensor(1.0), "r1": torch.tensor(1.0)}
+    for term in ("lecam", "adv", "loss_real"):
+        with pytest.raises(CompositionError, match=r"plugin two of .* brings the term .* of D's loss, .*rename"):
+            script(one, adding("two", term, True))
+        balance = script(one, adding("two", term, False))
         balance.start_step(epoch=0)
         with pytest.raises(
             ConfigError,
-            match=r"step 0: d_loss_terms of plugin two: there is a d_(lecam|adv|loss_real) already: rename the new one",
+            match=rf"step 0: d_loss_terms of plugin two: there is a d_{term} already: rename the new one",
         ):
             balance.d_loss_terms()
 

@@ -26,7 +26,8 @@ def bringing(signal: str) -> type[Plugin]:
 
 def adding(term: str, hook: str) -> type[Plugin]:
     def terms(self: Plugin, ctx: StepContext) -> dict[str, torch.Tensor]:
-        return {term: torch.tensor(0.5)}
+        assert ctx.fake_logits is not None
+        return {term: ctx.fake_logits.mean()}
 
     return type("Adds", (Plugin,), {"name": "adds", hook: hookimpl(terms)})
 
@@ -72,8 +73,8 @@ def test_a_knob_of_a_plugin_cannot_have_a_name_that_is_taken(name: str) -> None:
 
 def test_names_that_look_alike_are_told_apart(tmp_path: Path) -> None:
     """A D term `pull` is the signal d_pull, a G term `pull` the signal pull; both come back as what they are."""
-    both = type("Both", (Plugin,), {"name": "both", **{
-        hook: hookimpl(lambda self, ctx: {"pull": torch.tensor(0.5)}) for hook in ("d_loss_terms", "g_loss_terms")
+    both = type("Both", (Plugin,), {"name": "both", "brings_terms": {"d": ("pull",), "g": ("pull",)}, **{
+        hook: hookimpl(lambda self, ctx: {"pull": ctx.fake_logits.mean()}) for hook in ("d_loss_terms", "g_loss_terms")
     }})  # fmt: skip
     trainer = toy_trainer([both], folder=tmp_path)
     with trainer.balance:

@@ -21,7 +21,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     recorder = Recorder(folder, 10)
     for step in range(MOST_NOTES + 2):
         text = f"<script>alert({step})</script> lambda_adv" if step == 1 else f"remark {step}"
-        recorder.note(Note(step, 0, NOTE_KINDS[step % 3], "<b>notch", text))
+        recorder.note(Note(step, 0, NOTE_KINDS[step % len(NOTE_KINDS)], "<b>notch", text))
     recorder.close()
     return folder
 

@@ -19,6 +19,7 @@ MEANT = {
     "d_loss_real": "D_real loss_D_real d_loss_real errD_real real_loss D_real_loss l_d_real",
     "d_loss_fake": "D_fake loss_D_fake d_loss_fake fake_loss l_d_fake",
     "d_adv": "d_adv signal/d_adv",
+    "critic_gap": "critic_gap signal/critic_gap",
     "d_category": "d_category loss/d_category",
     "l1": "l1 L1_loss G_L1 loss_l1 loss_G_L1 loss/l1 l_g_pix",
     "const": "const const_loss",

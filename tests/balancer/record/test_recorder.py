@@ -20,7 +20,7 @@ from balancer.record.folder import DECISIONS, SHEETS, SIGNALS
 from balancer.record.recorder import Recorder
 from balancer.record.run_config import make_config
 from balancer.record.signals import SignalRows, column, read_signals
-from balancer.record.tensorboard import LAYOUT
+from balancer.record.tensorboard import layout
 from balancer.testing import recorded, replay
 from balancer.train.run import train
 
@@ -101,9 +101,9 @@ def test_the_figures_add_up(folder: Path) -> None:
 
 def test_the_layout_puts_the_healthy_band_beside_d_adv(folder: Path) -> None:
     (tensor,) = events(folder).Tensors("custom_scalars__config__")
-    layout = layout_pb2.Layout.FromString(tensor.tensor_proto.string_val[0])
-    (category,) = layout.category
-    assert [chart.title for chart in category.chart] == list(LAYOUT["Balance"])
+    seen = layout_pb2.Layout.FromString(tensor.tensor_proto.string_val[0])
+    (category,) = seen.category
+    assert [chart.title for chart in category.chart] == list(layout(HEALTHY_D_ADV)["Balance"])
     (series,) = category.chart[0].margin.series
     assert (series.value, series.lower, series.upper) == ("signal/d_adv", "band/d_adv_low", "band/d_adv_high")
 

@@ -118,7 +118,7 @@ def test_a_bad_value_names_key_reason_and_plugin(item: str, words: str) -> None:
         ("train.batch_size=0", "train.batch_size: input should be greater than or equal to 1"),
         ("train.steps=2.5", "train.steps: input should be a valid integer"),
         ("train.device=tpu", "train.device: input should be 'auto', 'cpu' or 'cuda', got 'tpu'"),
-        ("model.adversarial=wgan", "model.adversarial: input should be"),
+        ("model.adversarial=wgan", "model.adversarial: there is no such loss (did you mean wasserstein?), got 'wgan'"),
     ],
 )
 def test_a_bad_value_of_loop_or_model_names_its_key(item: str, words: str) -> None:

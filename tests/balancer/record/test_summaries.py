@@ -13,8 +13,9 @@ from hypothesis import strategies as st
 from PIL import Image
 from torch.utils.tensorboard import summary as torch_summary
 
+from balancer.contract.levels import HEALTHY_D_ADV
 from balancer.record import summaries
-from balancer.record.tensorboard import LAYOUT
+from balancer.record.tensorboard import layout
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore", DeprecationWarning)  # of what TensorBoard brings along
@@ -42,7 +43,8 @@ def test_settings_and_the_tags_that_compare_runs() -> None:
 
 
 def test_the_layout() -> None:
-    assert summaries.layout(LAYOUT) == torch_summary.custom_scalars(LAYOUT)
+    charts = layout(HEALTHY_D_ADV)
+    assert summaries.layout(charts) == torch_summary.custom_scalars(charts)
 
 
 class _Text(HTMLParser):

@@ -2,6 +2,7 @@
 
 import pytest
 
+from balancer.contract.losses import BUILT_IN
 from balancer.train.health import HALF_LIFE, STRONG_START_STEPS, Health, StrongStart
 
 
@@ -132,3 +133,30 @@ def test_what_counts_is_the_weight_at_the_start_and_the_mean_of_the_first_steps(
 
 def test_a_run_shorter_than_that_is_not_judged() -> None:
     assert warnings(1.0, 0.01, 12.0, steps=STRONG_START_STEPS - 1) == []
+
+
+# Other losses than BCE, whose healthy range nobody has named.
+
+
+@pytest.mark.parametrize("name", ["lsgan", "hinge", "relativistic", "relativistic_average"])
+def test_of_a_loss_without_a_healthy_range_only_the_ends_are_named(name: str) -> None:
+    loss = BUILT_IN[name]
+    words = {
+        d_adv: Health(loss).update(0, {("d", "d_adv"): d_adv, ("g", "adv"): 12.0}).partition(" for ")[0]
+        for d_adv in (0.01, 0.07, 0.2, 0.6, 0.7)
+    }
+    assert words == {0.01: "D saturated", 0.07: "", 0.2: "", 0.6: "", 0.7: "D at chance"}
+
+
+def test_a_critic_has_no_state_and_no_strong_start() -> None:
+    critic = BUILT_IN["wasserstein"]
+    health, start = Health(critic), StrongStart(resumed=False, loss=critic)
+    row = {("d", "critic_gap"): 3.0, ("g", "adv"): -4.0, ("knob", "lambda_adv"): 1.0}
+    assert {health.update(step, row) for step in range(100)} == {""}
+    assert {start.update(row) for _ in range(2 * STRONG_START_STEPS)} == {None}
+
+
+def test_a_resume_with_a_strong_start_is_warned_about_whatever_the_loss() -> None:
+    row = {("d", "critic_gap"): 3.0, ("knob", "lambda_adv"): 1.0}
+    said = StrongStart(resumed=True, loss=BUILT_IN["wasserstein"]).update(row)
+    assert said is not None and "the run was resumed: the source document advises" in said

@@ -14,6 +14,7 @@ class R1(Plugin):
     """γ/2 · E‖∇D(real)‖² (Mescheder et al. 2018), through `ctx.discriminate`."""
 
     name = "r1"
+    brings_terms = ("r1",)
     gamma = 10.0
 
     @hookimpl
@@ -28,6 +29,7 @@ class LeCam(Plugin):
     """Pulls D's logits towards each other's moving averages (Tseng et al. 2021), on the logits of D's own loss."""
 
     name = "lecam"
+    brings_terms = ("lecam",)
 
     def __init__(self, config: Any) -> None:
         super().__init__(config)
@@ -71,6 +73,7 @@ class Pull(Plugin):
     """A term of G's own, weighted by a knob that the plugin brings."""
 
     name = "pull"
+    brings_terms = ("pull",)
     brings_knobs = (
         KnobSpec("lambda_pull", "weight of the pull to the origin", ("set",), "before_g_backward", base=2.0),
     )

@@ -4,10 +4,10 @@ import math
 import os
 import signal
 from pathlib import Path
+from typing import ClassVar
 
 import numpy as np
 import pytest
-import torch
 from support.toy_steps import advance, equal, weights
 from torch import Tensor
 
@@ -23,11 +23,14 @@ class Poison(Plugin):
     """Adds a term that is not finite at one step."""
 
     name = "poison"
+    brings_terms: ClassVar = {"d": ("poisoned",), "g": ("poisoned",)}
     side, value, at = "d", math.nan, 5
 
     def term(self, ctx: StepContext, side: str) -> dict[str, Tensor]:
         value = self.value if ctx.step == self.at and side == self.side else 0.0
-        return {"poisoned": torch.tensor(value)}
+        shown = ctx.fake_logits if side == "d" else ctx.fake
+        assert isinstance(shown, Tensor)
+        return {"poisoned": value + 0.0 * shown.sum()}
 
     @hookimpl
     def d_loss_terms(self, ctx: StepContext) -> dict[str, Tensor]:
