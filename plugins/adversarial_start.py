@@ -112,13 +112,12 @@ class AdversarialStart(Plugin):
         if config.plateau is None and config.share is None:
             self._first = 10000 if config.step is None else config.step
         elif config.share is not None and self.started is None:
-            steps: int | None = getattr(run, "steps", None)
-            if steps is None:
+            if run.steps is None:
                 raise ConfigError(
                     "adversarial_start.share needs the run's planned length, which this loop does not tell: "
                     "pass steps= to Balancer, or give adversarial_start.step"
                 )
-            self._first = math.ceil(config.share * steps)
+            self._first = math.ceil(config.share * run.steps)
 
     @hookimpl
     def on_step_start(self, ctx: StepContext) -> None:

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 import torch
-from balancer_plugins.adversarial_start import AdversarialStart, Plateau, rise
+from balancer_plugins.adversarial_start import Plateau, rise
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from support.toy_steps import equal, weights
@@ -87,15 +87,15 @@ def test_no_plateau_comes_before_its_patience_or_while_the_loss_falls(
 
 
 def test_a_share_is_of_the_planned_length() -> None:
-    plugin = AdversarialStart(AdversarialStart.Config(share=0.25))
+    options: dict[str, Any] = {"settings": {"adversarial_start": {"share": 0.25}}, "obeys": OBEYS}
     with pytest.raises(ConfigError, match=r"share needs the run's planned length, which this loop does not tell: pass"):
-        Balancer(["adversarial_start"], settings={"adversarial_start": {"share": 0.25}}, obeys=OBEYS).start_step()
-
-    class Planned(RunInfo):
-        steps = 10
-
-    plugin.on_run_start(Planned(0, 0, 0, 0, 0, False, None))
-    assert plugin._first == 3
+        Balancer(["adversarial_start"], **options).start_step()
+    balance = Balancer(["adversarial_start"], steps=10, **options)
+    due = []
+    for _ in range(5):
+        balance.start_step()
+        due.append(balance.d_update)
+    assert due == [False] * 3 + [True] * 2
 
 
 def test_two_starts_are_refused() -> None:
