@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from support.built_in import BUILT_IN
 
-RECIPES = ["document", "document_dynamic", "document_resume", "document_weak_d"]
+RECIPES = ["document", "document_dynamic", "document_resume", "document_weak_d", "esrgan", "vocoder", "vqgan"]
 
 Cli = Callable[..., Any]
 
