@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -121,3 +122,10 @@ said += [[callback.balance.d_updates, callback.balance.g_updates]]
     assert missing == "ConfigError: optimizers: 'd' is 2, but Gan.configure_optimizers gives 2"
     assert twice == [15, 15], "5 steps, then 10"
     assert own == [3, 5]
+
+
+def test_without_lightning_one_line_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+    for package in ("lightning", "pytorch_lightning"):
+        monkeypatch.setitem(sys.modules, package, None)
+    with pytest.raises(ImportError, match=r"needs Lightning, which is not installed: pip install lightning$"):
+        import_module("balancer.lightning")
