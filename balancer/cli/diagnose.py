@@ -26,8 +26,12 @@ from balancer.errors import ConfigError
 if TYPE_CHECKING:
     from balancer.diagnosis.diagnose import Diagnosis
 
+RecipeOption = Annotated[
+    str | None,
+    typer.Option("--recipe", help="Units of the log of a known code: vqgan, vocoder, esrgan; other options go before."),
+]
 DiscriminatorsOption = Annotated[
-    int, typer.Option("--discriminators", help="How many discriminators d_loss adds up (HiFi-GAN: 8).", min=1)
+    int | None, typer.Option("--discriminators", help="How many discriminators d_loss adds up (HiFi-GAN: 8).", min=1)
 ]
 WeightOption = Annotated[
     list[str] | None, typer.Option("--weight", help="TERM=WEIGHT: what a term of G's loss weighs, such as l1=100.")
@@ -48,9 +52,10 @@ def diagnose(
     ] = None,
     tags: TagOption = None,
     pattern: PatternOption = None,
+    recipe: RecipeOption = None,
     adversarial: AdversarialOption = None,
     d_loss: DLossOption = None,
-    discriminators: DiscriminatorsOption = 1,
+    discriminators: DiscriminatorsOption = None,
     weights: WeightOption = None,
     checkpoint: Annotated[
         Path | None, typer.Option("--checkpoint", help="A checkpoint of a port, whose networks are judged too.")
@@ -79,6 +84,7 @@ def diagnose(
         path,
         tags=tags,
         pattern=pattern,
+        recipe=recipe,
         adversarial=adversarial,
         d_loss=d_loss,
         discriminators=discriminators,

@@ -60,6 +60,8 @@ class Plugin:
     api: ClassVar[int] = API
     Config: ClassVar[type[PluginConfig]] = PluginConfig
     state_version: ClassVar[int] = 1
+    # Whether what it reads decides only when it begins, once: then it is no closed loop, and may go beside one.
+    one_shot: ClassVar[bool] = False
 
     reads: Collection[str] = ()
     writes: Mapping[str, tuple[Op, ...]] = MappingProxyType({})

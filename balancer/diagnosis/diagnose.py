@@ -66,8 +66,9 @@ def diagnose(
     pattern: str | None = None,
     adversarial: str | None = None,
     d_loss: str | None = None,
-    discriminators: int = 1,
+    discriminators: int | None = None,
     weights: Mapping[str, float] | None = None,
+    recipe: str | None = None,
     checkpoint: str | Path | None = None,
     items: int | None = None,
     progress: OnBytes | None = None,
@@ -81,8 +82,9 @@ def diagnose(
         adversarial: the log's adversarial loss: "bce", "lsgan", "hinge", "wasserstein", "relativistic",
             "relativistic_average" or an installed one.
         d_loss: what d_loss is of its real and its fake half: "mean" or "sum".
-        discriminators: how many discriminators d_loss adds up.
+        discriminators: how many discriminators d_loss adds up; 1 where nobody says.
         weights: what terms of G's loss weigh, by term, such as {"l1": 100}.
+        recipe: a recipe, such as "vqgan", that says of the log's units what is not given here.
         checkpoint: a checkpoint of a port, whose networks are judged too.
         items: number of training items (characters), where the log does not say.
         progress: is called with numbers of bytes as they are read.
@@ -91,7 +93,13 @@ def diagnose(
         ConfigError: no such path or checkpoint, or options that do not go with it.
         DataError: it is not a log, or a damaged one.
     """
-    stated = stated_units(adversarial, d_loss, weights or {}, discriminators)
+    if recipe is not None:
+        from balancer.diagnosis.recipe import log_units
+
+        known = log_units(recipe)
+        adversarial, d_loss = adversarial or known.adversarial, d_loss or known.d_loss
+        discriminators, weights = discriminators or known.discriminators, {**known.weights, **(weights or {})}
+    stated = stated_units(adversarial, d_loss, weights or {}, discriminators or 1)
     reader = open_source(str(path), tags=tags, pattern=pattern, progress=progress)
     history = read(reader)
     checkpoint = None if checkpoint is None else Path(checkpoint)

@@ -160,7 +160,8 @@ class Audit:
         if not turn.counted or self._ever[role]:
             return
         self._ever[role] = turn.updates > 0
-        self._reports[role] += reported
+        rests = role == "d" and "d_update" in self._board.specs and not self._board.held("d_update")
+        self._reports[role] += reported and not rests
         if self._reports[role] >= 32 and not self._ever[role]:
             name = PARTS[role]
             self.say(

@@ -203,7 +203,8 @@ class Parts(Mechanism):
 
     def _of_logits(self, real: Logits | None, fake: Logits | None) -> dict[str, Tensor]:
         signals = logit_signals(self.loss, real, fake, self.step)
-        if real is not None and fake is not None and self._audit.due:
+        # A D that has never been updated says nothing yet.
+        if real is not None and fake is not None and self._audit.due and (self._d_due or self.d_updates):
             self._audit.logits.look(real, fake)
         return signals
 

@@ -219,8 +219,8 @@ def make_config(
             hint = f"add {table} to --plugins" if table in known else suggestion(table, [*RESERVED, *chosen])
             raise ConfigError(f"--set {table}.…: {table} is not part of this run: {hint}")
     for table in tables:
-        # A recipe's section for a plugin that --plugins left out is not an error.
-        if table not in (*RESERVED, *chosen, *known, *run.get("files", {})):
+        # A recipe's section for a plugin that --plugins left out is not an error, nor what it says of others' logs.
+        if table not in (*RESERVED, "log", *chosen, *known, *run.get("files", {})):
             raise ConfigError(f"config: there is no plugin {table!r}: {suggestion(table, [*RESERVED, *known])}")
     given = {table: {**tables.get(table, {}), **overrides.get(table, {})} for table in {"train", "model", *chosen}}
     family, entry = load_model(name)

@@ -217,7 +217,8 @@ def test_a_replay_of_every_built_in_needs_no_torch() -> None:
 import sys
 from balancer.testing import replay
 rows = [{{"d_adv": 0.25, "d_acc": 0.5, "adv": 2.0}}] * 3
-run = replay({BUILT_IN!r}, rows, settings={{"dynamic_lambda": {{"warmup_steps": 0}}}})
+settings = {{"dynamic_lambda": {{"warmup_steps": 0}}, "adversarial_start": {{"step": 0}}}}
+run = replay({BUILT_IN!r}, rows, settings=settings)
 assert run["lambda_adv"] == [0.1] * 3, run["lambda_adv"]
 heavy = {{"torch", "accelerate", "tensorboard", "PIL"}} & set(sys.modules)
 assert not heavy, heavy
@@ -226,6 +227,7 @@ assert not heavy, heavy
 
 
 SMALL: dict[str, dict[str, Any]] = {
+    "adversarial_start": {"plateau": "category", "patience": 2, "improvement": 0.5, "d_warmup": 2, "ramp": 3},
     "d_lr_ratio": {},
     "d_skip": {"every": 1, "accuracy_above": 0.6},
     "dynamic_lambda": {"warmup_steps": 3, "half_life": 2.0, "hysteresis": 0.1},

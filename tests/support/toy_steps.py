@@ -13,6 +13,7 @@ BUILT_INS = BUILT_IN
 # Every plugin has something to do within a few steps of 4 steps an epoch.
 BUSY: dict[str, dict[str, Any]] = {
     "model": {"points": 64},
+    "adversarial_start": {"step": 2, "d_warmup": 2, "ramp": 2},
     "d_skip": {"every": 2, "accuracy_above": 0.7},
     "dynamic_lambda": {"warmup_steps": 2, "bands": [[0.6, 0.1], [0.69, 0.3]], "above": 0.5},
     "freeze_head": {"until": 5, "clock": "step"},

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from support.built_in import BUILT_IN
 
-RECIPES = ["document", "document_dynamic", "document_resume", "document_weak_d"]
+RECIPES = ["document", "document_dynamic", "document_resume", "document_weak_d", "esrgan", "vocoder", "vqgan"]
 
 SENTENCE = (
     "Sets lambda_adv after D's update and before G's backward pass, in the same step (source document, remedy 5)."
@@ -151,7 +151,7 @@ def test_check_takes_recipes_files_and_the_plain_baseline(cli: Cli, tmp_path: Pa
     [
         (["show", "dynamic_lamda"], "unknown plugin 'dynamic_lamda': did you mean dynamic_lambda?"),
         (["check", "d_skp,d_lr_ratio"], "unknown plugin 'd_skp': did you mean d_skip?"),
-        (["check", "nothing_like_it"], "unknown plugin 'nothing_like_it': known are d_lr_ratio, d_skip,"),
+        (["check", "nothing_like_it"], "unknown plugin 'nothing_like_it': known are adversarial_start, d_lr_ratio,"),
         (
             ["check", "dynamic_lambda", "--set", "dynamic_lambda.inital=0.2"],
             "dynamic_lambda.inital: no such setting: did you mean initial? (plugin dynamic_lambda of balancer 0.1.0)",

@@ -30,6 +30,9 @@ RECIPES: dict[str, tuple[float | None, dict[str, dict[str, Any]]]] = {
         {"d_lr_ratio": {"ratio": 0.25}, "d_skip": {"every": 2}, "label_smoothing": {"real": 0.9, "fake": 0.1}},
     ),
     "document_resume": (0.2, {}),
+    "vqgan": (0.8, {"adversarial_start": {"step": 10000}}),
+    "vocoder": (1.0, {"adversarial_start": {"step": 100000}}),
+    "esrgan": (0.005, {"adversarial_start": {"step": 1000000}}),
 }
 
 

@@ -195,7 +195,7 @@ def test_zi2zi_goes_through_the_loop_with_all_plugins(tmp_path: Path, cli: Calla
     result = cli(
         "train", "--plugins", ",".join(BUILT_IN), "--steps", 3, "--out", run, "--device", "cpu",
         "--set", "model.max_characters=40", "--set", "freeze_head.until=2", "--set", "freeze_head.clock=step",
-        "--set", "dynamic_lambda.warmup_steps=1", "--set", "train.log_every=1",
+        "--set", "dynamic_lambda.warmup_steps=1", "--set", "train.log_every=1", "--set", "adversarial_start.step=0",
     )  # fmt: skip
     assert result.status == 0, result.err
     columns = read_signals(run)
