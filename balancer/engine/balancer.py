@@ -137,7 +137,7 @@ class Balancer(Parts):
 
         Where gradients gather for an update to come, the call is another micro-batch of the step under way.
         """
-        self._require_watch()
+        self._optimizers.require_watch()
         if self._open and epoch in (None, self.epoch) and not self._stuck and self._gathers():
             self._rounds += 1
             if self._rounds <= MOST_MICRO_BATCHES:

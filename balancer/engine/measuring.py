@@ -110,6 +110,11 @@ class Measuring:
         """The plugin that a signal comes from, if from one."""
         return self._brought.get(name) or self._added.get(name)
 
+    def whose(self, signal: str) -> str:
+        """The end of an error about a signal: whose it is, where a plugin's."""
+        name = self.owner(signal)
+        return f"; {signal} is of plugin {name} of {self._composition.sources[name]}" if name else ""
+
     def begin_step(self) -> None:
         """What was returned and never reported belongs to no step to come."""
         for found in self._returned.values():

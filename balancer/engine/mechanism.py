@@ -26,7 +26,7 @@ from balancer.engine.requests import Requests
 from balancer.engine.signal_board import SignalBoard, require_finite
 from balancer.engine.turns import Turn
 from balancer.engine.weights import Weights
-from balancer.errors import ConfigError, PluginError
+from balancer.errors import PluginError
 from balancer.record.compositions import Composed
 from balancer.record.recorder import Recorder
 from balancer.record.tensorboard import tagged
@@ -144,11 +144,7 @@ class Mechanism:
         Raises:
             TrainingError: names the term, the step and what plugins contribute to the knobs.
         """
-        require_finite(self.signals, self.board, self.step, self._whose)
-
-    def _whose(self, signal: str) -> str:
-        name = self._measure.owner(signal)
-        return f"; {signal} is of plugin {name} of {self.composition.sources[name]}" if name else ""
+        require_finite(self.signals, self.board, self.step, self._measure.whose)
 
     def begin_at(self, step: int) -> None:
         """Count from `step` on, before the first step: for networks that were trained so far elsewhere."""
@@ -269,10 +265,6 @@ class Mechanism:
         self._measure.begin_step()
         self._rates.begin_step()
         self._audit.begin_step(self.step)
-
-    def _require_watch(self) -> None:
-        if self._optimizers.replaced:
-            raise ConfigError("another Balancer has taken over this one's optimizers: go on with that one")
 
     def _stepped(self, one: Watched) -> None:
         """An optimizer's step is over."""

@@ -99,6 +99,15 @@ class Optimizers:
     def __iter__(self) -> Iterator[Watched]:
         return (one for several in self.by_role.values() for one in several)
 
+    def require_watch(self) -> None:
+        """Insist that nobody else watches them by now.
+
+        Raises:
+            ConfigError: another Balancer was made of them since.
+        """
+        if self.replaced:
+            raise ConfigError("another Balancer has taken over this one's optimizers: go on with that one")
+
     def knows(self, role: str) -> bool:
         """Whether this role's updates are counted by its optimizers."""
         return role in self.by_role
