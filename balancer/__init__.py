@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from balancer.contract.adversarial import AdversarialLoss, Halves
+    from balancer.contract.handles import KnobHandle
     from balancer.contract.host import CompositionView
     from balancer.contract.knobs import Decision, KnobSpec
     from balancer.contract.losses import AdversarialName
@@ -15,9 +16,10 @@ if TYPE_CHECKING:
     from balancer.contract.moments import RunInfo, StepContext, hookimpl
     from balancer.contract.plugin import Plugin, PluginConfig
     from balancer.contract.settings import Settings
-    from balancer.contract.signals import MovingAverage, SignalSpec
+    from balancer.contract.signals import MovingAverage, Reading, SignalSpec
     from balancer.diagnosis.diagnose import Diagnosis, diagnose
     from balancer.engine.balancer import Balancer
+    from balancer.errors import BalancerError, CompositionError, ConfigError, KnobError, PluginError
     from balancer.hindsight.explain import explain
     from balancer.hindsight.replay import replay
     from balancer.page.report import Report, report
@@ -32,7 +34,10 @@ __all__ = [
     "AdversarialLoss",
     "AdversarialName",
     "Balancer",
+    "BalancerError",
+    "CompositionError",
     "CompositionView",
+    "ConfigError",
     "DOutput",
     "Decision",
     "Diagnosis",
@@ -40,6 +45,8 @@ __all__ = [
     "GanModel",
     "Halves",
     "HeadSpec",
+    "KnobError",
+    "KnobHandle",
     "KnobSpec",
     "ModelFamily",
     "ModelSpec",
@@ -47,6 +54,8 @@ __all__ = [
     "NewRun",
     "Plugin",
     "PluginConfig",
+    "PluginError",
+    "Reading",
     "Report",
     "RunInfo",
     "SavedRun",
@@ -69,7 +78,10 @@ _HOME = {
     "AdversarialLoss": "contract.adversarial",
     "AdversarialName": "contract.losses",
     "Balancer": "engine.balancer",
+    "BalancerError": "errors",
+    "CompositionError": "errors",
     "CompositionView": "contract.host",
+    "ConfigError": "errors",
     "DOutput": "contract.model",
     "Decision": "contract.knobs",
     "Diagnosis": "diagnosis.diagnose",
@@ -77,6 +89,8 @@ _HOME = {
     "GanModel": "contract.model",
     "Halves": "contract.adversarial",
     "HeadSpec": "contract.model",
+    "KnobError": "errors",
+    "KnobHandle": "contract.handles",
     "KnobSpec": "contract.knobs",
     "ModelFamily": "contract.model",
     "ModelSpec": "contract.model",
@@ -84,6 +98,8 @@ _HOME = {
     "NewRun": "train.new_run",
     "Plugin": "contract.plugin",
     "PluginConfig": "contract.plugin",
+    "PluginError": "errors",
+    "Reading": "contract.signals",
     "Report": "page.report",
     "RunInfo": "contract.moments",
     "SavedRun": "record.saved_run",
@@ -107,8 +123,12 @@ def __getattr__(name: str) -> Any:
     if name == "Alternative":  # until 0.3
         import warnings
 
-        warnings.warn("balancer.Alternative: laws are asked what else they answer", DeprecationWarning, stacklevel=2)
+        from balancer.errors import Deprecated
+
+        warnings.warn("balancer.Alternative: laws are asked what else they answer", Deprecated, stacklevel=2)
         return import_module("balancer.contract.plugin").Alternative
+    if name in ("diagnosis", "errors", "testing"):
+        return import_module(f"balancer.{name}")
     if name not in _HOME:
         raise AttributeError(f"module 'balancer' has no attribute {name!r}")
     from balancer.extras import extras_named

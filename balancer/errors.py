@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from difflib import get_close_matches
+from unicodedata import category
 
 
 class BalancerError(Exception):
@@ -44,13 +45,21 @@ class TrainingError(BalancerError):
     """Training cannot go on, for example because a loss is not finite."""
 
 
+class Deprecated(DeprecationWarning):
+    """Something of ours that goes, and what to write instead; the command line says it once."""
+
+
 class MissingExtra(BalancerError, ModuleNotFoundError):
     """What was asked for needs an extra that is not installed; the message is the line that installs it."""
 
 
 def printable(text: str) -> str:
-    """A text without control characters, which would steer the terminal that shows it; line breaks stay."""
-    return "".join(c if c.isprintable() or c == "\n" else c.encode("unicode_escape").decode() for c in text)
+    """A text without control characters, which would steer the terminal that shows it; spaces and line ends stay."""
+    return "".join(c if c.isprintable() or c == "\n" or category(c) == "Zs" else _escaped(c) for c in text)
+
+
+def _escaped(character: str) -> str:
+    return character.encode("unicode_escape").decode()
 
 
 def one_line(text: str) -> str:
@@ -64,3 +73,9 @@ def suggestion(name: str, known: Sequence[str]) -> str:
     if near:
         return f"did you mean {near[0]}?"
     return f"known are {', '.join(known)}" if known else "none is installed"
+
+
+def nearest(name: object, known: Sequence[str], cutoff: float = 0.6) -> str:
+    """The end of an error about a name that may be mistyped: the nearest known one in brackets, else nothing."""
+    near = get_close_matches(str(name), known, n=1, cutoff=cutoff)
+    return f" (did you mean {near[0]}?)" if near else ""

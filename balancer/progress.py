@@ -2,12 +2,13 @@
 
 import warnings
 
+from balancer.errors import Deprecated
 from balancer.train.progress import Progress, figures
 
 __all__ = ["Progress", "figures"]
 
 warnings.warn(
     "balancer.progress is now balancer.train.progress; the old name goes with 0.3",
-    DeprecationWarning,
+    Deprecated,
     stacklevel=2,
 )

@@ -2,6 +2,7 @@
 
 import warnings
 
+from balancer.errors import Deprecated
 from balancer.record.folder import COLUMNS, SIGNALS
 from balancer.record.signals import SignalLog, read_signals
 
@@ -9,6 +10,6 @@ __all__ = ["COLUMNS", "SIGNALS", "SignalLog", "read_signals"]
 
 warnings.warn(
     "balancer.signal_log is balancer.record.signals now: take read_signals from balancer",
-    DeprecationWarning,
+    Deprecated,
     stacklevel=2,
 )

@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from balancer.conformance.report import Report
 from balancer.contract.adversarial import as_list
-from balancer.contract.compose import compose
-from balancer.contract.host import model_host
 from balancer.contract.plugin import Plugin
 from balancer.extras import extras_named
 from balancer.hindsight.replay_rows import PluginList, recorded
 from balancer.hindsight.replay_rows import replay_rows as replay
 from balancer.hindsight.trajectory import Replay
 from balancer.train.points import PointsFamily, PointsSettings
+from balancer.train.toy import same_weights, small_trainer
 
 if TYPE_CHECKING:
     from balancer.contract.model import ModelFamily
@@ -25,6 +25,7 @@ __all__ = [
     "PointsFamily",
     "PointsSettings",
     "Replay",
+    "Report",
     "check_model",
     "check_plugin",
     "recorded",
@@ -43,7 +44,9 @@ def toy_trainer(
     """A trainer of the points model on the CPU, with these plugins; `train` are settings of `train.*`."""
     values = settings or {}
     model = PointsSettings(**values.get("model", {}))
-    return _trainer("points", PointsFamily(), model, plugins, values, folder, {"batch_size": 32, "lr": 2e-3, **train})
+    return small_trainer(
+        "points", PointsFamily(), model, plugins, values, folder, {"batch_size": 32, "lr": 2e-3, **train}
+    )
 
 
 @extras_named()
@@ -67,7 +70,7 @@ def check_model(
     options = {"batch_size": 8, **family.train_defaults(model), **train}
 
     def trained(count: int, state: Mapping[str, Any] | None = None, sheet: bool = False) -> Trainer:
-        trainer = _trainer(type(family).__name__, family, model, [], {}, None, options)
+        trainer = small_trainer(type(family).__name__, family, model, [], {}, None, options)
         if state is not None:
             trainer.load_state_dict(state)
         while trainer.balance.step < count:
@@ -78,81 +81,42 @@ def check_model(
 
     whole = trained(steps)
     _check_outputs(whole)
-    assert _same_weights(whole, trained(steps)), "two equal runs differ"
-    assert _same_weights(whole, trained(steps, sheet=True)), "drawing a sheet changes the run"
+    assert same_weights(whole, trained(steps)), "two equal runs differ"
+    assert same_weights(whole, trained(steps, sheet=True)), "drawing a sheet changes the run"
     half = steps // 2
     with tempfile.TemporaryDirectory() as folder:
         checkpoint.save(Path(folder), half, trained(half).state_dict(), keep=1)
         state = checkpoint.load_latest(Path(folder)).state
-    assert _same_weights(whole, trained(steps, state)), "a resumed run differs from a whole one"
+    assert same_weights(whole, trained(steps, state)), "a resumed run differs from a whole one"
     return whole
 
 
 @extras_named()
-def check_plugin(plugin: str | type[Plugin], settings: Mapping[str, Any] | None = None, steps: int = 12) -> None:
-    """Run a plugin on the points model and check what every plugin must do.
+def check_plugin(
+    plugin: str | type[Plugin],
+    settings: Mapping[str, Any] | None = None,
+    steps: int = 8,
+    *,
+    beside: PluginList = (),
+    skip: Collection[str] = (),
+    strict: bool = False,
+) -> Report:
+    """Check what every plugin must do, as `balancer plugins test` does; the promises are those that it prints.
 
-    It composes; trains; writes nothing undeclared; does the same twice; goes on bit-identically from a
-    saved state that holds primitives and tensors only; and leaves no trace where it is switched off.
+    `plugin` is a name, `FILE.py:CLASS` or a class; `settings` should make it act within a few steps. `beside` are
+    plugins that it needs, such as one whose signal it reads. `skip` names checks to leave out, such as `card`; `strict`
+    takes remarks for failures. Returns the report.
 
     Raises:
-        AssertionError: says which promise is broken. Errors of the plugin itself are raised as they are.
+        AssertionError: says which promises are broken, one line each.
+        PluginError, ConfigError: there is no such plugin, or its settings cannot be used.
     """
-    import tempfile
+    from balancer.conformance.check import check
 
-    from balancer.record import checkpoint
-
-    name = plugin if isinstance(plugin, str) else plugin.name
-    values = {name: dict(settings or {})}
-    half = steps // 2
-
-    def trained(plugins: PluginList, count: int, state: Mapping[str, Any] | None = None) -> Trainer:
-        trainer = toy_trainer(plugins, values)
-        if state is not None:
-            trainer.load_state_dict(state)
-        while trainer.balance.step < count:
-            trainer.step(trainer.next_batch())
-        return trainer
-
-    whole = trained([plugin], steps)
-    again = trained([plugin], steps)
-    assert _same_weights(whole, again), f"{name}: two equal runs differ"
-    with tempfile.TemporaryDirectory() as folder:
-        checkpoint.save(Path(folder), half, trained([plugin], half).state_dict(), keep=1)
-        state = checkpoint.load_latest(Path(folder)).state
-    resumed = trained([plugin], steps, state)
-    assert _same_weights(whole, resumed), f"{name}: a resumed run differs from a whole one"
-    off = trained([], half, state)
-    for knob in off.balance.board.specs:
-        left = off.balance.board.contributions(knob)
-        assert not left, f"{name}: switched off on resume, it still holds {knob}"
-
-
-def _trainer(
-    name: str,
-    family: ModelFamily,
-    model: Any,
-    plugins: PluginList,
-    settings: Mapping[str, Mapping[str, Any]],
-    folder: Path | None,
-    train: Mapping[str, Any],
-) -> Trainer:
-    from balancer.record.run_config import TrainSettings
-    from balancer.train.loop import Trainer, make_accelerator
-    from balancer.train.random_state import seed_all
-
-    options = TrainSettings(**{"device": "cpu", **train})
-    host = model_host(name, family.spec(model), options.lambda_adv, gradients=options.gradients_every > 0)
-    composition = compose(plugins, settings, host=host)
-    seed_all(options.seed)
-    return Trainer(family.build(model), composition, options, make_accelerator(options, composition), folder)
-
-
-def _same_weights(one: Trainer, two: Trainer) -> bool:
-    import torch
-
-    ours, theirs = ([*trainer.G.state_dict().values(), *trainer.D.state_dict().values()] for trainer in (one, two))
-    return all(map(torch.equal, ours, theirs))
+    report = check(plugin, settings, beside=beside, steps=steps, skip=skip, strict=strict)
+    if not report.passed:
+        raise AssertionError("\n".join([f"{report.plugin} breaks a promise:", *map(str, report.failures)]))
+    return report
 
 
 def _draw(trainer: Trainer) -> None:
@@ -185,6 +149,10 @@ def _check_outputs(trainer: Trainer) -> None:
         assert set(terms) == set(named), f"{of}'s terms are {sorted(terms)}, the spec names {sorted(named)}"
         for name, value in terms.items():
             assert value.ndim == 0, f"{of}'s term {name} has shape {tuple(value.shape)}, not that of a scalar"
+    for output in (on_real, judged):
+        assert bool(output.features) == spec.features, "the spec and D's outputs disagree about its maps (features)"
+    layer = model.last_layer()
+    assert layer is None or any(layer is parameter for parameter in trainer.G.parameters()), "last_layer is none of G's"
     own = {id(parameter) for parameter in trainer.D.parameters()}
     for head in spec.heads:
         parts = [id(parameter) for parameter in model.head_parameters(head)]

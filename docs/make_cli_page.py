@@ -20,7 +20,7 @@ INTRODUCTION = """\
 <!-- Written by docs/make_cli_page.py from the commands; `make docs-cli` writes it anew, and a test compares it. -->
 
 Every command of `balancer`, as `--help` prints it. A wrong setting, file or composition is one line on standard error
-and exit status 2. `--version` prints the version.
+and exit status 2; `--debug`, anywhere on the line, prints the error's traceback too. `--version` prints the version.
 
 | command | what it does |
 |---|---|

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import traceback
 import warnings
 from importlib import metadata
 from typing import Annotated, Any
@@ -11,8 +12,9 @@ import typer
 from typer.core import TyperGroup
 
 from balancer.cli import diagnose, hindsight, plugins, train
+from balancer.contract.distributions import spare_others
 from balancer.contract.registry import COMMANDS, entries, find
-from balancer.errors import BalancerError, PluginError
+from balancer.errors import BalancerError, Deprecated, PluginError, one_line, printable
 from balancer.extras import extras_named
 
 
@@ -40,7 +42,10 @@ class _Root(TyperGroup):
     """Our own commands, and one group for each model that brings some."""
 
     def list_commands(self, ctx: Any) -> list[str]:
-        return [*super().list_commands(ctx), *sorted({entry.name for entry in entries(COMMANDS)})]
+        return [
+            *super().list_commands(ctx),
+            *sorted({entry.name for entry in entries(COMMANDS) if entry.name.isidentifier()}),
+        ]
 
     def get_command(self, ctx: Any, cmd_name: str) -> Any:
         own = super().get_command(ctx, cmd_name)
@@ -61,7 +66,11 @@ app = typer.Typer(
 
 @app.callback(invoke_without_command=True)
 def _root(
-    ctx: typer.Context, version: Annotated[bool, typer.Option("--version", help="Print the version.")] = False
+    ctx: typer.Context,
+    version: Annotated[bool, typer.Option("--version", help="Print the version.")] = False,
+    debug: Annotated[
+        bool, typer.Option("--debug", help="Print the traceback of an error, too; may stand behind a command.")
+    ] = False,
 ) -> None:
     if version:
         print(metadata.version("balancer"))
@@ -78,13 +87,28 @@ app.add_typer(plugins.app, name="plugins")
 
 def main() -> None:
     """Run the command line; an error that a user may see is one line and exit status 2."""
-    warnings.formatwarning = lambda message, *where, **more: f"warning: {message}\n"
+    warnings.formatwarning = lambda message, *where, **more: f"warning: {printable(str(message))}\n"
+    warnings.filterwarnings("once", category=Deprecated)
+    spare_others()
+    arguments, rest = _before_dashes(sys.argv[1:])
+    debug = "--debug" in arguments
     try:
         with extras_named():
-            app(standalone_mode=True)
+            app([word for word in arguments if word != "--debug"] + rest, standalone_mode=True)
     except BalancerError as error:
+        if debug:
+            print(printable("".join(traceback.format_exception(error))), file=sys.stderr, end="")
         notes = "".join(f" ({note})" for note in getattr(error, "__notes__", ()))
-        print(f"balancer: {' '.join(f'{error}{notes}'.split())}", file=sys.stderr)
+        line = one_line(f"{error}{notes}")
+        if error.__cause__ is not None and isinstance(error, PluginError) and not debug and "traceback" not in line:
+            line += " (--debug shows the traceback)"
+        print(f"balancer: {line}", file=sys.stderr)
         sys.exit(2)
     except KeyboardInterrupt:
         sys.exit(130)
+
+
+def _before_dashes(words: list[str]) -> tuple[list[str], list[str]]:
+    """The words of a command line that may be options, and those from `--` on, which are none."""
+    at = words.index("--") if "--" in words else len(words)
+    return words[:at], words[at:]

@@ -21,7 +21,10 @@ if TYPE_CHECKING:
     from balancer.record.run_config import RunConfig
 
 PluginsOption = Annotated[
-    str | None, typer.Option("--plugins", help='Plugins by name, separated by commas; "" for the plain baseline.')
+    str | None,
+    typer.Option(
+        "--plugins", help='Plugins by name or as FILE.py:CLASS, separated by commas; "" for the plain baseline.'
+    ),
 ]
 ConfigOption = Annotated[
     str | None, typer.Option("--config", help="A TOML file, or the name of a recipe (see `balancer plugins list`).")
@@ -91,7 +94,8 @@ def composed(
 
 def print_json(value: Any) -> None:
     """Print a value as JSON, in the language it is in; figures that are not numbers, which JSON lacks, are null."""
-    print(json.dumps(_finite(value), ensure_ascii=False, indent=1, default=str, allow_nan=False))
+    text = json.dumps(_finite(value), ensure_ascii=False, indent=1, default=str, allow_nan=False)
+    print("".join(c if c.isprintable() or c == "\n" else json.dumps(c)[1:-1] for c in text))
 
 
 def _finite(value: Any) -> Any:

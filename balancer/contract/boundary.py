@@ -6,7 +6,7 @@ import dis
 import signal
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from types import TracebackType
+from types import CodeType
 from typing import Any, Final
 
 from balancer.errors import BalancerError, PluginError, one_line
@@ -26,12 +26,12 @@ def calling(
 
     Raises:
         PluginError: from whatever the code raised, `SystemExit` among it.
-        KeyboardInterrupt: a Ctrl-C that came meanwhile.
+        BaseException: what came from a signal, such as a Ctrl-C, meanwhile.
     """
     try:
         yield
     except BaseException as error:
-        if not is_ctrl_c(error):
+        if not from_outside(error):
             blame(error, what, what if note is None else note, keep(error))
         raise
 
@@ -44,7 +44,7 @@ def blame(error: BaseException, what: str, note: str, kept: str) -> None:
     """
     if not isinstance(error, BalancerError):
         raise PluginError(f"{what}: {described(error)}{kept}") from error
-    if note and note not in str(error):
+    if note and note not in described(error):
         error.add_note(note + kept)
 
 
@@ -68,22 +68,27 @@ def short(value: object) -> str:
     return text if len(text) <= 60 else f"{text[:60]} …"
 
 
-def is_ctrl_c(error: BaseException) -> bool:
-    """Whether an exception is a KeyboardInterrupt that came from outside, not from a `raise` in the code that ran.
+def from_outside(error: BaseException) -> bool:
+    """Whether an exception is that of a signal that arrived meanwhile: a Ctrl-C, or whatever a script's handler raises.
 
-    Python's handler raises it between two instructions. A handler of a script's own may raise it by a statement, and
-    is given the benefit of the doubt.
+    Python's own handler raises KeyboardInterrupt between two instructions, and not, as a plugin does, by a statement.
     """
-    if not isinstance(error, KeyboardInterrupt):
+    trace = error.__traceback__
+    if trace is None:
         return False
-    handler: Any = signal.getsignal(signal.SIGINT)
-    known = handler in (signal.default_int_handler, signal.SIG_DFL, signal.SIG_IGN, None)
-    if not known and not type(handler).__module__.startswith("balancer."):
-        return True
-    innermost: TracebackType | None = error.__traceback__
-    while innermost is not None and innermost.tb_next is not None:
-        innermost = innermost.tb_next
-    if innermost is None or innermost.tb_lasti < 0:
-        return True
-    code = innermost.tb_frame.f_code.co_code
-    return dis.opname[code[innermost.tb_lasti]] != "RAISE_VARARGS"
+    handlers = {_code(signal.getsignal(number)) for number in signal.valid_signals()}
+    while trace.tb_frame.f_code not in handlers:
+        if trace.tb_next is None:
+            at = trace.tb_lasti
+            stated = at >= 0 and dis.opname[trace.tb_frame.f_code.co_code[at]] == "RAISE_VARARGS"
+            return isinstance(error, KeyboardInterrupt) and not stated
+        trace = trace.tb_next
+    return True
+
+
+def _code(handler: Any) -> CodeType | None:
+    """The code of a signal handler that is written in Python."""
+    function = getattr(handler, "func", handler)
+    called = (part.__dict__["__call__"] for part in type(function).__mro__ if "__call__" in part.__dict__)
+    code = getattr(function, "__code__", None) or getattr(next(called, None), "__code__", None)
+    return code if isinstance(code, CodeType) else None

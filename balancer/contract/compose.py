@@ -3,21 +3,21 @@
 from __future__ import annotations
 
 import heapq
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from pydantic import ValidationError
-
+from balancer.contract.boundary import calling, short
 from balancer.contract.declared import TermPhase, add_terms, check_declared, term_signals
 from balancer.contract.host import OPTIONAL_HOOKS, CompositionView, Host, known_knob
 from balancer.contract.knobs import STANDARD_KNOBS, KnobSpec, Op
-from balancer.contract.moments import hook_options
-from balancer.contract.plugin import Plugin, PluginConfig, check_plugin_class
+from balancer.contract.make import made_plugin
+from balancer.contract.moments import has_hook
+from balancer.contract.plugin import Plugin, check_plugin_class
+from balancer.contract.plugin_files import PluginFile, is_plugin_file, load_plugin_file
 from balancer.contract.registry import load_plugin
 from balancer.contract.signals import SignalSpec, standard_signal, taken
-from balancer.errors import BalancerError, CompositionError, ConfigError, PluginError, suggestion
+from balancer.errors import CompositionError, PluginError, nearest, one_line, suggestion
 
 
 @dataclass(frozen=True)
@@ -34,6 +34,9 @@ class Composition:
     host: Host
     # (phase, term) -> the plugin that brings it
     terms: Mapping[tuple[TermPhase, str], str] = field(default_factory=dict)
+
+    # Those that come from a file of one's own.
+    files: Mapping[str, PluginFile] = field(default_factory=dict)
 
     def sees(self, sight: str) -> bool:
         """Whether one of the plugins must see this."""
@@ -65,19 +68,20 @@ def compose(
     settings = settings or {}
     made: dict[str, Plugin] = {}
     sources: dict[str, str] = {}
+    files: dict[str, PluginFile] = {}
     for item in plugins:
-        if isinstance(item, str):
+        if isinstance(item, str) and is_plugin_file(item):
+            cls, file = load_plugin_file(item)
+            source, files[cls.name] = str(file), file
+        elif isinstance(item, str):
             cls, entry = load_plugin(item)
             source = f"{entry.distribution} {entry.version}"
         else:
-            cls, source = check_plugin_class(item, f"plugin class {item.__name__}"), f"class {item.__module__}"
+            cls = check_plugin_class(item, f"plugin class {getattr(item, '__name__', short(item))}")
+            source = f"class {cls.__module__}"
         if cls.name in made:
             raise CompositionError(f"plugin {cls.name} is named twice: one instance of each works in a run")
-        config = plugin_config(cls, settings.get(cls.name, {}), source)
-        with _blaming(cls.name, source, "cannot be made"):
-            plugin = made[cls.name] = cls(config)
-        if isinstance(plugin.reads, str) or any(isinstance(ops, str) for ops in plugin.writes.values()):
-            raise PluginError(f"plugin {cls.name} of {source}: reads and the values of writes are tuples of names")
+        made[cls.name] = made_plugin(cls, settings.get(cls.name, {}), source)
         sources[cls.name] = source
     knobs, signals = _with_brought(made, host)
     terms = add_terms(made, sources, knobs, signals)
@@ -88,44 +92,19 @@ def compose(
     warnings = [*_check_loops(ordered, operations)]
     view = CompositionView({plugin.name: plugin.config for plugin in ordered}, host)
     for plugin in ordered:
-        with _blaming(plugin.name, sources[plugin.name], "cannot be checked"):
-            warnings += [f"{plugin.name}: {sentence}" for sentence in plugin.check(view)]
-    return Composition(tuple(ordered), knobs, signals, operations, sources, tuple(warnings), host, terms)
+        warnings += [f"{plugin.name}: {sentence}" for sentence in _said(plugin, sources[plugin.name], view)]
+    return Composition(tuple(ordered), knobs, signals, operations, sources, tuple(warnings), host, terms, files)
 
 
-@contextmanager
-def _blaming(name: str, source: str, what: str) -> Iterator[None]:
-    """Say whose an exception is that a plugin lets out."""
-    try:
-        yield
-    except BalancerError:
-        raise
-    except Exception as error:
-        raise PluginError(f"plugin {name} of {source} {what}: {type(error).__name__}: {error}") from error
-
-
-def plugin_config(cls: type[Plugin], values: Mapping[str, Any], source: str) -> PluginConfig:
-    """A plugin's validated config.
-
-    Raises:
-        ConfigError: one line that names the key, the plugin and its distribution.
-    """
-    try:
-        return cls.Config.model_validate(dict(values))
-    except ValidationError as error:
-        raise ConfigError(f"{first_error(error, cls.name, cls.Config)} (plugin {cls.name} of {source})") from None
-
-
-def first_error(error: ValidationError, prefix: str, model: Any) -> str:
-    """The first complaint of a pydantic error as one line: key, what is wrong, what was given."""
-    first = error.errors(include_url=False)[0]
-    key = ".".join([prefix, *(str(part) for part in first["loc"])])
-    if first["type"] == "extra_forbidden":
-        known = sorted(model.model_fields)
-        return f"{key}: no such setting: {suggestion(str(first['loc'][-1]), known)}"
-    message = first["msg"].removeprefix("Value error, ")
-    message = message[:1].lower() + message[1:]
-    return f"{key}: {message}" + (f", got {first['input']!r}" if first["loc"] and first["type"] != "missing" else "")
+def _said(plugin: Plugin, source: str, view: CompositionView) -> list[str]:
+    """What a plugin says of the composition, one line each."""
+    with calling(f"plugin {plugin.name} of {source} cannot be checked", note=f"by plugin {plugin.name} of {source}"):
+        said: Any = plugin.check(view)
+        sentences = None if said is None or isinstance(said, str) else list(said)
+    if sentences is None or not all(isinstance(sentence, str) for sentence in sentences):
+        got = short(said if sentences is None else sentences)
+        raise PluginError(f"plugin {plugin.name} of {source}: check returned {got}, not a list of sentences")
+    return [one_line(sentence) for sentence in sentences]
 
 
 def _with_brought(made: Mapping[str, Plugin], host: Host) -> tuple[dict[str, KnobSpec], dict[str, SignalSpec]]:
@@ -185,15 +164,19 @@ def _check_offered(
         if knob in knobs:
             for op in ops:
                 if op not in knobs[knob].ops:
-                    raise CompositionError(f"{who} wants to {op} {knob}, which takes only {', '.join(knobs[knob].ops)}")
+                    takes = ", ".join(knobs[knob].ops)
+                    near = nearest(op, knobs[knob].ops)
+                    raise CompositionError(f"{who} wants to {op} {knob}, which takes only {takes}{near}")
         elif knob in host.meaningless:
             raise CompositionError(f"{who} turns {knob}, but {host.meaningless[knob]}: leave {plugin.name} out")
         elif (spec := known_knob(knob)) is not None:
-            raise CompositionError(f"{who} turns {knob}, which {host.name} does not obey: {_would(host, spec.ask)}")
+            near = nearest(knob, sorted(knobs), cutoff=0.85) if knob not in STANDARD_KNOBS else ""
+            would = _would(host, spec.ask)
+            raise CompositionError(f"{who} turns {knob}, which {host.name} does not obey{near}: {would}")
         else:
             raise CompositionError(f"{who} turns {knob}: no such knob: {suggestion(knob, sorted(knobs))}")
     for hook, ask in OPTIONAL_HOOKS.items():
-        if hook not in host.calls and hook_options(getattr(plugin, hook, None)) is not None:
+        if hook not in host.calls and has_hook(plugin, hook):
             would = _would(host, f"{ask} and list {hook!r} in obeys")
             raise CompositionError(f"{who} acts at {hook}, which {host.name} does not call: {would}")
     check_declared(plugin, who, host)

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Protocol
+from typing import Final, NoReturn, Protocol, get_args
 
 from balancer.contract.knobs import Op, Value
-from balancer.errors import KnobError, PluginError
+from balancer.errors import KnobError, PluginError, nearest
+
+OPERATIONS: Final[tuple[str, ...]] = get_args(Op)
 
 
 class Contributions(Protocol):
@@ -80,6 +82,14 @@ class KnobHandle:
         """Multiply the knob."""
         self.write("mul", factor)
 
+    def max(self, bound: float) -> None:
+        """Bound the knob from above."""
+        self.write("max", bound)
+
+    def min(self, bound: float) -> None:
+        """Bound the knob from below."""
+        self.write("min", bound)
+
     def ratio(self, ratio: float) -> None:
         """Make the learning rate of D this multiple of that of G."""
         self.write("ratio", ratio)
@@ -96,14 +106,18 @@ class KnobHandle:
         """Put names into a knob that holds a set of names."""
         self.write("add", names)
 
+    def __getattr__(self, name: str) -> NoReturn:
+        near = nearest(name, [*OPERATIONS, "value", "held", "own", "write", "withdraw"])
+        raise AttributeError(f"plugin {self._plugin}: a knob's handle has no {name}{near}")
+
     def _resolved(self, op: Op) -> Op:
-        try:
+        if op in self._ops:
             return self._ops[op]
-        except KeyError:
-            raise PluginError(
-                f"plugin {self._plugin} used {op} on {self._knob} without declaring it: "
-                f"add it to writes = {{{self._knob!r}: (…)}}"
-            ) from None
+        who = f"plugin {self._plugin}"
+        if op not in OPERATIONS:
+            raise PluginError(f"{who} used {op!r} on {self._knob}, which is no operation{nearest(op, OPERATIONS)}")
+        add = f"add it to writes = {{{self._knob!r}: (…)}}"
+        raise PluginError(f"{who} used {op} on {self._knob} without declaring it: {add}")
 
 
 class KnobHandles(dict[str, KnobHandle]):
@@ -114,4 +128,5 @@ class KnobHandles(dict[str, KnobHandle]):
         self._plugin = plugin
 
     def __missing__(self, knob: str) -> KnobHandle:
-        raise PluginError(f"plugin {self._plugin} used {knob} without declaring it: add it to writes")
+        near = nearest(knob, list(self))
+        raise PluginError(f"plugin {self._plugin} used {knob} without declaring it: add it to writes{near}")

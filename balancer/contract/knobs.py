@@ -9,7 +9,7 @@ from dataclasses import InitVar, dataclass, field
 from typing import Any, Final, Literal
 
 from balancer.contract.moments import HOOK_NAMES
-from balancer.errors import KnobError
+from balancer.errors import Deprecated, KnobError, nearest
 
 Op = Literal["set", "set_or_max", "mul", "max", "min", "ratio", "gate", "period", "add"]
 Value = float | bool | tuple[str, ...]
@@ -42,8 +42,9 @@ class KnobSpec:
     def __post_init__(self, takes_effect: str | None) -> None:
         if self.read_after not in HOOK_NAMES:
             if given := self.read_after or takes_effect:
-                text = f"knob {self.name}: read_after = {given!r} is not a moment, which is an error from 0.3 on"
-                warnings.warn(text, DeprecationWarning, stacklevel=3)
+                near = nearest(given, HOOK_NAMES)
+                text = f"knob {self.name}: read_after = {given!r} is not a moment, which is an error from 0.3 on{near}"
+                warnings.warn(text, Deprecated, stacklevel=3)
             object.__setattr__(self, "read_after", "before_g_backward" if self.is_weight else "on_step_end")
 
     @property

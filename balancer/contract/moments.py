@@ -160,6 +160,11 @@ def plugin_manager() -> pluggy.PluginManager:
     return manager
 
 
+def has_hook(plugin: object, hook: str) -> bool:
+    """Whether a plugin's class has this hook; attributes that it makes up when asked are none."""
+    return hook_options(getattr(type(plugin), hook, None)) is not None
+
+
 def hook_options(function: Any) -> dict[str, Any] | None:
     """What `@hookimpl` noted on a function, or None if it is not marked."""
     options = getattr(function, f"{PROJECT}_impl", None)

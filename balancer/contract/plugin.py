@@ -5,25 +5,38 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass
+from difflib import get_close_matches
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Final, Literal
 
+from pydantic import ConfigDict
+
+from balancer.contract.boundary import calling, short
 from balancer.contract.handles import KnobHandle
 from balancer.contract.knobs import KnobSpec, Op, Value
 from balancer.contract.moments import HOOK_NAMES, Moments, hook_options
 from balancer.contract.notes import RequestKind
 from balancer.contract.settings import Settings
 from balancer.contract.signals import SignalReader, SignalSpec
-from balancer.errors import PluginError
+from balancer.errors import PluginError, nearest
 
 if TYPE_CHECKING:
     import torch
 
     from balancer.contract.host import CompositionView
 
+# The contract that this release speaks: hooks, knobs, signals and what a plugin declares (CONTRIBUTING.md says when it
+# may change).
+API: Final = 1
+# Tables of a config that are no plugin's.
+RESERVED_NAMES: Final = ("run", "train", "model")
+
 
 class PluginConfig(Settings):
     """Base of every plugin's config; give each field a description, a range and the source of its default."""
+
+    # A default that its own field refuses would let a run train that no config can resume.
+    model_config = ConfigDict(validate_default=True)
 
 
 @dataclass(frozen=True)
@@ -43,6 +56,8 @@ class Plugin:
     """
 
     name: ClassVar[str]
+    # The contract that it is written for.
+    api: ClassVar[int] = API
     Config: ClassVar[type[PluginConfig]] = PluginConfig
     state_version: ClassVar[int] = 1
     # Whether what it reads decides only when it begins, once: then it is no closed loop, and may go beside one.
@@ -120,9 +135,17 @@ class Plugin:
 
         Plugins read it after this hook, averaged over ranks: publish on every rank or on none.
         """
-        if name not in {spec.name for spec in self.brings_signals}:
-            raise PluginError(f"plugin {self.name} published {name} without declaring it: add it to brings_signals")
-        self._publish(name, float(value))
+        brought = [spec.name for spec in self.brings_signals]
+        if name not in brought:
+            add = f"add it to brings_signals{nearest(name, brought)}"
+            raise PluginError(f"plugin {self.name} published {name} without declaring it: {add}")
+        try:
+            number = float(value)
+        except Exception:
+            raise PluginError(
+                f"plugin {self.name} published {name} as {short(value)}: expected a number, or a tensor that holds one"
+            ) from None
+        self._publish(name, number)
 
     def request(self, kind: RequestKind, reason: str) -> None:
         """Ask the host for what `requests` names, in a hook: "end" the run, keep a "checkpoint", draw a "sheet".
@@ -154,43 +177,83 @@ def _generator(text: str) -> torch.Generator:
     return torch.Generator().manual_seed(int.from_bytes(digest[:8], "big") >> 1)
 
 
+# What a plugin class declares, where a mistyped name would pass for an attribute of its own.
+DECLARED: Final = (
+    "api",
+    "state_version",
+    "reads",
+    "writes",
+    "after",
+    "brings_knobs",
+    "brings_signals",
+    "brings_terms",
+    "sees",
+    "requests",
+)
+
+
 def check_plugin_class(candidate: object, where: str) -> type[Plugin]:
-    """The class itself, if it is a plugin whose hooks exist and are marked.
+    """The class itself, if it is a plugin for this release whose hooks exist and are marked.
 
     Raises:
-        PluginError: not a Plugin subclass, a bad name, an unknown hook or argument, a hook that is not marked.
+        PluginError: not a Plugin subclass, a bad name, another api, a mistyped declaration, an unknown hook or
+            argument, a hook that is not marked.
     """
     if not (isinstance(candidate, type) and issubclass(candidate, Plugin)):
-        raise PluginError(f"{where} is {candidate!r}, not a subclass of balancer.Plugin")
+        raise PluginError(f"{where} is {short(candidate)}, not a subclass of balancer.Plugin")
+    with calling(f"{where} cannot be looked at", note=""):
+        _check_class(candidate, where)
+    return candidate
+
+
+def _check_class(candidate: type[Plugin], where: str) -> None:
     name = getattr(candidate, "name", None)
-    if not isinstance(name, str) or not name.isidentifier() or name in ("run", "train", "model"):
+    if not isinstance(name, str) or not name.isidentifier() or name in RESERVED_NAMES:
         raise PluginError(
             f"{where}: name = {name!r} is not usable: it must be an identifier other than run, train, model"
         )
     if not (isinstance(candidate.Config, type) and issubclass(candidate.Config, PluginConfig)):
         raise PluginError(f"{where}: Config must be a subclass of balancer.PluginConfig")
+    if isinstance(candidate.state_version, bool) or not isinstance(candidate.state_version, int):
+        raise PluginError(f"{where}: state_version = {short(candidate.state_version)} is not a whole number")
+    if candidate.api != API or isinstance(candidate.api, bool):
+        newer = isinstance(candidate.api, int) and candidate.api > API
+        what = "update balancer" if newer else "update the plugin"
+        raise PluginError(f"{where}: it is written for api = {candidate.api!r}; this release speaks {API}: {what}")
     for attribute, function in inspect.getmembers_static(candidate):
         if attribute.startswith("__"):
             continue
+        if not (callable(function) or attribute.startswith("_") or hasattr(Plugin, attribute)):
+            _check_declaration(attribute, where)
         options = hook_options(function)
         if options is None:
             if attribute in HOOK_NAMES:
                 raise PluginError(f"{where}: {attribute} is named like a hook but is not marked with @hookimpl")
             continue
         _check_hook(attribute, function, options, where)
-    return candidate
+
+
+def _check_declaration(attribute: str, where: str) -> None:
+    """Refuse an attribute that can only be a mistyped declaration."""
+    if near := get_close_matches(attribute, DECLARED, n=1, cutoff=0.85):
+        raise PluginError(f"{where}: {attribute} is nothing that a plugin declares: did you mean {near[0]}?")
 
 
 def _check_hook(name: str, function: Any, options: Mapping[str, Any], where: str) -> None:
-    from difflib import get_close_matches
-
     if any(options.get(key) for key in ("wrapper", "hookwrapper", "tryfirst", "trylast", "specname")):
         raise PluginError(f"{where}: {name} uses an option of pluggy's hookimpl; order belongs to `after`")
     if name not in HOOK_NAMES:
         near = get_close_matches(name, HOOK_NAMES, n=1)
         raise PluginError(f"{where}: there is no hook {name}" + (f"; did you mean {near[0]}?" if near else ""))
+    plain = inspect.unwrap(getattr(function, "__func__", function))
+    if inspect.iscoroutinefunction(plain) or inspect.isasyncgenfunction(plain) or inspect.isgeneratorfunction(plain):
+        what = "yields" if inspect.isgeneratorfunction(plain) else "is async"
+        raise PluginError(f"{where}: {name} {what}, so that nobody would run its code: write it as a plain function")
     allowed = list(inspect.signature(getattr(Moments, name)).parameters)
-    for argument, parameter in inspect.signature(function).parameters.items():
+    parameters = inspect.signature(function).parameters
+    if inspect.isfunction(function) and next(iter(parameters), None) != "self":
+        raise PluginError(f"{where}: the first argument of {name} must be self")
+    for argument, parameter in parameters.items():
         if parameter.default is not parameter.empty or parameter.kind is parameter.KEYWORD_ONLY:
             raise PluginError(
                 f"{where}: {name} takes {argument} with a default or by keyword only, which is never filled"

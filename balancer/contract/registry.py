@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import sys
+from contextlib import redirect_stdout
 from dataclasses import dataclass
 from importlib import import_module, metadata
-from importlib.util import find_spec
+from importlib.machinery import ModuleSpec
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from balancer.errors import ConfigError, PluginError, suggestion
+from balancer.contract.boundary import blame, described, from_outside, short
+from balancer.contract.distributions import UNKNOWN, Distribution, distributions
+from balancer.errors import ConfigError, PluginError, printable, suggestion
 from balancer.extras import extra_of, install
 
 if TYPE_CHECKING:
@@ -25,41 +29,88 @@ RECIPES: Final = "balancer.recipes"
 
 @dataclass(frozen=True)
 class Entry:
-    """One entry point, not imported: its name, what it points to, and the distribution that brings it."""
+    """One entry point, not imported: its name, what it points to, and the distribution that brings it.
+
+    `remark` says what is wrong with it, where something is.
+    """
 
     name: str
     value: str
     distribution: str
     version: str
+    remark: str
     _point: metadata.EntryPoint
 
     def load(self, kind: str) -> object:
-        """Import what it names.
+        """Import what it names; what it prints meanwhile goes to standard error.
 
         Raises:
             PluginError: the import fails; the message names the distribution and the cause.
         """
+        whose = f"{kind} {self.name} of distribution {self.distribution} {self.version}"
+        if not _loadable(self._point):
+            raise PluginError(f"{whose} cannot be imported: {self.remark}")
         try:
-            return self._point.load()
-        except Exception as error:
-            cause = f"{type(error).__name__}: {error}".splitlines()[0]
-            if (extra := extra_of(error)) is not None:
-                cause += f"; {install(extra)}"
-            raise PluginError(
-                f"{kind} {self.name} of distribution {self.distribution} {self.version} "
-                f"cannot be imported from {self.value}: {cause}"
-            ) from error
+            with redirect_stdout(sys.stderr):
+                return self._point.load()
+        except BaseException as error:
+            if not from_outside(error):
+                extra = extra_of(error)
+                hint = "" if extra is None else f"; {install(extra)}"
+                blame(error, f"{whose} cannot be imported from {self.value}", "", hint)
+            raise
+
+    def path(self) -> Path | None:
+        """The file of the module that it names, which is imported."""
+        file = import_module(self.value.partition(":")[0]).__file__
+        return None if file is None else Path(file)
+
+
+@dataclass(frozen=True)
+class Broken:
+    """A distribution of which it cannot be said what it brings, and why."""
+
+    distribution: str
+    version: str
+    why: str
 
 
 def entries(group: str) -> list[Entry]:
     """All entry points of a group by name; a name that two distributions use stands there twice."""
-    found = {}
-    for point in metadata.entry_points(group=group):
-        distribution = point.dist.name if point.dist else "?"
-        version = point.dist.version if point.dist else "?"
-        # One distribution that two folders of sys.path show is still one.
-        found[point.name, distribution] = Entry(point.name, point.value, distribution, version, point)
-    return [found[key] for key in sorted(found)]
+    return installed(group)[0]
+
+
+def installed(group: str) -> tuple[list[Entry], list[Broken]]:
+    """All entry points of a group by name, and the distributions of which it cannot be said whether they have some."""
+    found: dict[tuple[str, str], Entry] = {}
+    broken: dict[str, Broken] = {}
+    for distribution in distributions():
+        try:
+            points = distribution.points(group)
+        except Exception as error:
+            why = f"its entry_points.txt cannot be read ({described(error)}): reinstall it"
+            broken[distribution.name] = Broken(distribution.name, distribution.version, why)
+            continue
+        for point in points:
+            # One distribution that two folders of sys.path show is still one.
+            key = point.name, distribution.name
+            found[key] = Entry(
+                point.name, point.value, *key[1:], distribution.version, _remark(point, distribution), point
+            )
+    return [found[key] for key in sorted(found)], [broken[name] for name in sorted(broken)]
+
+
+def _remark(point: metadata.EntryPoint, distribution: Distribution) -> str:
+    if not _loadable(point):
+        return f"{short(point.value)} is not of the form package.module:Class"
+    if distribution.doubles:
+        versions = ", ".join(sorted({distribution.version, *(double.version for double in distribution.doubles)}))
+        return f"its distribution is installed twice in one folder ({versions}): reinstall it"
+    return "" if distribution.version != UNKNOWN else "its distribution does not say its version: reinstall it"
+
+
+def _loadable(point: metadata.EntryPoint) -> bool:
+    return point.pattern.match(point.value) is not None
 
 
 def find(group: str, name: str, kind: str) -> Entry:
@@ -135,13 +186,26 @@ def recipes() -> dict[str, Path]:
     found: dict[str, Path] = {}
     for entry in entries(RECIPES):
         try:
-            spec = find_spec(entry.value)
-        except ImportError:
-            spec = None
-        if spec is None or spec.origin is None:
+            spec = _located(entry.value)
+            folder = Path(spec.origin).parent / "recipes" if spec is not None and spec.origin is not None else None
+            paths = [] if folder is None else sorted(folder.glob("*.toml"))
+        except Exception:
             continue  # a broken distribution harms nobody who does not ask for its recipes
-        folder = Path(spec.origin).parent / "recipes"
-        found.update({path.stem: path for path in sorted(folder.glob("*.toml"))})
+        found.update({path.stem: path for path in paths})
+    return found
+
+
+def _located(package: str) -> ModuleSpec | None:
+    """Where a package lies; unlike `importlib.util.find_spec` this imports none of those that it lies in."""
+    found: ModuleSpec | None = None
+    path = None
+    for count, _ in enumerate(package.split("."), 1):
+        name = ".".join(package.split(".")[:count])
+        specs = (finder.find_spec(name, path) for finder in sys.meta_path)
+        found = next((spec for spec in specs if spec is not None), None)
+        if found is None:
+            return None
+        path = found.submodule_search_locations
     return found
 
 
@@ -163,9 +227,16 @@ def find_config(name: str) -> Path:
 
 
 def card(entry: Entry) -> str | None:
-    """A plugin's card: `cards/NAME.md` beside its module, or None where it ships none."""
-    module = import_module(entry.value.partition(":")[0])
-    if module.__file__ is None:
+    """The card of an installed plugin, or None where it ships none."""
+    return card_beside(entry.path(), entry.name)
+
+
+def card_beside(module: Path | None, name: str) -> str | None:
+    """A plugin's card: `cards/NAME.md` beside the file of its module, or None where it ships none."""
+    if module is None:
         return None
-    path = Path(module.__file__).parent / "cards" / f"{entry.name}.md"
-    return path.read_text(encoding="utf-8") if path.is_file() else None
+    path = module.parent / "cards" / f"{name}.md"
+    try:
+        return printable(path.read_text(encoding="utf-8")) if path.is_file() else None
+    except (OSError, ValueError) as error:
+        raise PluginError(f"the card of plugin {name} cannot be read: {described(error)}") from None

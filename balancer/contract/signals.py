@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from typing import Final, Literal, Protocol
 
 from balancer.contract.knobs import STANDARD_KNOBS
-from balancer.errors import PluginError
+from balancer.errors import PluginError, nearest
 
 Phase = Literal["d", "g", "plugin"]
 
@@ -188,7 +188,8 @@ class SignalReader:
     def __getitem__(self, name: str) -> Reading | None:
         """The newest reading, or None where the signal has not been measured yet."""
         if name not in self._names:
-            raise PluginError(f"plugin {self._plugin} read {name} without declaring it: add it to reads")
+            near = nearest(name, sorted(self._names))
+            raise PluginError(f"plugin {self._plugin} read {name} without declaring it: add it to reads{near}")
         return self._board.read(name)
 
     def snapshot(self) -> dict[str, float]:

@@ -9,6 +9,7 @@ from typing import Any
 
 from balancer.diagnosis.finding import Case, NamedRule, Structure
 from balancer.diagnosis.units import Units
+from balancer.errors import Deprecated
 from balancer.reading.families import LogFamily, families
 from balancer.reading.history import History
 from balancer.reading.source import Source
@@ -23,7 +24,7 @@ class Extension(LogFamily):
 
     def __init_subclass__(cls) -> None:
         if "adopt" in cls.__dict__:  # the old name of `import_command`, until 0.3
-            warnings.warn(f"{cls.__name__}.adopt is now import_command", DeprecationWarning, stacklevel=2)
+            warnings.warn(f"{cls.__name__}.adopt is now import_command", Deprecated, stacklevel=2)
             cls.import_command = cls.__dict__["adopt"]  # type: ignore[method-assign]
 
     def units(self, history: History, source: Source, stated: Units) -> Units | None:

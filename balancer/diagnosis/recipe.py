@@ -6,7 +6,7 @@ from typing import Literal
 
 from pydantic import Field, ValidationError
 
-from balancer.contract.compose import first_error
+from balancer.contract.make import first_error
 from balancer.contract.registry import find_config
 from balancer.contract.settings import Settings
 from balancer.errors import ConfigError

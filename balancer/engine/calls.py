@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import inspect
+import sys
+import warnings
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from balancer.contract.boundary import blame, calling, is_ctrl_c
+from balancer.contract.boundary import blame, calling, from_outside, short
 from balancer.contract.compose import Composition
 from balancer.contract.handles import KnobHandle, KnobHandles
 from balancer.contract.moments import HOOK_NAMES, StepContext, plugin_manager
@@ -20,8 +23,8 @@ from balancer.engine.published import Published
 from balancer.engine.ranks import is_first_rank, rank
 from balancer.engine.returned import Watch, complaint
 from balancer.engine.signal_board import SignalBoard
-from balancer.errors import CheckpointError, PluginError, one_line
-from balancer.record.checkpoint import require_storable
+from balancer.errors import BalancerWarning, CheckpointError, PluginError, one_line
+from balancer.record.encoding import require_storable
 from balancer.record.tracebacks import keep_traceback
 
 if TYPE_CHECKING:
@@ -52,8 +55,10 @@ class PluginCalls:
         # The plugin whose hook runs now, and the hook's name.
         self.acting: tuple[Plugin, str] | None = None
         self._clock: Final = clock
-        self._plugins: Final = composition.plugins
+        # By the name under which it was composed, whatever it calls itself later.
+        self._plugins: Final = {plugin.name: plugin for plugin in composition.plugins}
         self._folder: Final = folder
+        self._sources: Final = composition.sources
         self._who: Final = {name: f"plugin {name} of {source}" for name, source in composition.sources.items()}
         # Moments after whose first time states are tried.
         self._untried: Final = set() if folder is None else {"on_run_start", "on_step_end"}
@@ -64,7 +69,7 @@ class PluginCalls:
         manager = plugin_manager()
         for plugin in composition.plugins:
             operations = composition.operations[plugin.name]
-            with self._calling(plugin, "cannot be bound to a run"):
+            with self._calling(plugin.name, "cannot be bound to a run"):
                 plugin.bind(
                     seed,
                     KnobHandles(
@@ -95,6 +100,10 @@ class PluginCalls:
             self._untried.remove(hook)
             self.saved()
 
+    def due(self, hook: str) -> bool:
+        """Whether there is something to do at this hook."""
+        return bool(self._impls[hook]) or hook in self._untried
+
     def implemented(self, hook: str) -> list[str]:
         """Names of the plugins that have this hook."""
         return [impl.plugin_name for impl in self._impls[hook]]
@@ -120,62 +129,71 @@ class PluginCalls:
             PluginError: it cannot be had, or not be stored: names plugin, key and type.
         """
         states = {}
-        for plugin in self._plugins:
-            with self._calling(plugin, "cannot give its state"):
+        for name, plugin in self._plugins.items():
+            with self._calling(name, "cannot give its state"):
                 state, rng = plugin.state_dict(), plugin.rng_state()
                 wrong = _unstorable(state, rng)
             if wrong is not None:
-                raise PluginError(f"{self._who[plugin.name]}: {wrong}")
-            states[plugin.name] = {"version": plugin.state_version, "state": state, "rng": rng}
+                raise PluginError(f"{self._who[name]}: {wrong}")
+            version, source = plugin.state_version, self._sources[name]
+            states[name] = {"version": version, "source": source, "state": state, "rng": rng}
         return states
 
     def restore(self, states: Mapping[str, Mapping[str, Any]]) -> None:
         """Give every plugin back what `saved` returned; one that has nothing there starts fresh."""
-        for plugin in self._plugins:
-            kept = states.get(plugin.name)
+        for name, plugin in self._plugins.items():
+            kept = states.get(name)
             if kept is None:
                 continue
-            with self._calling(plugin, f"cannot take back its state of version {kept['version']}"):
+            self._tell_change(name, kept.get("source", ""))
+            with self._calling(name, f"cannot take back its state of version {kept['version']}"):
                 plugin.load_state_dict(kept["state"], kept["version"])
                 if kept["rng"] is not None:
                     plugin.rng.set_state(kept["rng"])
 
     def rank_states(self) -> dict[str, Tensor]:
         """The random generators of this rank alone, by plugin, where they were used."""
-        states = {plugin.name: plugin.rank_rng_state() for plugin in self._plugins}
+        states = {name: plugin.rank_rng_state() for name, plugin in self._plugins.items()}
         return {name: state for name, state in states.items() if state is not None}
 
     def restore_rank(self, states: Mapping[str, Tensor] | None, step: int) -> None:
         """Give this rank's generators back what `rank_states` returned on it; with None, new ones from this step on."""
-        for plugin in self._plugins:
+        for name, plugin in self._plugins.items():
             if states is None:
                 plugin.begin_rank_rng(step)
-            elif plugin.name in states:
-                plugin.rank_rng.set_state(states[plugin.name])
+            elif name in states:
+                plugin.rank_rng.set_state(states[name])
 
-    def _calling(self, plugin: Plugin, doing: str) -> AbstractContextManager[None]:
-        return calling(f"{self._who[plugin.name]} {doing}", keep=self._kept)
+    def _tell_change(self, name: str, then: str) -> None:
+        """Say that a plugin goes on with what another version of it left."""
+        now = self._sources[name]
+        if then and then != now and not then.startswith("class ") and is_first_rank():
+            text = f"plugin {name} is of {now} now; the state that it goes on with is of {then}"
+            warnings.warn(text, BalancerWarning, stacklevel=5)
+
+    def _calling(self, name: str, doing: str) -> AbstractContextManager[None]:
+        return calling(f"{self._who[name]} {doing}", keep=self._kept)
 
     def _call(self, hook: str, impl: HookImpl, offered: dict[str, Any]) -> Any:
-        plugin: Any = impl.plugin
-        self.acting = plugin, hook
+        name = impl.plugin_name
+        self.acting = self._plugins[name], hook
         try:
-            first = (plugin.name, hook) not in self._watched
+            first = (name, hook) not in self._watched
             watch = Watch(offered, first)
             if first and watch:
-                self._watched.add((plugin.name, hook))
+                self._watched.add((name, hook))
             returned = impl.function(*(offered[name] for name in impl.argnames))
             wrong = watch.complaint() or complaint(hook, offered, returned)
         except BaseException as error:
-            if not is_ctrl_c(error):
-                where = self._where(plugin, hook)
+            if not from_outside(error):
+                where = self._where(name, hook)
                 blame(error, where, f"raised in {where}", self._kept(error, hook == "on_run_end"))
             raise
         finally:
             self.acting = None
         if wrong is not None:
-            raise PluginError(f"{self._where(plugin, hook)}: {wrong}")
-        self._published.settle(hook, plugin.name)
+            raise PluginError(f"{self._where(name, hook)}: {wrong}")
+        self._published.settle(hook, name)
         return returned
 
     def _requested(self, kind: RequestKind, reason: str) -> None:
@@ -183,8 +201,8 @@ class PluginCalls:
             raise PluginError(f"a plugin requested {kind} outside a hook: request in hooks only")
         self._request(Request(kind, self.acting[0].name, self._clock.step, one_line(reason)))
 
-    def _where(self, plugin: Plugin, hook: str) -> str:
-        return f"{self._who[plugin.name]}, hook {hook}, step {self._clock.step}"
+    def _where(self, name: str, hook: str) -> str:
+        return f"{self._who[name]}, hook {hook}, step {self._clock.step}"
 
     def _end(self, arguments: dict[str, Any]) -> None:
         """The last moment reaches every plugin; the first error of the run is the one that counts."""
@@ -218,11 +236,15 @@ def _unseen(hook: str, impl: HookImpl, arguments: Mapping[str, Any]) -> bool:
 
 def _unstorable(state: Any, rng: Any) -> str | None:
     """What keeps a plugin's state from being stored, as the rest of a sentence; None where nothing does."""
+    if inspect.iscoroutine(state):
+        state.close()  # or Python warns that nobody awaited it
     if not isinstance(state, dict):
         return f"state_dict returned a {type(state).__name__}, not a dict of plain values and tensors"
     try:
         require_storable(state, "its state")
-        require_storable(rng, "its rng_state")
     except CheckpointError as error:
         return str(error)
+    torch = sys.modules.get("torch")
+    if rng is not None and (torch is None or not isinstance(rng, torch.Tensor)):
+        return f"rng_state returned {short(rng)}, not a tensor or None"
     return None

@@ -6,11 +6,20 @@ import math
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, Final
 
+from balancer.contract.compose import Composition
+from balancer.contract.signals import GRADIENT_SIGNALS
 from balancer.engine.gradients import gradients_of, of_images
 from balancer.engine.ranks import distributed_mean, group_device
 
 if TYPE_CHECKING:
     from torch import Tensor
+
+
+def how_often(asked: int | None, composition: Composition) -> int:
+    """Steps between two measurements, 0 for never; if nobody asked, 16 where a plugin reads them."""
+    if asked is not None:
+        return asked
+    return 16 if any(name in GRADIENT_SIGNALS for plugin in composition.plugins for name in plugin.reads) else 0
 
 
 class GradientSignals:
@@ -87,7 +96,7 @@ class GradientSignals:
         dense = [gradient for gradient in gradients if not gradient.is_sparse]
         if dense:
             with torch.no_grad():
-                norms = torch.stack([norm.float() for norm in torch._foreach_norm(dense)])
+                norms = torch.stack([norm.float().to(dense[0].device) for norm in torch._foreach_norm(dense)])
                 self._squares[role][index] = norms.square().sum()
 
     def result(self, role: str) -> dict[str, float]:

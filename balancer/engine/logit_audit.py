@@ -11,6 +11,8 @@ if TYPE_CHECKING:
 # Looks in a row that must agree, where what is seen is strong, and where it is weak.
 STRONG: Final = 8
 WEAK: Final = 48
+# With one look in so many steps (audit.py), this is some thousand steps.
+SUSTAINED: Final = 80
 # Losses on logits whose levels mean something, and on differences of logits.
 OF_LEVELS: Final = ("bce", "hinge")
 RELATIVE: Final = ("relativistic", "relativistic_average")
@@ -91,10 +93,12 @@ class LogitAudit:
             self._began_near = near < 0.5 if self._began_near is None else self._began_near
             tight = self._streak("at_labels", near < 0.15)
             loose = self._streak("near_labels", near < 0.4 and not self._began_near)
-            if tight == STRONG or loose == WEAK:
+            # At chance a least-squares D says 1/2, where logits are about 0.
+            about_half = abs(r_mean + f_mean - 1) < 0.3 and max(r_dev, f_dev) < 0.5 and not probabilities
+            if tight == STRONG or loose == WEAK or self._streak("about_half", about_half) == SUSTAINED:
                 self._say(
                     "least_squares",
-                    f"D's outputs stay at 1 on real and at 0 on generated images (means {r_mean:.3g}, {f_mean:.3g}), "
+                    f"D's outputs stay between 0 and 1, or about there (real {r_mean:.3g}, generated {f_mean:.3g}), "
                     f"as a least-squares D's do, but adversarial is {self._loss!r}: say adversarial='lsgan', or "
                     "pass logits from before a sigmoid",
                 )

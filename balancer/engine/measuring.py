@@ -41,6 +41,8 @@ class Measuring:
         self._calls: Final = calls
         self._clock: Final = clock
         self._brought: Final = {spec.name: p.name for p in composition.plugins for spec in p.brings_signals}
+        # Signals of terms of a loss -> the plugin that adds them.
+        self._added: Final[dict[str, str]] = {}
         # Names that were measured before, and are free to be.
         self._names: Final[set[str]] = set()
         # The signals of terms that plugins bring, by phase.
@@ -93,6 +95,7 @@ class Measuring:
         try:
             for plugin, terms in self._calls.terms(hook, ctx):
                 for name in terms:
+                    self._added[f"d_{name}" if phase == "d" else name] = plugin
                     if self._composition.terms.get((phase, name)) != plugin:
                         self._refuse_term(f"step {self._clock.step}: {hook} of plugin {plugin}", name, phase, merged)
                 merged.update(terms)
@@ -102,6 +105,10 @@ class Measuring:
             signal = f"d_{name}" if phase == "d" else name
             self._returned[phase].setdefault(signal, []).append(value.detach())
         return merged
+
+    def owner(self, name: str) -> str | None:
+        """The plugin that a signal comes from, if from one."""
+        return self._brought.get(name) or self._added.get(name)
 
     def begin_step(self) -> None:
         """What was returned and never reported belongs to no step to come."""

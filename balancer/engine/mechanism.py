@@ -144,7 +144,11 @@ class Mechanism:
         Raises:
             TrainingError: names the term, the step and what plugins contribute to the knobs.
         """
-        require_finite(self.signals, self.board, self.step)
+        require_finite(self.signals, self.board, self.step, self._whose)
+
+    def _whose(self, signal: str) -> str:
+        name = self._measure.owner(signal)
+        return f"; {signal} is of plugin {name} of {self.composition.sources[name]}" if name else ""
 
     def begin_at(self, step: int) -> None:
         """Count from `step` on, before the first step: for networks that were trained so far elsewhere."""
@@ -240,7 +244,7 @@ class Mechanism:
     def _moment(self, hook: str, **shown: Any) -> None:
         """Fire a moment of a step; then what is read after it holds."""
         self.board.hold_due(hook, d_to_come=hook in G_MOMENTS and not self._d.fired)
-        if self._calls.implemented(hook):
+        if self._calls.due(hook):
             ctx = self.context(**shown)
             try:
                 self._calls(hook, ctx=ctx)

@@ -205,16 +205,14 @@ class Optimizers:
     def _guard(self, one: Watched) -> Callable[[], object]:
         """See to it that a step which raises an error ends too: torch calls no hook then."""
         optimizer, own = one.optimizer, one.optimizer.step
-        function = getattr(own, "__func__", None)
-        if function is None:
-            return lambda: None
         had = optimizer.__dict__.get("step")
 
-        @functools.wraps(function)
-        def step(this: Any, *args: Any, **kwargs: Any) -> Any:
+        # A method, as a scheduler made later wants it; one made earlier has put a function in its place.
+        @functools.wraps(getattr(own, "__func__", own))
+        def step(_: Any, *args: Any, **kwargs: Any) -> Any:
             depth = one.depth
             try:
-                return function(this, *args, **kwargs)
+                return own(*args, **kwargs)
             except BaseException:
                 if one.depth > depth == 0:
                     self._broke_off(one)

@@ -20,13 +20,13 @@ _PAIR: Final = "a pair of images and condition"
 
 
 class Watch:
-    """The tensors that a hook is shown, and whether it left them as they were.
+    """The tensors that a hook is shown and torch's modes, and whether it left them as they were.
 
     torch counts the changes of a tensor. Some ways past the count (`.data`, `.numpy()`) are seen where values are
     compared, too, which is done once for each hook of a plugin, since it takes a copy.
     """
 
-    __slots__ = ("_seen",)
+    __slots__ = ("_modes", "_seen")
 
     def __init__(self, offered: Mapping[str, Any], compare: bool) -> None:
         self._seen: list[tuple[str, Tensor, int, Tensor | None]] = [
@@ -34,12 +34,17 @@ class Watch:
             for name, tensor in _shown(offered)
             if not tensor.is_inference()
         ]
+        self._modes = _modes()
 
     def __bool__(self) -> bool:
         return bool(self._seen)
 
     def complaint(self) -> str | None:
         """What the hook changed, as the rest of a sentence; None where nothing."""
+        if _modes() != self._modes:
+            return (
+                "changed torch's gradient mode or default dtype for everybody: use with torch.no_grad(): and the like"
+            )
         for name, tensor, version, before in self._seen:
             if tensor._version != version or (before is not None and not _same(tensor.detach(), before)):
                 return f"changed {name} in place: work on a new tensor (x * 2 instead of x *= 2, or x.clone())"
@@ -80,7 +85,8 @@ def _of_terms(hook: str, ctx: StepContext, terms: Any) -> str | None:
             return f"returned the term {name} in {value.dtype}: a term is a real floating-point number"
         if shown and value.device != shown[0].device:
             return f"returned the term {name} on {value.device}, while the step runs on {shown[0].device}"
-        if trains and not value.requires_grad:
+        # A constant 0 is how some say that a step needs no term.
+        if trains and not value.requires_grad and float(value) != 0.0:
             whose = "D's outputs or ctx.discriminate" if hook == "d_loss_terms" else "G's images or D's outputs"
             return (
                 f"returned the term {name} outside the graph, so that it trains nothing: compute it from {whose}, "
@@ -138,6 +144,11 @@ def _within(name: str, value: Any) -> Iterator[tuple[str, Tensor]]:
     elif isinstance(value, dict):
         for key, item in value.items():
             yield from _within(f"{name}[{key!r}]", item)
+
+
+def _modes() -> tuple[bool, Any] | None:
+    torch = sys.modules.get("torch")
+    return None if torch is None else (torch.is_grad_enabled(), torch.get_default_dtype())
 
 
 def _same(one: Tensor, two: Tensor) -> bool:

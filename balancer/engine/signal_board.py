@@ -183,7 +183,7 @@ class SignalBoard:
             self._phases.setdefault(name, state.get("phases", {}).get(name, "plugin"))
 
 
-def require_finite(signals: SignalBoard, board: KnobBoard, step: int) -> None:
+def require_finite(signals: SignalBoard, board: KnobBoard, step: int, whose: Callable[[str], str]) -> None:
     """Insist that what was measured in this step is finite; gradients in half precision need not be.
 
     Raises:
@@ -198,4 +198,5 @@ def require_finite(signals: SignalBoard, board: KnobBoard, step: int) -> None:
         raise TrainingError(
             f"step {step}: {', '.join(f'{name} is {value}' for name, value in bad.items())}; "
             f"stopped before the optimizer step; plugin contributions: {'; '.join(rows) or 'none'}"
+            f"{''.join(map(whose, bad))}"
         )

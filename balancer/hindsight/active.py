@@ -29,13 +29,14 @@ class Active:
     def decisions(self, spec: KnobSpec, base: Value, lr_g: float, held: Value | None) -> list[Decision]:
         """The newest decision on each contribution to a knob when it was read in this step.
 
-        It is read after `spec.read_after`. Where G is updated several times in a step, its weights are read again:
-        then `held`, the value that the step recorded, tells how many of the later decisions had been taken.
+        It is read after `spec.read_after`, where D comes first. Where G does, or where G is updated several times in a
+        step and its weights are read again, `held`, the value that the step recorded, tells how many decisions had been
+        taken.
         """
         mine = [decision for decision in self._within if decision.knob == spec.name]
         in_time = [count for count, one in enumerate(mine, 1) if spec.acts_in_step(one.moment)]
         first = in_time[-1] if in_time else 0
-        for count in range(first, len(mine) + 1):
+        for count in (*range(first, len(mine) + 1), *reversed(range(first))):
             active = self._folded(spec.name, mine[:count])
             if held is None or merged(spec, base, active, self.step, lr_g) == held:
                 return active

@@ -7,7 +7,9 @@ import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
+
+import numpy as np
 
 from balancer.contract.knobs import Decision
 from balancer.contract.notes import Note
@@ -17,6 +19,9 @@ from balancer.hindsight.explain_step import StepState, explain_step
 from balancer.record.compositions import Composed, run_compositions
 from balancer.record.decisions import read_decisions, read_notes
 from balancer.record.signals import SignalRows
+
+if TYPE_CHECKING:
+    from balancer.record.signals import Floats
 
 # Further decisions of a range, and further notes, are counted only.
 MOST_DECISIONS: Final = 10_000
@@ -80,14 +85,14 @@ def explain(run: str | Path, first: int, last: int | None = None, *, neighbours:
     for step, row in recorded.items():
         if row is None:
             raise ConfigError(f"step {step}: the run in {folder} has recorded {_steps(rows)}")
-    taken: list[Taken] = []
+    taken: list[Decision] = []
     left_out = 0
     for decision in read_decisions(folder):
         for end in ends.values():
             end.add(decision)
         if first <= decision.step <= last:
             if len(taken) < MOST_DECISIONS:
-                taken.append(Taken(decision, _acts_from(decision, compositions)))
+                taken.append(decision)
             else:
                 left_out += 1
         # In a script's log the end of an epoch may come after a resume at the next step.
@@ -100,7 +105,9 @@ def explain(run: str | Path, first: int, last: int | None = None, *, neighbours:
     }
     notes = read_notes(folder)
     noted = tuple(itertools.islice(notes, MOST_NOTES))
-    return Explanation(folder, states[first], states[last], tuple(taken), left_out, noted, sum(1 for _ in notes))
+    return Explanation(
+        folder, states[first], states[last], _taken(taken, compositions, rows), left_out, noted, sum(1 for _ in notes)
+    )
 
 
 def parse_steps(text: str) -> tuple[int, int]:
@@ -127,12 +134,42 @@ def _at(compositions: Sequence[Composed], step: int, folder: Path) -> Composed:
     raise ConfigError(f"step {step}: what the run in {folder} was composed of before step {first} is not recorded")
 
 
-def _acts_from(decision: Decision, compositions: Sequence[Composed]) -> int:
-    """The first step in which a decision acts, where G is updated once in each step."""
+def _taken(decisions: Sequence[Decision], compositions: Sequence[Composed], rows: SignalRows) -> tuple[Taken, ...]:
+    """Decisions, each with the first step in which it acts.
+
+    What could act in its own step did not where G came first in it: then that step recorded another value, and the next
+    one this.
+    """
+    acts = {id(one): one.step + (not _in_step(one, compositions)) for one in decisions}
+    steps = rows.column("step")
+    together: dict[str, dict[int, list[Decision]]] = {}
+    for one in decisions:
+        if acts[id(one)] == one.step and one.knob not in ("lr_d", "lr_g"):
+            together.setdefault(one.knob, {}).setdefault(one.step, []).append(one)
+    for knob, by_step in together.items():
+        column = rows.column(knob)
+        if steps is None or column is None:
+            continue
+        for place in np.flatnonzero(np.isin(steps, list(by_step))).tolist():
+            mine = by_step[int(steps[place])]
+            before, held, after = (_value(column, place + offset) for offset in (-1, 0, 1))
+            if held not in [one.effective for one in mine] and (
+                after == mine[-1].effective or (after is None and before == held)
+            ):
+                acts.update((id(one), one.step + 1) for one in mine)
+    return tuple(Taken(one, acts[id(one)]) for one in decisions)
+
+
+def _value(column: Floats, place: int) -> float | None:
+    return float(column[place]) if 0 <= place < len(column) else None
+
+
+def _in_step(decision: Decision, compositions: Sequence[Composed]) -> bool:
+    """Whether a decision acts in its own step, where D comes first in it and G is updated once."""
     for composed in reversed(compositions):
         if composed.first <= decision.step and decision.knob in composed.knobs:
-            return decision.step + (not composed.knobs[decision.knob].acts_in_step(decision.moment))
-    return decision.step
+            return composed.knobs[decision.knob].acts_in_step(decision.moment)
+    return True
 
 
 def _steps(rows: SignalRows) -> str:

@@ -105,7 +105,9 @@ class _Board:
         folded = held if is_ratio and held is not None else merged(spec, base, decisions, step, lr_g)
         rows = [(d.plugin, d.op, d.new) for d in decisions if d.new is not None]
         remarks = list(self._remarks(spec))
-        if held is not None and folded != held:
+        if spec.name == "d_update" and held and not folded:
+            remarks.append("D's gradients had gathered since an earlier step: what it began goes on")
+        elif held is not None and folded != held:
             remarks.append(f"the logged contributions make it {text_of(folded)}: {DECISIONS} does not hold all of them")
         return KnobState(
             spec.name,

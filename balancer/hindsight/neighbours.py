@@ -10,7 +10,7 @@ from typing import Final
 
 from balancer.contract.compose import Composition, compose
 from balancer.contract.knobs import Decision, Op, Value
-from balancer.contract.moments import hook_options
+from balancer.contract.moments import has_hook
 from balancer.contract.plugin import Plugin
 from balancer.hindsight.player import Player
 from balancer.hindsight.replay_rows import with_signals
@@ -55,7 +55,7 @@ def neighbours(composed: Composed, decision: Decision, measured: Mapping[str, fl
             held = [level for level, _ in group]
             ends = f"{held[0]:.3g}" + (f" to {held[-1]:.3g}" if len(held) > 1 else "")
             answers.append(Answer(f"{name} held at {ends}", answer, answer == decision.new))
-    if not answers and hook_options(getattr(plugin, "on_epoch", None)) is not None:
+    if not answers and has_hook(plugin, "on_epoch"):
         rows = [{"epoch": float(epoch)} for epoch in range(2 * decision.epoch + EPOCHS_BEYOND)]
         values = _asked(composed, decision, rows)
         for answer, group in groupby(enumerate(values), key=lambda pair: pair[1]):
@@ -90,4 +90,4 @@ def _alone(composed: Composed, plugin: str) -> Plugin:
 
 def _composition(composed: Composed, plugin: str, signals: Collection[str]) -> Composition:
     host = with_signals(composed.host, signals, {})
-    return compose([plugin], {plugin: composed.settings[plugin]}, host=host)
+    return compose([composed.reference(plugin)], {plugin: composed.settings[plugin]}, host=host)

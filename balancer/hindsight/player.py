@@ -8,7 +8,7 @@ from typing import Final
 
 from balancer.contract.compose import Composition
 from balancer.contract.knobs import Decision
-from balancer.contract.moments import hook_options
+from balancer.contract.moments import has_hook
 from balancer.contract.signals import GRADIENT_SIGNALS
 from balancer.engine.balancer import Balancer
 from balancer.errors import CompositionError, ConfigError
@@ -17,6 +17,8 @@ from balancer.hindsight.trajectory import Replay
 # What a learning rate is in an epoch before any plugin turns it, by knob.
 RatesAt = Callable[[int], Mapping[str, float]]
 RATES: Final = ("lr_d", "lr_g")
+# Hooks that a replay does not call.
+TENSOR_HOOKS: Final = ("transform_d_input", "d_loss_terms", "g_loss_terms")
 
 
 class Player:
@@ -72,6 +74,11 @@ class Player:
         self._steps_per_epoch = steps_per_epoch
         self._g_updates = g_updates
         self._rates = rates
+        for plugin in composition.plugins:
+            hooks = [hook for hook in TENSOR_HOOKS if has_hook(plugin, hook)]
+            remark = f"{plugin.name}: its {' and '.join(hooks)} cannot be replayed, for want of images and networks"
+            if hooks and remark not in self._result.remarks:
+                self._result.remarks.append(remark)
         own = {name for plugin in composition.plugins for name in plugin.reads}
         # What plugins bring they publish themselves.
         brought = {spec.name for plugin in composition.plugins for spec in plugin.brings_signals}
@@ -84,7 +91,7 @@ class Player:
         # What comes in every step in which D is updated: not gradients, nor terms of plugins, which may be lazy.
         lazy = {f"d_{term}" for phase, term in composition.terms if phase == "d"}
         self._wanted = (self._d_phase & own) - {*GRADIENT_SIGNALS} - lazy
-        acting = [plugin.name for plugin in composition.plugins if hook_options(getattr(plugin, "on_epoch", None))]
+        acting = [plugin.name for plugin in composition.plugins if has_hook(plugin, "on_epoch")]
         self._acts_on_epochs = acting[0] if acting else None
 
     @property

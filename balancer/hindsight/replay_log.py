@@ -82,7 +82,7 @@ def replay_log(
     knobs = [knob for knob in made if knob in turned]
     comparisons = tuple(compare(made, logged, knob) for knob in knobs)
     return RunReplay(
-        Path(case.source.path), names, made, decisions, comparisons, (), tuple(_remarks(made.steps, turned))
+        Path(case.source.path), names, made, decisions, comparisons, (), (*made.remarks, *_remarks(made.steps, turned))
     )
 
 

@@ -8,12 +8,14 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final
 
-from balancer.contract.compose import Composition, compose, plugin_config
+from balancer.contract.compose import Composition, compose
 from balancer.contract.declared import brought_terms, term_signals
 from balancer.contract.host import Host, model_host
 from balancer.contract.knobs import Decision
+from balancer.contract.make import made_plugin
 from balancer.contract.model import HeadSpec, ModelSpec
 from balancer.contract.plugin import Plugin
+from balancer.contract.plugin_files import is_plugin_file, load_plugin_file
 from balancer.contract.registry import load_plugin
 from balancer.contract.signals import Phase, SignalSpec
 from balancer.errors import CompositionError
@@ -31,8 +33,18 @@ NO_SIGNALS: Final = ("step", "epoch", *RATES)
 
 
 def plugin_names(plugins: PluginList) -> list[str]:
-    """The names of plugins, given by name or as classes."""
-    return [plugin if isinstance(plugin, str) else plugin.name for plugin in plugins]
+    """The names of plugins, given by name, as `FILE.py:CLASS` or as classes."""
+    return [
+        plugin if isinstance(plugin, str) and not is_plugin_file(plugin) else plugin_class(plugin).name
+        for plugin in plugins
+    ]
+
+
+def plugin_class(plugin: str | type[Plugin]) -> type[Plugin]:
+    """The class of a plugin, given in one of these ways."""
+    if not isinstance(plugin, str):
+        return plugin
+    return load_plugin_file(plugin)[0] if is_plugin_file(plugin) else load_plugin(plugin)[0]
 
 
 def recorded(folder: str | Path) -> SignalRows:
@@ -101,8 +113,8 @@ def replay_rows(
 def brought(plugins: PluginList, settings: Mapping[str, Mapping[str, Any]]) -> Iterator[str]:
     """Signals that exist only because one of these plugins brings them."""
     for item in plugins:
-        cls = load_plugin(item)[0] if isinstance(item, str) else item
-        plugin = cls(plugin_config(cls, settings.get(cls.name, {}), "this replay"))
+        cls = plugin_class(item)
+        plugin = made_plugin(cls, settings.get(cls.name, {}), "this replay")
         yield from (signal.name for signal in plugin.brings_signals)
         for phase, term in brought_terms(plugin, f"plugin {cls.name}"):
             yield from (signal.name for signal in term_signals(phase, term))

@@ -92,7 +92,7 @@ def replay_run(
     reads = {name for part in parts for plugin in part.composition.plugins for name in plugin.reads}
     reads &= recorded.phases.keys()
     _play(Player(result, decided, reads), recorded.rows([*reads, *RATES]), parts)
-    remarks = []
+    remarks = [*result.remarks]
     if any(part.g_updates > 1 for part in parts):
         remarks.append(
             "G was updated several times in each step, of which the log keeps the last: a law on G's signals sees that"
@@ -138,7 +138,7 @@ def _parts(
     tables = {name: table for composed in compositions for name, table in composed.settings.items()}
     parts = []
     for composed in compositions:
-        chosen: PluginList = list(composed.plugins) if plugins is None else plugins
+        chosen: PluginList = [composed.reference(name) for name in composed.plugins] if plugins is None else plugins
         kept = composed.settings if plugins is None else tables
         given = {name: {**kept.get(name, {}), **settings.get(name, {})} for name in plugin_names(chosen)}
         host = composed.host

@@ -18,10 +18,12 @@ if TYPE_CHECKING:
 class Replay:
     """Every knob's value in each step of a replay, as it stood where it was read, and each decision.
 
-    `replay["lambda_adv"]` lists one knob over the steps; `numbers` has it as an array.
+    `replay["lambda_adv"]` lists one knob over the steps; `numbers` has it as an array. `remarks` say what of the
+    plugins a replay leaves out.
     """
 
     def __init__(self) -> None:
+        self.remarks: Final[list[str]] = []
         self.decisions: Final[list[Decision]] = []
         self._steps: Final = array("q")
         self._epochs: Final = array("q")

@@ -15,11 +15,11 @@ from balancer.page.folded_decisions import folded_decisions
 from balancer.page.page import page_words, render_page, view_of
 from balancer.page.sheets import page_sheets
 from balancer.page.view import ConfigChange, RunView
+from balancer.record.config_changes import differences
 from balancer.record.config_files import run_segments
 from balancer.record.decisions import read_notes
 from balancer.record.files import write_atomically
 from balancer.record.folder import DECISIONS, SHEETS
-from balancer.record.run_config import differences
 from balancer.show.words import Words, check_language
 
 MOST_NOTES: Final = 20  # of one run

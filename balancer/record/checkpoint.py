@@ -12,7 +12,6 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import json
-import math
 import re
 import shutil
 from collections.abc import Mapping
@@ -20,6 +19,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from balancer.errors import CheckpointError
+from balancer.record.encoding import decode, encode
 from balancer.record.files import fsync_directory, write_atomically
 
 if TYPE_CHECKING:
@@ -103,7 +103,7 @@ def load(path: Path) -> tuple[int, dict[str, Any]]:
         if _fingerprint(data) != manifest["files"][name]:
             raise _unusable(path, f"{name} is damaged (its SHA-256 or size is not the one in {_MANIFEST})")
     try:
-        return manifest["step"], _decode(json.loads(files[_STATE]), load_tensors(files[_TENSORS]))
+        return manifest["step"], decode(json.loads(files[_STATE]), load_tensors(files[_TENSORS]))
     except (SafetensorError, ValueError, KeyError) as error:
         raise _unusable(path, f"this version of balancer or torch cannot read it ({error})") from error
 
@@ -133,80 +133,18 @@ def steps(root: Path) -> list[int]:
     return sorted({step for step, _ in _checkpoints(root)})
 
 
-def require_storable(value: Any, path: str) -> None:
-    """See that a value can be part of a state, without copying its tensors; `path` is its name in an error.
-
-    Raises:
-        CheckpointError: names what cannot be stored, and its type.
-    """
-    try:
-        json.dumps(_encode(value, path, None, set()), ensure_ascii=False, allow_nan=False).encode()
-    except RecursionError:
-        raise CheckpointError(f"{path} cannot be stored: it holds itself, or is nested too deeply.") from None
-    except (ValueError, KeyError) as error:
-        raise CheckpointError(f"{path} cannot be stored: {error}.") from None
-
-
 def _serialize(step: int, state: Mapping[str, Any]) -> dict[str, bytes]:
     from safetensors import SafetensorError
     from safetensors.torch import save as save_tensors
 
     tensors: dict[str, Tensor] = {}
     try:
-        tree = json.dumps(_encode(state, "state", tensors, set()), ensure_ascii=False, allow_nan=False).encode()
+        tree = json.dumps(encode(state, "state", tensors, set()), ensure_ascii=False, allow_nan=False).encode()
         files = {_STATE: tree, _TENSORS: save_tensors(tensors)}
     except (SafetensorError, ValueError, KeyError, RecursionError) as error:
         raise CheckpointError(f"the state of step {step} cannot be stored ({error}); store plain values.") from error
     body = {"format": _FORMAT, "step": step, "files": {name: _fingerprint(data) for name, data in files.items()}}
     return {**files, _MANIFEST: _seal(body)}
-
-
-def _encode(value: Any, path: str, tensors: dict[str, Tensor] | None, storages: set[int]) -> Any:
-    """JSON for a value: itself, an array for a list, and an object with one key, its kind, for anything else.
-
-    Tensors go into `tensors`, if given.
-    """
-    if value is None or isinstance(value, bool | int | str):
-        return value
-    if isinstance(value, float):
-        return value if math.isfinite(value) else {"float": str(float(value))}
-    if isinstance(value, list | tuple):
-        items = [_encode(item, f"{path}/{index}", tensors, storages) for index, item in enumerate(value)]
-        return {"tuple": items} if isinstance(value, tuple) else items
-    if isinstance(value, Mapping):
-        for key in value:
-            if isinstance(key, bool) or not isinstance(key, int | str):
-                raise CheckpointError(f"{path} cannot be stored: its key {key!r} is neither str nor int; rename it.")
-        return {"dict": [[key, _encode(item, f"{path}/{key}", tensors, storages)] for key, item in value.items()]}
-    import torch
-
-    if not isinstance(value, torch.Tensor) or value.layout != torch.strided or value.is_meta or value.is_quantized:
-        raise CheckpointError(f"{path} cannot be stored: it is a {type(value)}; use plain values or dense tensors.")
-    if tensors is None:
-        from safetensors.torch import save as save_tensors
-
-        save_tensors({"": torch.empty(0, dtype=value.dtype)})
-        return None
-    # A conjugate or negative view would be stored as the bytes beneath it; safetensors refuses shared memory.
-    tensor = value.detach().cpu().resolve_conj().resolve_neg().contiguous()
-    storage = tensor.untyped_storage().data_ptr()
-    name = f"{len(tensors)}/{path}"  # numbered, since keys may hold a slash, and 1 and "1" differ
-    tensors[name] = tensor.clone() if storage in storages else tensor
-    storages.add(storage)
-    return {"tensor": name}
-
-
-def _decode(value: Any, tensors: dict[str, Tensor]) -> Any:
-    if isinstance(value, list):
-        return [_decode(item, tensors) for item in value]
-    if not isinstance(value, dict):
-        return value
-    ((kind, content),) = value.items()
-    if kind == "dict":
-        return {key: _decode(item, tensors) for key, item in content}
-    if kind == "tuple":
-        return tuple(_decode(content, tensors))
-    return float(content) if kind == "float" else tensors[content]
 
 
 def _seal(body: dict[str, Any]) -> bytes:

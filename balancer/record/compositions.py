@@ -9,7 +9,7 @@ from __future__ import annotations
 import dataclasses
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
@@ -24,6 +24,7 @@ from balancer.errors import CheckpointError, ConfigError
 from balancer.record.decisions import from_json
 from balancer.record.files import write_atomically
 from balancer.record.folder import COMPOSITIONS
+from balancer.record.settings_tables import as_table
 
 FORMAT: Final = 1
 
@@ -45,6 +46,12 @@ class Composed:
     batch_size: int | None = None
     # How many steps the run was planned to have.
     steps: int | None = None
+    # Those that came from a file of their own: name -> `plugin` (PATH.py:CLASS) and `sha256`.
+    files: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+
+    def reference(self, plugin: str) -> str:
+        """What a plugin is composed by: its name, or `PATH.py:CLASS`."""
+        return self.files[plugin]["plugin"] if plugin in self.files else plugin
 
     @classmethod
     def of(
@@ -64,11 +71,12 @@ class Composed:
             composition.host,
             composition.knobs,
             {plugin.name: composition.sources[plugin.name] for plugin in plugins},
-            {plugin.name: plugin.config.model_dump(mode="json", exclude_none=True) for plugin in plugins},
+            {plugin.name: as_table(plugin.config, f"plugin {plugin.name}", plugin.name) for plugin in plugins},
             seed,
             steps_per_epoch,
             batch_size,
             steps,
+            {name: file.as_table() for name, file in composition.files.items()},
         )
 
 
@@ -157,6 +165,8 @@ def _line(composed: Composed) -> bytes:
             "shows": list(composed.host.shows),
         },
     }
+    if composed.files:
+        row["files"] = {name: dict(table) for name, table in composed.files.items()}
     return json.dumps(row, ensure_ascii=False, sort_keys=True, default=_plain).encode() + b"\n"
 
 
@@ -198,6 +208,7 @@ def _composed(row: Mapping[str, Any]) -> Composed:
         row["steps_per_epoch"],
         row.get("batch_size"),
         row.get("steps"),
+        row.get("files", {}),
     )
 
 

@@ -4,25 +4,29 @@ from __future__ import annotations
 
 import platform
 import tomllib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
 from typing import Any, Final, Literal
 
 import tomli_w
-from pydantic import Field, ValidationError, field_validator
+from pydantic import BaseModel, Field, ValidationError, field_validator
 
-from balancer.contract.compose import Composition, compose, first_error
+from balancer.contract.compose import Composition, compose
 from balancer.contract.host import Host, model_host
+from balancer.contract.make import first_error
 from balancer.contract.model import ModelFamily
+from balancer.contract.plugin import RESERVED_NAMES
+from balancer.contract.plugin_files import references
 from balancer.contract.registry import MODELS, PLUGINS, entries, load_model
 from balancer.contract.settings import Settings
 from balancer.errors import ConfigError, suggestion
+from balancer.record.settings_tables import as_table, require_read_back
 
-RESERVED: Final = ("run", "train", "model")
-# What a run's config says besides its settings: who made it, and how large it is.
-RECORDED: Final = ("versions", "sizes")
+RESERVED: Final = RESERVED_NAMES
+# What a run's config says besides its settings: who made it, how large it is, where plugins in files are.
+RECORDED: Final = ("versions", "sizes", "files")
 
 
 class TrainSettings(Settings):
@@ -55,8 +59,11 @@ class TrainSettings(Settings):
     trackers: list[str] | None = Field(
         None, description="trackers of accelerate that get every logged row too, such as wandb,mlflow"
     )
-    gradients_every: int = Field(
-        0, ge=0, description="steps between two measurements of gradients (g_grad_adv, d_grad_norm, …); 0 is never"
+    gradients_every: int | None = Field(
+        None,
+        ge=0,
+        description="steps between two measurements of gradients (g_grad_adv, d_grad_norm, …), 0 for never; "
+        "if not given, 16 where a plugin reads them",
     )
     sheet_every: int = Field(1, ge=1, description="epochs between two sample sheets")
     checkpoint_every: int = Field(500, ge=1, description="steps between two checkpoints")
@@ -99,12 +106,27 @@ class RunConfig:
                 "plugins": [plugin.name for plugin in self.composition.plugins],
                 "versions": dict(self.versions),
             },
-            "train": self.train.model_dump(mode="json", exclude_none=True),
-            "model": self.model.model_dump(mode="json", exclude_none=True),
         }
+        if self.composition.files:
+            tables["run"]["files"] = {name: file.as_table() for name, file in self.composition.files.items()}
+        return tables | {name: as_table(settings, whose, name) for name, settings, whose in self._parts()}
+
+    def _parts(self) -> Iterator[tuple[str, BaseModel, str]]:
+        """Every table of settings: its name, the settings, and whose they are."""
+        yield "train", self.train, "the loop"
+        yield "model", self.model, f"model {self.model_name}"
         for plugin in self.composition.plugins:
-            tables[plugin.name] = plugin.config.model_dump(mode="json", exclude_none=True)
-        return tables
+            yield plugin.name, plugin.config, f"plugin {plugin.name} of {self.composition.sources[plugin.name]}"
+
+    def require_read_back(self) -> None:
+        """See that `toml()` reads back to this config.
+
+        Raises:
+            PluginError: names the plugin or model, and the key.
+        """
+        tables = self.resolved()
+        for name, settings, whose in self._parts():
+            require_read_back(settings, tables[name], whose, name)
 
     def toml(self, sizes: Mapping[str, int] | None = None) -> bytes:
         """`resolved()` as a TOML file that `--config` takes; `sizes`, a record of what was built, set nothing."""
@@ -143,6 +165,12 @@ def check_shape(tables: Mapping[str, Any]) -> None:
     names = run.get("plugins", [])
     if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
         raise ConfigError(f"config: run.plugins must be a list of names, got {names!r}")
+    files = run.get("files", {})
+    if not isinstance(files, Mapping) or not all(
+        isinstance(file, Mapping) and all(isinstance(file.get(key), str) for key in ("plugin", "sha256"))
+        for file in files.values()
+    ):
+        raise ConfigError("config: each table of run.files must hold plugin and sha256, as a run's own config does")
 
 
 def parse_set(items: Iterable[str]) -> dict[str, dict[str, Any]]:
@@ -181,7 +209,8 @@ def make_config(
     run = tables.get("run", {})
     _refuse_unknown(run, ("model", "plugins", *RECORDED), "run")
     name = model or run.get("model") or _only_model()
-    chosen = list(run.get("plugins", [])) if plugins is None else list(plugins)
+    composed = references(run.get("plugins", []) if plugins is None else plugins, run.get("files", {}))
+    chosen = [name for name, _ in composed]
     known = sorted({entry.name for entry in entries(PLUGINS)})
     for key in overrides.get("run", {}):
         raise ConfigError(f"--set run.{key}: use --plugins and --model for what a run is made of")
@@ -191,15 +220,15 @@ def make_config(
             raise ConfigError(f"--set {table}.…: {table} is not part of this run: {hint}")
     for table in tables:
         # A recipe's section for a plugin that --plugins left out is not an error, nor what it says of others' logs.
-        if table not in (*RESERVED, "log", *chosen, *known):
+        if table not in (*RESERVED, "log", *chosen, *known, *run.get("files", {})):
             raise ConfigError(f"config: there is no plugin {table!r}: {suggestion(table, [*RESERVED, *known])}")
     given = {table: {**tables.get(table, {}), **overrides.get(table, {})} for table in {"train", "model", *chosen}}
     family, entry = load_model(name)
     settings = _validated(family.Settings, given["model"], "model")
     defaults = family.train_defaults(settings)
     train = _validated(TrainSettings, {**defaults, **given["train"]}, "train")
-    host: Host = model_host(name, family.spec(settings), train.lambda_adv, gradients=train.gradients_every > 0)
-    composition = compose(chosen, {key: given[key] for key in chosen}, host=host)
+    host: Host = model_host(name, family.spec(settings), train.lambda_adv, gradients=train.gradients_every != 0)
+    composition = compose([item for _, item in composed], {key: given[key] for key in chosen}, host=host)
     versions = {
         "balancer": metadata.version("balancer"),
         "python": platform.python_version(),
@@ -207,47 +236,9 @@ def make_config(
         name: f"{entry.distribution} {entry.version}",
         **{plugin.name: composition.sources[plugin.name] for plugin in composition.plugins},
     }
-    return RunConfig(name, family, settings, train, composition, versions)
-
-
-def differences(old: Mapping[str, Any], new: Mapping[str, Any]) -> dict[str, tuple[Any, Any]]:
-    """Fields in which two resolved configs differ, `table.key` -> (old, new).
-
-    The length of a run, versions and sizes do not count; settings of a plugin that comes or goes belong to
-    `run.plugins`.
-    """
-    before, after = set(old["run"]["plugins"]), set(new["run"]["plugins"])
-    changed: dict[str, tuple[Any, Any]] = {}
-    for key in ("model", "plugins"):
-        if old["run"][key] != new["run"][key]:
-            changed[f"run.{key}"] = old["run"][key], new["run"][key]
-    for table in ("train", "model", *sorted(before & after)):
-        fields = dict.fromkeys([*old.get(table, {}), *new.get(table, {})])
-        for key in fields:
-            if (table, key) in (("train", "steps"), ("train", "epochs")):
-                continue
-            one, two = old.get(table, {}).get(key), new.get(table, {}).get(key)
-            if one != two:
-                changed[f"{table}.{key}"] = one, two
-    return changed
-
-
-def refuse_changes(old: Mapping[str, Any], new: Mapping[str, Any], allowed: Sequence[str]) -> None:
-    """Refuse to resume with settings that differ from the run's own, but for those allowed by name.
-
-    Raises:
-        ConfigError: lists each field with its old and new value.
-    """
-    changed = differences(old, new)
-    left = {k: v for k, v in changed.items() if not any(k == name or k.startswith(f"{name}.") for name in allowed)}
-    if left:
-        rows = "; ".join(f"{key}: {_show(one)} -> {_show(two)}" for key, (one, two) in left.items())
-        flags = " ".join(f"--allow-change {key}" for key in left)
-        raise ConfigError(f"the run was made with other settings: {rows}; to change them on purpose add {flags}")
-    known = {*old, *new, *flat(old), *flat(new), "train.steps", "train.epochs", "data"}
-    for name in allowed:
-        if name not in known:
-            raise ConfigError(f"--allow-change {name}: no such setting: {suggestion(name, sorted(known))}")
+    made = RunConfig(name, family, settings, train, composition, versions)
+    made.require_read_back()
+    return made
 
 
 def flat(tables: Mapping[str, Any]) -> dict[str, Any]:
@@ -275,10 +266,6 @@ def _torch_version() -> dict[str, str]:
         return {"torch": metadata.version("torch")}
     except metadata.PackageNotFoundError:
         return {}
-
-
-def _show(value: Any) -> str:
-    return "(default)" if value is None else repr(value)
 
 
 def _refuse_unknown(table: Mapping[str, Any], known: Sequence[str], where: str) -> None:

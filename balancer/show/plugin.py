@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pydantic import ValidationError
-
-from balancer.contract.registry import PLUGINS, card, find, load_plugin
+from balancer.contract.boundary import calling
+from balancer.contract.make import made_plugin
+from balancer.contract.plugin_files import is_plugin_file, load_plugin_file
+from balancer.contract.registry import card_beside, load_plugin
+from balancer.errors import ConfigError, printable
 from balancer.show.composition import shown
 
 if TYPE_CHECKING:
@@ -14,16 +17,27 @@ if TYPE_CHECKING:
 
 
 def describe_plugin(name: str) -> dict[str, Any]:
-    """An installed plugin as plain data: where it comes from, what it reads and writes, its settings, its card.
+    """A plugin, installed or in a file (`FILE.py:CLASS`), as plain data.
+
+    Where it comes from, what it reads and writes, its settings, its card.
 
     Raises:
         PluginError: no plugin has that name, or it cannot be loaded.
     """
-    cls, entry = load_plugin(name)
+    path: Path | None
+    if is_plugin_file(name):
+        cls, file = load_plugin_file(name)
+        distribution, version, module, path = f"file {file.path}", f"SHA-256 {file.sha256[:12]}", name, file.path
+    else:
+        cls, entry = load_plugin(name)
+        distribution, version, module, path = entry.distribution, entry.version, entry.value, entry.path()
+    whose = f"plugin {cls.name} of {distribution} {version}"
     try:
-        plugin: Plugin | type[Plugin] = cls(cls.Config())
-    except ValidationError:
+        plugin: Plugin | type[Plugin] = made_plugin(cls, {}, f"{distribution} {version}")
+    except ConfigError:
         plugin = cls  # a setting without a default: what the class declares is all there is to show
+    with calling(f"{whose} cannot say what it declares"):
+        reads, writes = list(plugin.reads), {knob: list(ops) for knob, ops in plugin.writes.items()}
     settings = [
         {
             "name": key,
@@ -34,26 +48,28 @@ def describe_plugin(name: str) -> dict[str, Any]:
         for key, field in cls.Config.model_fields.items()
     ]
     return {
-        "name": name,
-        "distribution": entry.distribution,
-        "version": entry.version,
-        "reads": list(plugin.reads),
-        "writes": {knob: list(ops) for knob, ops in plugin.writes.items()},
+        "name": cls.name,
+        "distribution": distribution,
+        "version": version,
+        "module": module,
+        "reads": reads,
+        "writes": writes,
         "settings": settings,
-        "card": card(entry),
+        "card": card_beside(path, cls.name),
     }
 
 
 def print_plugin(described: dict[str, Any]) -> None:
     """Print what `describe_plugin` returned, for people."""
     name = described["name"]
-    print(f"{name}, from {described['distribution']} {described['version']} ({find(PLUGINS, name, 'plugin').value})\n")
+    print(f"{name}, from {described['distribution']} {described['version']} ({described['module']})\n")
     print(f"reads:  {', '.join(described['reads']) or 'no signal'}")
     turned = [f"{knob} ({', '.join(ops)})" for knob, ops in described["writes"].items()]
     print(f"writes: {', '.join(turned) or 'no knob'}\n")
     print("settings:" if described["settings"] else "settings: none")
     for row in described["settings"]:
-        print(f"  {name}.{row['name']} = {shown(row['default'])}  [{row['type']}]\n      {row['description'] or ''}")
+        line = f"  {name}.{row['name']} = {shown(row['default'])}  [{row['type']}]\n      {row['description'] or ''}"
+        print(printable(line))
     print(f"\n{described['card'] or 'It ships no card.'}")
 
 

@@ -18,6 +18,7 @@ from balancer.contract.compose import Composition
 from balancer.contract.model import GanModel
 from balancer.contract.notes import Request
 from balancer.engine.balancer import Balancer
+from balancer.engine.gradient_signals import how_often
 from balancer.engine.ranks import distributed_mean
 from balancer.errors import CheckpointError
 from balancer.record import checkpoint
@@ -80,7 +81,7 @@ class Trainer:
             batch_size=self.batch_size,
             steps=train.length(self.steps_per_epoch),
             last_layer=model.last_layer(),
-            gradients_every=train.gradients_every,
+            gradients_every=how_often(train.gradients_every, composition),
         )
         # The epoch whose data order is at hand, and that order.
         self._order: tuple[int, NDArray[np.int64]] | None = None

@@ -87,7 +87,7 @@ class PointsModel(GanModel):
         return GOutput(generator(torch.cat([noise, mode], dim=1)))
 
     def discriminate(self, discriminator: nn.Module, images: Tensor, condition: Tensor | None) -> DOutput:
-        logits, category, features = discriminator(images)
+        logits, category, features = discriminator(images, maps=True)
         return DOutput(logits, {} if category is None else {"category": category}, (features,))
 
     def d_terms(self, real: DOutput, fake: DOutput, batch: Batch) -> dict[str, Tensor]:
@@ -125,8 +125,9 @@ def _discriminator(settings: PointsSettings) -> nn.Module:
             self.binary = nn.Linear(width, 1)
             self.category = nn.Linear(width, settings.modes) if settings.head else None
 
-        def forward(self, points: Tensor) -> tuple[Tensor, Tensor | None, Tensor]:
+        def forward(self, points: Tensor, maps: bool = False) -> tuple[Tensor | None, ...]:
             features = self.body(points)
-            return self.binary(features), None if self.category is None else self.category(features), features
+            category = None if self.category is None else self.category(features)
+            return (self.binary(features), category, features) if maps else (self.binary(features), category)
 
     return Discriminator()

@@ -7,12 +7,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from balancer.contract.plugin_files import changed_files, references
 from balancer.contract.registry import find_config
 from balancer.engine.ranks import is_first_rank
 from balancer.errors import ConfigError
+from balancer.record.config_changes import refuse_changes
 from balancer.record.config_files import read_config, write_config
 from balancer.record.folder import CHECKPOINTS, default_folder, refuse_used
-from balancer.record.run_config import RunConfig, check_shape, flat, make_config, read_toml, refuse_changes
+from balancer.record.run_config import RunConfig, check_shape, flat, make_config, read_toml
 
 if TYPE_CHECKING:
     from balancer.train.loop import Trainer
@@ -49,7 +51,8 @@ def config_for_resume(
         plugins = run.get("plugins") if plugins is None else plugins
         overrides = {name: {**further.get(name, {}), **overrides.get(name, {})} for name in {*further, *overrides}}
     # Settings of a plugin that is left out go with it.
-    kept = set(old["run"]["plugins"]) if plugins is None else set(plugins)
+    chosen = old["run"]["plugins"] if plugins is None else plugins
+    kept = {name for name, _ in references(chosen, old["run"].get("files", {}))}
     tables = {name: table for name, table in old.items() if name in ("run", "train", "model") or name in kept}
     config = make_config(tables, overrides, plugins=plugins)
     refuse_changes(old, config.resolved(), allowed)
@@ -79,6 +82,7 @@ def train(
     if resume is not None:
         done, skipped = restore(trainer, folder, total, other_data=other_data)
         notes += skipped
+        notes += changed_files(read_config(folder)["run"].get("files", {}), config.composition.files)
     else:
         begun = trainer.model.begin()
     trainer.trackers.start(config.model_name, {**flat(config.resolved()), "run.folder": str(folder)})

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import torch
@@ -11,8 +11,10 @@ from accelerate import Accelerator
 
 from balancer.contract.compose import Composition
 from balancer.contract.model import DOutput, GanModel, GOutput
-from balancer.contract.moments import hook_options
+from balancer.contract.moments import has_hook
 from balancer.engine.balancer import Balancer
+from balancer.train.plugins_named import naming_plugins
+from balancer.train.undisturbed import own_buffers, random_state_kept, undisturbed
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -71,19 +73,22 @@ class GanStep:
         if balance.d_update:
             self.set_trainable_d(True)
             opt_d.zero_grad(set_to_none=True)
-            self.d_pass(self.networks.wrapped_D, parts, fakes)
+            with naming_plugins(balance, "D", "transform_d_input", "d_loss_terms"):
+                self.d_pass(self.networks.wrapped_D, parts, fakes)
             balance.require_finite()
             opt_d.step()
         else:
             with undisturbed(self.networks.D):  # for the signals alone
-                self.d_pass(self.networks.D, parts, fakes)
+                with naming_plugins(balance, "D", "transform_d_input"):
+                    self.d_pass(self.networks.D, parts, fakes)
                 balance.require_finite()
         balance.after_d_step()
 
         self.set_trainable_d(False)
         for update in range(self.g_updates):
             opt_g.zero_grad(set_to_none=True)
-            self.g_pass(parts, fakes if update == 0 and len(parts) == 1 else None)
+            with naming_plugins(balance, "G", "transform_d_input", "g_loss_terms"):
+                self.g_pass(parts, fakes if update == 0 and len(parts) == 1 else None)
             balance.require_finite()
             opt_g.step()
             balance.after_g_step()
@@ -136,14 +141,17 @@ class GanStep:
                     real_logits=real_out.logits,
                     fake_logits=fake_out.logits,
                     **self.features(real_out, fake_out),
-                    discriminate=lambda images, condition: (
-                        model.discriminate(self.networks.D, images, condition).logits
-                    ),
+                    discriminate=self.look,
                 )
         weights = {"loss_real": 0.5, "loss_fake": 0.5 * model.spec.fakes_per_real}
         weights |= dict.fromkeys(balance.frozen_d_terms(), 0.0)
         counted = [weights.get(term, 1.0) * value for term, value in terms.items() if weights.get(term) != 0.0]
         return real_out, fake_out, torch.stack(counted).sum(), terms
+
+    def look(self, images: Tensor, condition: Tensor | None) -> Tensor | Sequence[Tensor]:
+        """D's logits as plugins may ask for them: D is left as it was, and without gradients the random state too."""
+        with contextlib.nullcontext() if torch.is_grad_enabled() else random_state_kept(), own_buffers(self.networks.D):
+            return self.model.discriminate(self.networks.D, images, condition).logits
 
     def g_pass(self, parts: Sequence[Batch], fakes: Sequence[GOutput] | None) -> None:
         """G's loss, signals and backward passes over all parts; `fakes`, where G's forward pass is done already."""
@@ -248,7 +256,7 @@ class GanStep:
 
 def acts_on_g_terms(composition: Composition) -> bool:
     """Whether a plugin acts in `before_g_backward` on what G's terms are in the same step."""
-    acting = [p for p in composition.plugins if hook_options(getattr(p, "before_g_backward", None)) is not None]
+    acting = [p for p in composition.plugins if has_hook(p, "before_g_backward")]
     return any(composition.signals[name].phase == "g" for plugin in acting for name in plugin.reads)
 
 
@@ -284,14 +292,3 @@ def means(rows: Sequence[dict[str, Any]]) -> dict[str, Any]:
     if len(rows) == 1:
         return rows[0]
     return {name: torch.stack([row[name] for row in rows]).mean() for name in rows[0]}
-
-
-@contextlib.contextmanager
-def undisturbed(module: nn.Module) -> Iterator[None]:
-    """Let a module compute without gradients, and leave its buffers and the random state as they were."""
-    buffers = {name: buffer.clone() for name, buffer in module.named_buffers()}
-    devices = [torch.cuda.current_device()] if torch.cuda.is_available() else []
-    with torch.random.fork_rng(devices=devices), torch.no_grad():
-        yield
-    for name, buffer in module.named_buffers():
-        buffer.copy_(buffers[name])

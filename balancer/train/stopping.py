@@ -16,7 +16,7 @@ class StopRequests:
 
     def __call__(self, number: int, frame: FrameType | None) -> None:
         if self.requested and number == signal.SIGINT:
-            signal.default_int_handler(number, frame)  # as Ctrl-C by itself
+            raise KeyboardInterrupt
         self.requested = True
 
 

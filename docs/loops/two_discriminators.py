@@ -17,7 +17,11 @@ d_losses = []
 
 
 def logits(points):
-    return torch.cat([D[0](points), D[1](points.square())])
+    return [D[0](points), D[1](points.square())]
+
+
+def d_loss_of(real, fake):
+    return 0.5 * (F.softplus(-real).mean() + F.softplus(fake).mean())
 
 
 for _ in range(60):
@@ -25,7 +29,7 @@ for _ in range(60):
     real, fake = torch.randn(16, 2) + 2, G(torch.randn(16, 4))
 
     real_logits, fake_logits = logits(real), logits(fake.detach())
-    d_loss = 0.5 * (F.softplus(-real_logits).mean() + F.softplus(fake_logits).mean())
+    d_loss = sum(map(d_loss_of, real_logits, fake_logits)) / 2
     for opt in opts_d:
         opt.zero_grad()
     d_loss.backward()
@@ -35,7 +39,7 @@ for _ in range(60):
     d_losses.append(d_loss.item())
     balance.after_d_step(real_logits=real_logits, fake_logits=fake_logits)  # balancer
 
-    adv = F.softplus(-logits(fake)).mean()
+    adv = sum(F.softplus(-one).mean() for one in logits(fake)) / 2
     adv = balance.lambda_adv * adv  # balancer
     opt_g.zero_grad()
     adv.backward()

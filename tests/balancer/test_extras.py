@@ -23,7 +23,7 @@ OURS = {"balancer", "balancer_plugins", "zi2zi_model"}
 # Where a module's name is not its distribution's.
 DISTRIBUTION = {"PIL": "pillow", "fontTools": "fonttools", "google": "protobuf", "tomli_w": "tomli-w"}
 # The rooms that an extra makes usable; everything else is core.
-ROOMS = {"balancer/train": "train", "balancer/page": "page", "zi2zi_model": "zi2zi"}
+ROOMS = {"balancer/conformance": "train", "balancer/train": "train", "balancer/page": "page", "zi2zi_model": "zi2zi"}
 # What the core imports all the same, inside functions to which the extra's things are handed.
 LENT = {"balancer": {"torch", "safetensors"}}
 

@@ -29,9 +29,9 @@ def stripped(source: str) -> str:
     return "".join(line for line in source.splitlines(keepends=True) if not MARK.search(line))
 
 
-def run_stripped(path: Path, **names: Any) -> dict[str, Any]:
+def run_stripped(path: Path, source: str | None = None) -> dict[str, Any]:
     """The names that a script leaves behind, run as it was before."""
-    return _run(stripped(path.read_text(encoding="utf-8")), f"{path.name} without balancer", names)
+    return _run(stripped(source or path.read_text(encoding="utf-8")), f"{path.name} without balancer")
 
 
 @dataclass
@@ -63,15 +63,20 @@ def run_balanced(
     settings: Mapping[str, Any] | None = None,
     *,
     source: str | None = None,
-    **names: Any,
+    **given: Any,
 ) -> Balanced:
-    """Run a script with other plugins than it names."""
+    """Run a script with other plugins than it names, or with other text and options of its Balancer."""
     made: list[Balancer] = []
     rows: list[dict[str, float]] = []
     rates: list[float] = []
 
     def instead(_: object, **options: Any) -> Balancer:
-        options |= {"log_dir": folder, "settings": settings or {}, "on_row": lambda _, row: rows.append(dict(row))}
+        options |= {
+            "log_dir": folder,
+            "settings": settings or {},
+            "on_row": lambda _, row: rows.append(dict(row)),
+            **given,
+        }
         made.append(Balancer(plugins, **options))
         for watched in made[-1]._optimizers.by_role["d"]:
             optimizer = watched.optimizer
@@ -80,7 +85,7 @@ def run_balanced(
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("balancer.Balancer", instead)
-        left = _run(source or path.read_text(encoding="utf-8"), str(path), names)
+        left = _run(source or path.read_text(encoding="utf-8"), str(path))
     (balance,) = made
     return Balanced(left, balance, rows, rates, folder)
 
@@ -101,8 +106,8 @@ def adam_steps(optimizer: torch.optim.Optimizer) -> int:
     return max((int(state["step"]) for state in optimizer.state.values()), default=0)
 
 
-def _run(source: str, where: str, names: Mapping[str, Any]) -> dict[str, Any]:
-    left: dict[str, Any] = {"__name__": "script", **names}
+def _run(source: str, where: str) -> dict[str, Any]:
+    left: dict[str, Any] = {"__name__": "script"}
     with one_thread():
         exec(compile(source, where, "exec"), left)
     return left

@@ -76,9 +76,8 @@ class Zi2zi(GanModel):
         return GOutput(images, {"source_code": code}, source)
 
     def discriminate(self, discriminator: nn.Module, images: Tensor, condition: Tensor | None) -> DOutput:
-        maps: list[Tensor] = []
-        logits, category = discriminator(images, condition, maps)
-        return DOutput(logits, {"category": category}, tuple(maps))
+        logits, category, maps = discriminator(images, condition, maps=True)
+        return DOutput(logits, {"category": category}, maps)
 
     def d_terms(self, real: DOutput, fake: DOutput, batch: Batch) -> dict[str, Tensor]:
         # ½·Lcategory·(real + fake), as in max32002/zi2zi-pytorch; with shuffled labels a third of real + fake +

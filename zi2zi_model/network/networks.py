@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Final, Self
+from typing import Any, Final, Self
 
 import torch
 from torch import Tensor, nn
@@ -148,22 +148,24 @@ class Discriminator(nn.Module):
                 if isinstance(module, nn.Conv2d | nn.Linear):
                     spectral_norm(module)
 
-    def forward(self, images: Tensor, condition: Tensor, maps: list[Tensor] | None = None) -> tuple[Tensor, Tensor]:
+    def forward(self, images: Tensor, condition: Tensor, maps: bool = False) -> tuple[Any, ...]:
         """Real/fake logits and category logits (B, styles) of images and conditions, both (B, C, S, S).
 
-        The real/fake logits are (B, 1) with the `global` head, (B, 1, S/8, S/8) with `patch`. What each activation
-        gives is added to `maps`, where there is such a list.
+        The real/fake logits are (B, 1) with the `global` head, (B, 1, S/8, S/8) with `patch`. With `maps` what each
+        activation gives is returned too, as a tuple.
         """
-        features = torch.cat([condition, images], 1)
+        features, found = torch.cat([condition, images], 1), []
         for layer in self.features:
             features = layer(features)
-            if maps is not None and isinstance(layer, nn.LeakyReLU):
-                maps.append(features)
+            if isinstance(layer, nn.LeakyReLU):
+                found.append(features)
         places = self.last(features)
         if self.binary is None:
-            return places, self.category(features.mean((2, 3)))
-        flat = places.flatten(1)
-        return self.binary(flat), self.category(flat)
+            heads = places, self.category(features.mean((2, 3)))
+        else:
+            flat = places.flatten(1)
+            heads = self.binary(flat), self.category(flat)
+        return (*heads, tuple(found)) if maps else heads
 
 
 def count_parameters(settings: Zi2ziSettings) -> tuple[int, int]:

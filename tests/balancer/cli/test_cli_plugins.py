@@ -12,6 +12,10 @@ from support.built_in import BUILT_IN
 
 RECIPES = ["document", "document_dynamic", "document_resume", "document_weak_d", "esrgan", "vocoder", "vqgan"]
 
+SENTENCE = (
+    "Sets lambda_adv after D's update and before G's backward pass, in the same step (source document, remedy 5)."
+)
+
 Cli = Callable[..., Any]
 
 
@@ -31,8 +35,9 @@ def refusal(result: Any) -> str:
 def test_list_names_every_plugin_with_its_distribution_and_the_recipes(cli: Cli) -> None:
     result = cli("plugins", "list")
     assert (result.status, result.err) == (0, "")
-    rows = [line.split() for line in result.out.splitlines()[: len(BUILT_IN)]]
+    rows = [line.split() for line in result.out.partition("\n\n")[0].splitlines() if not line.startswith(" ")]
     assert rows == [[name, "balancer", "0.1.0"] for name in BUILT_IN]
+    assert f"    {SENTENCE}\n    at on_run_start, after_d_step\n" in result.out
     assert f"recipes (for --config): {', '.join(RECIPES)}" in result.out
 
 
@@ -44,8 +49,13 @@ def test_list_as_json(cli: Cli) -> None:
         "name": "dynamic_lambda",
         "distribution": "balancer",
         "version": "0.1.0",
+        "remark": "",
         "module": "balancer_plugins.dynamic_lambda:DynamicLambda",
+        "sentence": SENTENCE,
+        "hooks": ["on_run_start", "after_d_step"],
+        "homepage": "",
     }
+    assert listed["broken"] == []
 
 
 # show.

@@ -1,6 +1,7 @@
 """How a script's run ends, and how it goes on from a state: each moment once."""
 
 import json
+from pathlib import Path
 
 import pytest
 from support.moments import STEP, Event, hooks, recorder, script
@@ -46,6 +47,30 @@ def test_an_error_while_the_last_step_is_closed_reaches_on_run_end_too() -> None
         balance.start_step(epoch=0)
     assert hooks(events)[-1] == "on_run_end"
     assert events[-1][2] is caught.value
+
+
+class GoesBad(Plugin):
+    """Its state can be stored before the first step and not after it; it acts at no step's end."""
+
+    name = "goes_bad"
+
+    def __init__(self, config: object) -> None:
+        super().__init__(config)
+        self.kept: object = None
+
+    @hookimpl
+    def after_g_step(self, ctx: StepContext) -> None:
+        self.kept = {1, 2}
+
+    def state_dict(self) -> dict[str, object]:
+        return {"kept": self.kept}
+
+
+def test_a_state_that_cannot_be_stored_is_known_after_the_first_step(tmp_path: Path) -> None:
+    balance = Balancer([GoesBad], log_dir=tmp_path)
+    balance.start_step()
+    with pytest.raises(PluginError, match=r"plugin goes_bad of .*kept"):
+        balance.end_step()
 
 
 # Going on.

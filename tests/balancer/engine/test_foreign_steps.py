@@ -141,6 +141,26 @@ def test_overflows_are_no_updates(tmp_path: Path) -> None:
     assert set(updates) == {(0.0, 0.0), (0.0, 1.0), (1.0, 1.0)}
 
 
+def test_a_critic_has_its_gap_as_the_script_has_its_loss(tmp_path: Path) -> None:
+    critic = source("wgan_gp").replace('ADVERSARIAL = "hinge"', 'ADVERSARIAL = "wasserstein"')
+    path = FOREIGN / "wgan_gp.py"
+    watched = run_balanced(path, tmp_path / "watched", [], source=critic, supplies=())
+    assert weights(watched.names) == weights(run_stripped(path, critic))
+    assert "d_adv" not in watched.columns
+    gaps = [-loss for loss in watched.names["losses_d"]]
+    assert watched.columns["critic_gap"].tolist() == pytest.approx(gaps, abs=1e-4)
+    acting = run_balanced(path, tmp_path / "acting", PLUGINS[1:], source=critic, supplies=())
+    assert acting.balance.d_updates == adam_steps(acting.names["optimizer_D"]) == 10
+
+
+def test_a_relativistic_average_has_the_scripts_own_loss(tmp_path: Path) -> None:
+    relative = source("esrgan").replace('ADVERSARIAL = "bce"', 'ADVERSARIAL = "relativistic_average"')
+    path = FOREIGN / "esrgan.py"
+    watched = run_balanced(path, tmp_path / "watched", [], source=relative)
+    assert weights(watched.names) == weights(run_stripped(path, relative))
+    assert watched.columns["d_adv"][4:].tolist() == pytest.approx(watched.names["losses_d"], abs=1e-4)
+
+
 DRIVER = """
 import hashlib, json, sys
 from pathlib import Path

@@ -191,12 +191,12 @@ def test_the_signals_of_a_script() -> None:
     assert not any("_grad_" in tag for tag in rows[1]), "every second step"
 
 
-def test_a_law_on_gradients_needs_them_measured() -> None:
+def test_a_law_on_gradients_has_them_measured() -> None:
     reads = type("Reads", (Plugin,), {"name": "reads_gradients", "reads": ("g_grad_cos", "d_grad_norm")})
     with pytest.raises(CompositionError, match=r"reads g_grad_cos, but train.gradients_every is 0: set it"):
-        toy_trainer([reads])
-    with pytest.raises(
-        CompositionError, match=r"reads g_grad_cos, which this script does not supply: .*gradients_every=16"
-    ):
+        toy_trainer([reads], gradients_every=0)
+    with pytest.raises(CompositionError, match=r"reads g_grad_cos, which this script .*gradients_every=16"):
         Balancer([reads])
-    advance(toy_trainer([reads], gradients_every=3), 4)
+    told = advance(toy_trainer([reads]), 1).balance.last_row
+    assert {"signal/g_grad_cos", "signal/d_grad_norm"} <= set(told)
+    assert not any("_grad_" in tag for tag in advance(toy_trainer([]), 1).balance.last_row)

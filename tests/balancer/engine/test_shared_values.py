@@ -19,7 +19,7 @@ torch.set_num_threads(1)
 folder, rank = Path(sys.argv[1]), int(os.environ["RANK"])
 sys.path[:0] = [sys.argv[2], sys.argv[2] + "/tests"]
 
-from support.published import Ada, EncodecBalance, InstanceNoise, LazyR1, LeCam, VqganWeight
+from support.published import EncodecBalance, FeatureMatching, LazyR1, LeCam, VqganWeight
 from support.shapes_runs import shapes_trainer
 
 from balancer import KnobSpec, Plugin, SignalSpec, hookimpl
@@ -164,6 +164,10 @@ answer["rows"], answer["shapes"] = rows, digest(shapes)
 outputs = steps(shapes_trainer([EncodecBalance], {"encodec_balance": {"shares": {"adv": 1.0, "l1": 1.0}}}), 1)
 answer["encodec"] = [outputs.balance.last_row[f"knob/lambda_{term}"] for term in ("adv", "l1")]
 
+parts = steps(shapes_trainer([VqganWeight, FeatureMatching], laws, gradients_every=1, micro_batches=2), 2)
+row = parts.balance.last_row
+answer["parts"] = [digest(parts), {tag: row[tag] for tag in row if "grad" in tag or "lambda" in tag}]
+
 ended = toy_trainer([Ends], folder=folder / "run")
 answer["finished"] = ended.run(9, Progress(9, quiet=True))
 answer["ended"] = ended.balance.step
@@ -232,6 +236,19 @@ def test_gradients_are_those_of_the_whole_batch(ranks: list[dict[str, Any]]) -> 
     row = advance(shapes_trainer([EncodecBalance], settings), 1).balance.last_row
     assert first["encodec"] == second["encodec"]
     assert first["encodec"] == pytest.approx([row[f"knob/lambda_{term}"] for term in ("adv", "l1")], rel=1e-3)
+
+
+def test_gradients_of_micro_batches_on_ranks_are_too(ranks: list[dict[str, Any]]) -> None:
+    from support.published import FeatureMatching, VqganWeight
+    from support.shapes_runs import shapes_trainer
+    from support.toy_steps import advance
+
+    (weights, row), second = ranks[0]["parts"], ranks[1]["parts"]
+    assert second == [weights, row]
+    laws = {"vqgan_weight": {"rec": {"l1": 10.0, "shape": 1.0}}}
+    alone = advance(shapes_trainer([VqganWeight, FeatureMatching], laws, gradients_every=1), 2).balance.last_row
+    for tag, value in row.items():
+        assert alone[tag] == pytest.approx(value, rel=1e-2), tag
 
 
 def test_a_request_of_one_rank_ends_the_run_on_both(ranks: list[dict[str, Any]]) -> None:

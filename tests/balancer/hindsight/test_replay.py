@@ -195,6 +195,26 @@ def test_it_is_told_in_words_with_its_caveat(run: Path, capsys: pytest.CaptureFi
     assert "would have been" not in own.partition("as recorded in every step:")[0].replace(CAVEAT, "")
 
 
+class Noise(Plugin):
+    """Acts on images and on D's loss, which a replay has not."""
+
+    name = "noise"
+
+    @hookimpl
+    def transform_d_input(self, images: Any, condition: Any) -> Any:
+        return images, condition
+
+    @hookimpl
+    def d_loss_terms(self) -> None: ...
+
+
+def test_it_says_which_hooks_it_leaves_out(run: Path) -> None:
+    replayed = replay_run(run, ["dynamic_lambda", Noise])
+    said = "noise: its transform_d_input and d_loss_terms cannot be replayed, for want of images and networks"
+    assert said in replayed.as_dict()["remarks"]
+    assert f"note: {said}" in list(replay_lines(replayed))
+
+
 def test_it_is_plain_data(run: Path) -> None:
     plain = json.loads(json.dumps(replay_run(run, ["d_skip"]).as_dict()))
     assert plain["steps"] == 40

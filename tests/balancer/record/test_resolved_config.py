@@ -11,7 +11,8 @@ from support.run_configs import config
 
 from balancer.contract.registry import find_config, recipes
 from balancer.errors import ConfigError
-from balancer.record.run_config import differences, flat, make_config, read_toml, refuse_changes
+from balancer.record.config_changes import differences, refuse_changes
+from balancer.record.run_config import flat, make_config, read_toml
 
 # The recipes of design.md, "A run".
 

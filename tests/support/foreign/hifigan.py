@@ -65,7 +65,7 @@ for _ in range(3):
         loss_disc_all.backward()
         balance.d_update or optim_d.zero_grad()  # balancer
         optim_d.step()
-        balance.after_d_step(real_logits=torch.cat(y_df_hat_r + y_ds_hat_r), fake_logits=torch.cat(y_df_hat_g + y_ds_hat_g))  # balancer  # noqa: E501  # fmt: skip
+        balance.after_d_step(real_logits=y_df_hat_r + y_ds_hat_r, fake_logits=y_df_hat_g + y_ds_hat_g)  # balancer
         losses_d.append(loss_disc_all.item())
 
         optim_g.zero_grad()

@@ -1,0 +1,49 @@
+"""What a plugin declares and never used in any run of a conformance run."""
+
+from __future__ import annotations
+
+import ast
+import inspect
+import textwrap
+from collections.abc import Iterable, Iterator
+
+from balancer.conformance.watch import Notes
+from balancer.contract.moments import HOOK_NAMES, hook_options
+from balancer.contract.plugin import Plugin
+
+
+def unused(plugin: Plugin, notes: Iterable[Notes]) -> Iterator[str]:
+    """What was declared and never used in any run."""
+    used = {use for note in notes for use in note.used}
+    for hook in HOOK_NAMES:
+        if hook_options(getattr(plugin, hook, None)) is None:
+            continue
+        if ("hook", hook) not in used:
+            yield f"its hook {hook} was never called"
+        elif hook.endswith("_loss_terms") and ("term", hook) not in used and _returns(plugin, hook):
+            yield f"its hook {hook} never returned a term: give settings with which it does"
+    for knob, ops in plugin.writes.items():
+        for op in ops:
+            if ("knob", f"{op} {knob}") not in used:
+                yield f"it declares {op} on {knob} and never used it: give settings with which it does"
+    for name in plugin.reads:
+        if ("signal", name) not in used:
+            yield f"it declares that it reads {name}, and never did"
+    for signal in plugin.brings_signals:
+        if ("published", signal.name) not in used:
+            yield f"it brings the signal {signal.name}, and never published it"
+    for knob_spec in plugin.brings_knobs:
+        if ("knob read", knob_spec.name) not in used and knob_spec.name in plugin.writes:
+            yield f"it brings the knob {knob_spec.name}, and never read its value: then nobody obeys it"
+
+
+def _returns(plugin: Plugin, hook: str) -> bool:
+    """Whether a hook says that it returns something; one that only looks does not."""
+    try:
+        tree = ast.parse(textwrap.dedent(inspect.getsource(getattr(type(plugin), hook))))
+    except (OSError, SyntaxError):
+        return True
+    returned = [node.value for node in ast.walk(tree) if isinstance(node, ast.Return)]
+    return any(
+        value is not None and not (isinstance(value, ast.Constant) and value.value is None) for value in returned
+    )
