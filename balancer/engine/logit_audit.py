@@ -68,7 +68,8 @@ class LogitAudit:
 
     def settle(self) -> None:
         """Judge what was taken since."""
-        for look in self._pending:
+        # One look in a step, whatever the number of its updates and micro-batches: looks stand for steps.
+        for look in self._pending[-1:]:
             self._judge(*look.tolist())
         self._pending.clear()
 
