@@ -29,7 +29,7 @@ def list_plugins(as_json: JsonOption = False) -> None:
     for one in found:
         remark = f" ({one.remark})" if one.remark else ""
         home = f"  {one.homepage}" if one.homepage else ""
-        print(f"{one.name:<18} {one.distribution} {one.version}{remark}{home}")
+        print(f"{printable(one.name):<18} {one.distribution} {one.version}{remark}{home}")
         if one.sentence:
             print(f"    {one.sentence}")
         print(f"    at {'—' if one.hooks is None else ', '.join(one.hooks) or 'no hook'}")

@@ -135,7 +135,8 @@ def _checks(
         yield from judged("exercised", never, "everything declared was used", "remark")
     plugins = [_own(trials, one) for one in composed.values()]
     uses = {name for one in plugins for name in (*one.reads, *one.writes, *type(one).Config.model_fields)}
-    yield from paper.card(cls, path, uses)
+    # A signal that a setting names is the user's choice.
+    yield from paper.card(cls, path, uses - {value for value in (settings or {}).values() if isinstance(value, str)})
 
 
 def _composed(trials: Trials) -> tuple[dict[str, Composition], list[str]]:

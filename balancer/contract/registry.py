@@ -228,10 +228,10 @@ def find_config(name: str) -> Path:
 
 def card(entry: Entry) -> str | None:
     """The card of an installed plugin, or None where it ships none."""
-    return card_beside(entry.path(), entry.name)
+    return card_beside(entry.path(), entry.name, f"{entry.name} of {entry.distribution} {entry.version}")
 
 
-def card_beside(module: Path | None, name: str) -> str | None:
+def card_beside(module: Path | None, name: str, whose: str = "") -> str | None:
     """A plugin's card: `cards/NAME.md` beside the file of its module, or None where it ships none."""
     if module is None:
         return None
@@ -239,4 +239,4 @@ def card_beside(module: Path | None, name: str) -> str | None:
     try:
         return printable(path.read_text(encoding="utf-8")) if path.is_file() else None
     except (OSError, ValueError) as error:
-        raise PluginError(f"the card of plugin {name} cannot be read: {described(error)}") from None
+        raise PluginError(f"the card of plugin {whose or name} cannot be read: {described(error)}") from None

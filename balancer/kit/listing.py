@@ -56,9 +56,10 @@ def _listed(entry: Entry) -> Listed:
         marked = {name for one in classes for name in _marked(one)}
         hooks = tuple(name for name in HOOK_NAMES if name in marked)
         sentence = _first_sentence(ast.get_docstring(classes[0]) or "") or summary
-    name, distribution, version = map(printable, (entry.name, entry.distribution, entry.version))
+    distribution, version = map(printable, (entry.distribution, entry.version))
+    # JSON escapes what a name holds; whoever prints one makes it printable.
     return Listed(
-        name,
+        entry.name,
         distribution,
         version,
         printable(entry.value),

@@ -55,7 +55,7 @@ def describe_plugin(name: str) -> dict[str, Any]:
         "reads": reads,
         "writes": writes,
         "settings": settings,
-        "card": card_beside(path, cls.name),
+        "card": card_beside(path, cls.name, whose.removeprefix("plugin ")),
     }
 
 

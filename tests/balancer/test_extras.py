@@ -169,7 +169,7 @@ def test_a_plugin_that_cannot_be_imported_for_want_of_it_says_it(monkeypatch: py
     for module, installs in (("torch", True), ("theirs", False)):
         point = EntryPoint("law", f"{module}:Law", "balancer.plugins")
         with pytest.raises(PluginError, match=f"of distribution balancer-theirs 1.0 cannot .*{module}") as caught:
-            Entry("law", point.value, "balancer-theirs", "1.0", point).load("plugin")
+            Entry("law", point.value, "balancer-theirs", "1.0", "", point).load("plugin")
         assert str(caught.value).endswith(f"; {install('train')}") is installs
 
 

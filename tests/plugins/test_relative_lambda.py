@@ -5,6 +5,7 @@ from typing import Any
 import pytest
 
 from balancer import Balancer
+from balancer.errors import BalancerWarning
 from balancer.testing import replay
 
 FACTORS = [0.2, 0.35, 0.5, 0.6]
@@ -52,7 +53,8 @@ def test_a_relative_law_multiplies_what_a_schedule_sets() -> None:
 def test_a_base_far_from_what_a_law_sets_is_warned_about_with_both_figures(
     plugin: str, range_: str, base: float
 ) -> None:
-    (warning,) = script([plugin], base).composition.warnings
+    with pytest.warns(BalancerWarning, match="relative = true"):
+        (warning,) = script([plugin], base).composition.warnings
     assert f"lambda_adv is {base:g} in this script" in warning
     assert f"sets it to {range_}: set relative = true" in warning
     assert script([plugin], base, **{plugin: {"relative": True}}).composition.warnings == ()

@@ -21,7 +21,9 @@ WHOSE = f"plugin misbehaves of class {__name__}"
 
 def misbehaving(hook: str, function: Hook) -> type[Plugin]:
     """A plugin that does this in this hook."""
-    return type("Misbehaves", (Plugin,), {"name": "misbehaves", "__module__": __name__, hook: hookimpl(function)})
+    terms = {"brings_terms": ("x",)} if hook.endswith("loss_terms") else {}
+    body = {"name": "misbehaves", "__module__": __name__, hook: hookimpl(function), **terms}
+    return type("Misbehaves", (Plugin,), body)
 
 
 def failure(plugin: type[Plugin], folder: Path) -> BalancerError:

@@ -42,6 +42,7 @@ class R1(Plugin):
     """The penalty of Mescheder et al. 2018 on D's gradient at real images."""
 
     name = "r1"
+    brings_terms = ("r1",)
 
     @hookimpl
     def d_loss_terms(self, ctx: StepContext) -> dict[str, Tensor]:
