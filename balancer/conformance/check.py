@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import sys
 import warnings
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -94,7 +95,7 @@ def _loaded(plugin: str | type[Plugin]) -> tuple[type[Plugin], Path | None, str]
     if not isinstance(plugin, str):
         return plugin, paper.path_of(plugin), f"plugin class {plugin.__name__}"
     if is_plugin_file(plugin):
-        cls, file = load_plugin_file(plugin)
+        cls, file = load_plugin_file(plugin, sys.stdout)  # which is watched
         return cls, file.path, f"plugin {plugin}"
     cls, entry = load_plugin(plugin)
     return cls, entry.path(), f"plugin {plugin} of distribution {entry.distribution} {entry.version}"
