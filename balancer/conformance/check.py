@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from balancer.conformance import paper
-from balancer.conformance.exercised import unused
+from balancer.conformance.exercised import undeclared, unused
 from balancer.conformance.laws import laws
 from balancer.conformance.remembered import differences, shared
 from balancer.conformance.report import Check, Report, judged, sentence_of
@@ -127,12 +127,15 @@ def _checks(
             yield Check("class", "remark", f"it uses what goes: {sentence}")
         for what in differences(one_for_all, shared(cls)):
             yield Check("state", "FAIL", f"runs change its {what}: what it remembers belongs to the instance")
+        own = _own(trials, next(iter(composed.values())))
         for name, kept in KEPT.items():
             seen = [sentence for notes in trials.notes for sentence in notes.seen.get(name, [])]
+            if name == "terms":
+                yield from (Check(name, "remark", one) for one in undeclared(own, [*trials.notes, played]))
             if seen or name not in ACTING or any(hook_options(getattr(cls, hook, None)) for hook in ACTING[name]):
                 yield from judged(name, seen, kept)
         yield from judged("leftovers", leftovers.found(), "no thread and no file is left open")
-        never = unused(_own(trials, next(iter(composed.values()))), [*trials.notes, played])
+        never = unused(own, [*trials.notes, played])
         yield from judged("exercised", never, "everything declared was used", "remark")
     plugins = [_own(trials, one) for one in composed.values()]
     uses = {name for one in plugins for name in (*one.reads, *one.writes, *type(one).Config.model_fields)}
