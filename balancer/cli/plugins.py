@@ -43,7 +43,7 @@ def list_plugins(as_json: JsonOption = False) -> None:
 def show_plugin(
     name: Annotated[str, typer.Argument(help="A plugin's name, or FILE.py:CLASS.")], as_json: JsonOption = False
 ) -> None:
-    """A plugin's card, its settings with defaults and sources, what it reads and writes."""
+    """A plugin's card, its settings with defaults and sources, what it reads, writes, brings and sees."""
     from balancer.show.plugin import describe_plugin, print_plugin
 
     described = describe_plugin(name)

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import functools
+import sys
 import warnings
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
 from balancer.conformance import paper
-from balancer.conformance.exercised import unused
+from balancer.conformance.exercised import undeclared, unused
 from balancer.conformance.laws import laws
 from balancer.conformance.remembered import differences, shared
 from balancer.conformance.report import Check, Report, judged, sentence_of
@@ -94,7 +95,7 @@ def _loaded(plugin: str | type[Plugin]) -> tuple[type[Plugin], Path | None, str]
     if not isinstance(plugin, str):
         return plugin, paper.path_of(plugin), f"plugin class {plugin.__name__}"
     if is_plugin_file(plugin):
-        cls, file = load_plugin_file(plugin)
+        cls, file = load_plugin_file(plugin, sys.stdout)  # which is watched
         return cls, file.path, f"plugin {plugin}"
     cls, entry = load_plugin(plugin)
     return cls, entry.path(), f"plugin {plugin} of distribution {entry.distribution} {entry.version}"
@@ -126,17 +127,20 @@ def _checks(
             yield Check("class", "remark", f"it uses what goes: {sentence}")
         for what in differences(one_for_all, shared(cls)):
             yield Check("state", "FAIL", f"runs change its {what}: what it remembers belongs to the instance")
+        own = _own(trials, next(iter(composed.values())))
         for name, kept in KEPT.items():
             seen = [sentence for notes in trials.notes for sentence in notes.seen.get(name, [])]
+            if name == "terms":
+                yield from (Check(name, "remark", one) for one in undeclared(own, [*trials.notes, played]))
             if seen or name not in ACTING or any(hook_options(getattr(cls, hook, None)) for hook in ACTING[name]):
                 yield from judged(name, seen, kept)
         yield from judged("leftovers", leftovers.found(), "no thread and no file is left open")
-        never = unused(_own(trials, next(iter(composed.values()))), [*trials.notes, played])
+        never = unused(own, [*trials.notes, played])
         yield from judged("exercised", never, "everything declared was used", "remark")
     plugins = [_own(trials, one) for one in composed.values()]
     uses = {name for one in plugins for name in (*one.reads, *one.writes, *type(one).Config.model_fields)}
     # A signal that a setting names is the user's choice.
-    yield from paper.card(cls, path, uses - {value for value in (settings or {}).values() if isinstance(value, str)})
+    yield from paper.card(cls, path, uses - {value for value in trials.settings.values() if isinstance(value, str)})
 
 
 def _composed(trials: Trials) -> tuple[dict[str, Composition], list[str]]:

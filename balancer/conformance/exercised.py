@@ -5,11 +5,34 @@ from __future__ import annotations
 import ast
 import inspect
 import textwrap
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Final
 
 from balancer.conformance.watch import Notes
+from balancer.contract.declared import TERM_HOOKS, brought_terms
 from balancer.contract.moments import HOOK_NAMES, hook_options
 from balancer.contract.plugin import Plugin
+
+# What a plugin that declares a sight looks at, as a hook and a field of its context.
+LOOKS: Final[Mapping[str, tuple[str, ...]]] = {
+    "real_logits": ("g_loss_terms real_logits",),
+    "features": tuple(f"{hook} {side}_features" for hook in TERM_HOOKS for side in ("real", "fake")),
+    "gradients": tuple(f"before_g_backward {field}" for field in ("gradient_norm", "terms", "fake")),
+}
+
+
+def undeclared(plugin: Plugin, notes: Iterable[Notes]) -> Iterator[str]:
+    """Terms that were returned and are not declared."""
+    declared = {
+        f"{hook} {term}"
+        for hook, phase in TERM_HOOKS.items()
+        for of, term in brought_terms(plugin, plugin.name)
+        if of == phase
+    }
+    returned = {name for note in notes for kind, name in note.used if kind == "term" and name not in TERM_HOOKS}
+    for name in sorted(returned - declared):
+        hook, _, term = name.partition(" ")
+        yield f"{hook} returns the term {term} without declaring it, an error from 0.3 on: add it to brings_terms"
 
 
 def unused(plugin: Plugin, notes: Iterable[Notes]) -> Iterator[str]:
@@ -32,6 +55,16 @@ def unused(plugin: Plugin, notes: Iterable[Notes]) -> Iterator[str]:
     for signal in plugin.brings_signals:
         if ("published", signal.name) not in used:
             yield f"it brings the signal {signal.name}, and never published it"
+    hooks = {phase: hook for hook, phase in TERM_HOOKS.items()}
+    for phase, term in brought_terms(plugin, plugin.name):
+        if ("term", hooks[phase]) in used and ("term", f"{hooks[phase]} {term}") not in used:
+            yield f"it brings the term {term}, and {hooks[phase]} never returned it"
+    for sight in plugin.sees:
+        if not any(("field", field) in used for field in LOOKS[sight]):
+            yield f"it declares that it sees {sight}, and never looked at what that shows: every run pays for it"
+    for kind in plugin.requests:
+        if ("request", kind) not in used:
+            yield f"it declares that it requests {kind}, and never did: give settings with which it does"
     for knob_spec in plugin.brings_knobs:
         if ("knob read", knob_spec.name) not in used and knob_spec.name in plugin.writes:
             yield f"it brings the knob {knob_spec.name}, and never read its value: then nobody obeys it"

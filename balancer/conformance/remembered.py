@@ -12,8 +12,19 @@ from typing import Any, Final
 from balancer.contract.plugin import Plugin
 
 # What the base class and the engine put there.
-OURS: Final = {"config", "knobs", "signals", "_rng", "_seed", "_publish", "reads", "writes", "after"}
-OURS_TOO: Final = {"brings_knobs", "brings_signals", "brings_terms"}
+OURS: Final = {
+    "config",
+    "knobs",
+    "signals",
+    "_rng",
+    "_rank_rng",
+    "_rank_rng_from",
+    "_seed",
+    "_rank",
+    "_publish",
+    "_request",
+}
+OURS_TOO: Final = {"reads", "writes", "after", "brings_knobs", "brings_signals", "brings_terms", "sees", "requests"}
 PLAIN: Final = (bool, int, float, str, list, dict, set, deque)
 DEPTH: Final = 6
 

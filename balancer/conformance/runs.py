@@ -65,7 +65,7 @@ def resumes(trials: Trials, trial: Trial, whole: Ran) -> Iterator[Check]:
             continue
         if (where := first_difference(whole, on)) is not None:
             parted.append(f"a run resumed after {done} steps goes another way: {where}")
-        elif whole.state != on.state:
+        elif (whole.state, whole.rng, whole.rank_rng) != (on.state, on.rng, on.rank_rng):
             parted.append(f"a run resumed after {done} steps ends with another state")
         for name in differences(whole.attributes, on.attributes):
             forgotten.append(f"it remembers {name} after a resume: put it into state_dict")
@@ -86,7 +86,7 @@ def parts_of_a_batch(trials: Trials, trial: Trial) -> Iterator[Check]:
     slow = with_train(trial, lr=1e-6)
     whole, cut = trials.run(slow, steps=4), trials.run(with_train(slow, micro_batches=2), steps=4)
     name, kept = "micro-batches", "the same terms and writes, whole or in parts"
-    if whole.rng is not None or cut.rng is not None:
+    if any(drawn is not None for ran in (whole, cut) for drawn in (ran.rng, ran.rank_rng)):
         yield Check(name, "pass", "it draws, so that only what is raised was looked at")
         return
     worst, wrong = "", 0.0

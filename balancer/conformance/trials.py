@@ -65,8 +65,9 @@ class Ran:
     handed: dict[int, tuple[Any, Any]] = field(default_factory=dict)
     kept: dict[int, Mapping[str, Any]] = field(default_factory=dict)
     contributions: dict[str, Any] = field(default_factory=dict)
-    # The state of its own generator; None where it drew nothing.
+    # The states of its own generators, that of all ranks and that of this one; None where it drew nothing.
     rng: Any = None
+    rank_rng: Any = None
 
 
 class Trials:
@@ -126,7 +127,8 @@ class Trials:
         config = None if plugin is None else comparable(plugin.config.model_dump())
         with tempfile.TemporaryDirectory() as folder, trainer.balance:
             for done in _steps(trainer, steps):
-                ran.rows.append({f"{kind} {name}": value for (kind, name), value in trainer.balance.row.items()})
+                row: dict[str, Any] = {f"{kind} {name}": v for (kind, name), v in trainer.balance.row.items()}
+                ran.rows.append(row | {f"request {one.kind}": one.reason for one in trainer.balance.requests})
                 if keep:
                     whole = trainer.state_dict()
                     if plugin is not None:
@@ -142,13 +144,14 @@ class Trials:
             ran.state = comparable(plugin.state_dict())
             ran.attributes = attributes(plugin)
             ran.graphs = graphs(plugin)
-            ran.rng = comparable(plugin.rng_state())
+            ran.rng, ran.rank_rng = comparable(plugin.rng_state()), comparable(plugin.rank_rng_state())
 
     def _trainer(self, trial: Trial, plugins: Sequence[type[Plugin]], settings: Mapping[str, Any]) -> Trainer:
         family, model, train = MODELS[trial.model]
         made = family.Settings(**{**model, **trial.settings})
         own = {} if self.cls is None else {self.cls.name: settings}
-        return small_trainer(trial.model, family(), made, plugins, own, None, {**train, **trial.train})
+        # What hosts do wrong is not looked for here, which is most of the time that a short run takes.
+        return small_trainer(trial.model, family(), made, plugins, own, None, {**train, **trial.train}, audit="off")
 
 
 def _steps(trainer: Trainer, steps: int) -> Iterator[int]:

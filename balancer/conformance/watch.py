@@ -6,13 +6,14 @@ import functools
 import inspect
 import math
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, Final, get_args
 
 from balancer.conformance.returned import returned
+from balancer.conformance.shown import looked_at, tensors
 from balancer.contract.handles import KnobHandle, KnobHandles
 from balancer.contract.knobs import Op
-from balancer.contract.moments import HOOK_NAMES, StepContext, hook_options
+from balancer.contract.moments import HOOK_NAMES, StepContext, hook_options, release
 from balancer.contract.plugin import Plugin
 
 if TYPE_CHECKING:
@@ -28,7 +29,7 @@ class Notes:
 
     Attributes:
         seen: by check, what was wrong, in the order seen.
-        used: hooks called, and knobs, signals and terms used, as (kind, name).
+        used: hooks called, and knobs, signals, terms, requests and fields of a context used, as (kind, name).
         terms: for each step and term, its value in each part of the batch.
         history: after each hook what the plugin contributes, as (step, hook, contributions).
         networks: D and G of the run under way; without them nothing but use is noted.
@@ -39,6 +40,7 @@ class Notes:
         self.used: Final[set[tuple[str, str]]] = set()
         self.terms: dict[tuple[int, str], list[float]] = {}
         self.published: dict[tuple[int, str], list[float]] = {}
+        self.requested: list[str] = []
         self.history: list[tuple[int, str, dict[str, Any]]] = []
         self.networks: Mapping[str, nn.Module] = {}
         self.lying = False
@@ -56,20 +58,25 @@ class Notes:
     def around(self, plugin: Plugin, hook: str, function: Any, arguments: tuple[Any, ...]) -> Any:
         """Call a hook, and note what it changed, used and returned."""
         self.used.add(("hook", hook))
+        self.requested = []
         named = _named(function, arguments)
         if isinstance(ctx := named.get("ctx"), StepContext):
             self.step = ctx.step
+            seen = looked_at(ctx, lambda field: self.used.add(("field", f"{hook} {field}")))
+            arguments = tuple(seen if one is ctx else one for one in arguments)
         if not self.closely or not self.networks:
             result = function(plugin, *arguments)
         else:
-            result = self.watch(hook, functools.partial(function, plugin, *arguments), type(plugin), _tensors(named))
+            result = self.watch(hook, functools.partial(function, plugin, *arguments), type(plugin), tensors(named))
             for sentence in returned(hook, result, named, self.networks):
                 self.see("terms" if hook.endswith("_terms") else "transform", sentence)
+        if isinstance(ctx, StepContext):
+            release(seen)
         if hook.endswith("_loss_terms") and isinstance(result, Mapping):
             for name, value in result.items():
-                self.used.add(("term", hook))
+                self.used.update({("term", hook), ("term", f"{hook} {name}")})
                 self.terms.setdefault((self.step, str(name)), []).append(_number(value))
-        entry = self.step, hook, contributions(plugin)
+        entry = self.step, hook, contributions(plugin) | {f"request {kind}": True for kind in self.requested}
         self.history.append(entry)
         if self.told is not None:
             self.told(entry)
@@ -120,8 +127,13 @@ def watched(cls: type[Plugin], notes: Notes) -> type[Plugin]:
         if not math.isfinite(float(value)):
             notes.see("terms", f"it publishes {name} as {float(value)}: keep it finite, or leave it out")
 
+    def request(self: Plugin, kind: Any, reason: str) -> None:
+        cls.request(self, kind, reason)
+        notes.used.add(("request", kind))
+        notes.requested.append(kind)
+
     body: dict[str, Any] = {"__module__": cls.__module__, "__qualname__": cls.__qualname__, "__doc__": cls.__doc__}
-    body |= {"bind": bind, "publish": publish}
+    body |= {"bind": bind, "publish": publish, "request": request}
     for hook in HOOK_NAMES:
         function = inspect.getattr_static(cls, hook, None)
         if hook_options(function) is not None and inspect.isfunction(function):
@@ -193,23 +205,6 @@ class _Reader:
 def _named(function: Any, arguments: tuple[Any, ...]) -> dict[str, Any]:
     names = list(inspect.signature(function).parameters)[1:]
     return dict(zip(names, arguments, strict=False))
-
-
-def _tensors(named: Mapping[str, Any]) -> dict[str, Any]:
-    """The tensors that a hook is given, by how a plugin calls them."""
-
-    def found() -> Iterator[tuple[str, Any]]:
-        import torch
-
-        for name, value in named.items():
-            if isinstance(value, torch.Tensor):
-                yield name, value
-            if isinstance(value, StepContext):
-                for field in StepContext.__dataclass_fields__:
-                    if isinstance(held := getattr(value, field), torch.Tensor):
-                        yield f"ctx.{field}", held
-
-    return dict(found())
 
 
 def _number(value: Any) -> float:

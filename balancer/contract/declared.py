@@ -16,7 +16,7 @@ TermPhase = Literal["d", "g"]
 TERM_HOOKS: Final[Mapping[str, TermPhase]] = {"d_loss_terms": "d", "g_loss_terms": "g"}
 
 
-def brought_terms(plugin: Plugin, who: str) -> list[tuple[TermPhase, str]]:
+def brought_terms(plugin: Plugin | type[Plugin], who: str) -> list[tuple[TermPhase, str]]:
     """The terms that a plugin declares, each with the loss that it goes into: D's or G's.
 
     Raises:

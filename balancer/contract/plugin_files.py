@@ -5,14 +5,17 @@ from __future__ import annotations
 import hashlib
 import sys
 from collections.abc import Mapping, Sequence
+from contextlib import redirect_stdout
 from dataclasses import dataclass
 from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
 from types import ModuleType
-from typing import Any, Final
+from typing import Any, Final, TextIO
 
+from balancer.contract.boundary import calling
 from balancer.contract.plugin import Plugin, check_plugin_class
 from balancer.errors import PluginError, suggestion
+from balancer.extras import extra_of, install
 
 
 @dataclass(frozen=True)
@@ -42,8 +45,10 @@ def is_plugin_file(name: str) -> bool:
     return name.endswith(".py") or bool(colon and path.endswith(".py"))
 
 
-def load_plugin_file(reference: str) -> tuple[type[Plugin], PluginFile]:
+def load_plugin_file(reference: str, prints: TextIO | None = None) -> tuple[type[Plugin], PluginFile]:
     """Import the file, whose path counts from the working directory, and check the class.
+
+    What it prints meanwhile goes to `prints`, or to standard error.
 
     Raises:
         PluginError: there is no such file or class, it cannot be imported, or the class is no valid plugin.
@@ -56,7 +61,7 @@ def load_plugin_file(reference: str) -> tuple[type[Plugin], PluginFile]:
     except OSError as error:
         raise PluginError(f"{where}: {path} cannot be read: {error.strerror}") from None
     digest = hashlib.sha256(content).hexdigest()
-    module = _module(path, content, digest, where)
+    module = _module(path, content, digest, where, prints)
     classes = _plugins_of(module)
     if name not in vars(module):
         what = f"the file has no class {name!r}" if name else f"name a class of it, {text}:CLASS"
@@ -76,21 +81,11 @@ def references(plugins: Sequence[str], files: Mapping[str, Mapping[str, str]]) -
     return found
 
 
-def changed_files(before: Mapping[str, Mapping[str, str]], now: Mapping[str, PluginFile]) -> list[str]:
-    """A sentence for each plugin whose file is not what a record of the run says."""
-    return [
-        f"plugin {name}: {file.path} has changed since the run was made "
-        f"(SHA-256 {before[name]['sha256'][:12]}, now {file.sha256[:12]})"
-        for name, file in now.items()
-        if name in before and before[name]["sha256"] != file.sha256
-    ]
-
-
 # By path and content: one file is one module, and a changed one is another.
 _LOADED: Final[dict[tuple[Path, str], ModuleType]] = {}
 
 
-def _module(path: Path, content: bytes, digest: str, where: str) -> ModuleType:
+def _module(path: Path, content: bytes, digest: str, where: str, prints: TextIO | None) -> ModuleType:
     if (path, digest) in _LOADED:
         return _LOADED[path, digest]
     key = hashlib.sha256(f"{path}/{digest}".encode()).hexdigest()[:16]
@@ -100,13 +95,19 @@ def _module(path: Path, content: bytes, digest: str, where: str) -> ModuleType:
     # Annotations are looked up there by dataclasses and pydantic.
     sys.modules[module.__name__] = module
     try:
-        exec(compile(content, str(path), "exec"), vars(module))
-    except (Exception, SystemExit) as error:
+        with redirect_stdout(prints or sys.stderr), calling(f"{where} cannot be imported", "", _missing):
+            exec(compile(content, str(path), "exec"), vars(module))
+    except BaseException:
         del sys.modules[module.__name__]
-        cause = f"{type(error).__name__}: {error}".splitlines()[0]
-        raise PluginError(f"{where} cannot be imported: {cause}") from error
+        raise
     _LOADED[path, digest] = module
     return module
+
+
+def _missing(error: BaseException) -> str:
+    """What installs a module that was not there, where an extra brings it."""
+    extra = extra_of(error)
+    return "" if extra is None else f"; {install(extra)}"
 
 
 def _plugins_of(module: ModuleType) -> list[str]:

@@ -226,17 +226,16 @@ def find_config(name: str) -> Path:
     return known[name]
 
 
-def card(entry: Entry) -> str | None:
-    """The card of an installed plugin, or None where it ships none."""
-    return card_beside(entry.path(), entry.name, f"{entry.name} of {entry.distribution} {entry.version}")
+def card_beside(module: Path | None, name: str, source: str = "") -> str | None:
+    """A plugin's card: `cards/NAME.md` beside the file of its module, or None where it ships none.
 
-
-def card_beside(module: Path | None, name: str, whose: str = "") -> str | None:
-    """A plugin's card: `cards/NAME.md` beside the file of its module, or None where it ships none."""
+    `source` is where the plugin comes from, for errors.
+    """
     if module is None:
         return None
     path = module.parent / "cards" / f"{name}.md"
     try:
         return printable(path.read_text(encoding="utf-8")) if path.is_file() else None
     except (OSError, ValueError) as error:
-        raise PluginError(f"the card of plugin {whose or name} cannot be read: {described(error)}") from None
+        whose = f"{name} of {source}" if source else name
+        raise PluginError(f"the card of plugin {whose} cannot be read: {described(error)}") from None

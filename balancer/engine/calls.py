@@ -167,7 +167,9 @@ class PluginCalls:
     def _tell_change(self, name: str, then: str) -> None:
         """Say that a plugin goes on with what another version of it left."""
         now = self._sources[name]
-        if then and then != now and not then.startswith("class ") and is_first_rank():
+        # A file that was moved, and holds what it held, is the same.
+        same = then.rpartition(", SHA-256 ")[2] == now.rpartition(", SHA-256 ")[2]
+        if then and not same and not then.startswith("class ") and is_first_rank():
             text = f"plugin {name} is of {now} now; the state that it goes on with is of {then}"
             warnings.warn(text, BalancerWarning, stacklevel=5)
 

@@ -108,10 +108,17 @@ def modules_of(parameters: Iterable[Tensor]) -> list[nn.Module]:
     from torch import nn
 
     wanted = {id(parameter) for parameter in parameters}
+    # Classes by their ids: there are some hundred thousand objects to look at.
+    classes: dict[int, type] = {}
+    found: list[type] = [nn.Module]
+    while found:
+        if id(cls := found.pop()) not in classes:
+            classes[id(cls)] = cls
+            found += type.__subclasses__(cls)
     return [
         module
         for module in gc.get_objects()
-        if issubclass(type(module), nn.Module)
+        if id(type(module)) in classes
         and any(id(parameter) in wanted for parameter in module.__dict__.get("_parameters", {}).values())
     ]
 

@@ -106,7 +106,13 @@ def explain(run: str | Path, first: int, last: int | None = None, *, neighbours:
     notes = read_notes(folder)
     noted = tuple(itertools.islice(notes, MOST_NOTES))
     return Explanation(
-        folder, states[first], states[last], _taken(taken, compositions, rows), left_out, noted, sum(1 for _ in notes)
+        folder,
+        states[first],
+        states[last],
+        acting_from(taken, compositions, rows),
+        left_out,
+        noted,
+        sum(1 for _ in notes),
     )
 
 
@@ -134,7 +140,7 @@ def _at(compositions: Sequence[Composed], step: int, folder: Path) -> Composed:
     raise ConfigError(f"step {step}: what the run in {folder} was composed of before step {first} is not recorded")
 
 
-def _taken(decisions: Sequence[Decision], compositions: Sequence[Composed], rows: SignalRows) -> tuple[Taken, ...]:
+def acting_from(decisions: Sequence[Decision], compositions: Sequence[Composed], rows: SignalRows) -> tuple[Taken, ...]:
     """Decisions, each with the first step in which it acts.
 
     What could act in its own step did not where G came first in it: then that step recorded another value, and the next

@@ -1,4 +1,4 @@
-"""Plays rows of signals to a composition, at the moments of our own loop, and keeps what the knobs hold."""
+"""Plays rows of signals to a composition, at the moments of a loop, and keeps what the knobs hold."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from balancer.hindsight.trajectory import Replay
 # What a learning rate is in an epoch before any plugin turns it, by knob.
 RatesAt = Callable[[int], Mapping[str, float]]
 RATES: Final = ("lr_d", "lr_g")
-# Hooks that a replay does not call.
+# Hooks that a replay does not call; nor `before_g_backward` of a plugin that sees gradients.
 TENSOR_HOOKS: Final = ("transform_d_input", "d_loss_terms", "g_loss_terms")
 
 
@@ -49,6 +49,7 @@ class Player:
         g_updates: int = 1,
         rates: RatesAt | None = None,
         epoch: int | None = None,
+        g_first: bool = False,
     ) -> None:
         """Go on with a composition, as a resume does: from the state of the one before, if there was one.
 
@@ -73,9 +74,11 @@ class Player:
         self._played = before is not None
         self._steps_per_epoch = steps_per_epoch
         self._g_updates = g_updates
+        self._g_first = g_first
         self._rates = rates
         for plugin in composition.plugins:
-            hooks = [hook for hook in TENSOR_HOOKS if has_hook(plugin, hook)]
+            unseen = ("before_g_backward",) if "gradients" in plugin.sees else ()
+            hooks = [hook for hook in (*TENSOR_HOOKS, *unseen) if has_hook(plugin, hook)]
             remark = f"{plugin.name}: its {' and '.join(hooks)} cannot be replayed, for want of images and networks"
             if hooks and remark not in self._result.remarks:
                 self._result.remarks.append(remark)
@@ -114,21 +117,33 @@ class Player:
         balance.board.base.update({knob: rate for knob, rate in rates.items() if knob in balance.board.specs})
         balance.board.lr_g = rates.get("lr_g", 1.0)
         balance.start_step(epoch=None if epoch < 0 else epoch)
+        if self._g_first:
+            self._play_g(row)
+            self._play_d(row)
+        else:
+            self._play_d(row)
+            self._play_g(row)
+        step = balance.step
+        balance.end_step()
+        self._result.add_step(step, epoch, {knob: balance.board.held(knob) for knob in balance.board.specs})
+        self._played = True
+
+    def _play_d(self, row: Mapping[str, float]) -> None:
+        balance = self.balance
         balance.signals.put({name: row[name] for name in self._d_phase if name in row}, "d")
         if balance.d_update:
             # A row without them is one of a D that was skipped, or of a value that was no number.
             balance.signals.put({name: math.nan for name in self._wanted if name not in row}, "d")
             balance.before_d_backward()
         balance.after_d_step()
+
+    def _play_g(self, row: Mapping[str, float]) -> None:
+        balance = self.balance
         for _ in range(self._g_updates):
             balance.signals.put({name: row[name] for name in self._terms if name in row}, "g")
             balance.before_g_backward()
             balance.signals.put({name: row[name] for name in self._sums if name in row}, "g")
             balance.after_g_step()
-        step = balance.step
-        balance.end_step()
-        self._result.add_step(step, epoch, {knob: balance.board.held(knob) for knob in balance.board.specs})
-        self._played = True
 
     def end(self) -> None:
         """The run is over."""

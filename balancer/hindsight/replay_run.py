@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+import itertools
+import math
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -12,13 +14,16 @@ from typing import Any, Final
 from balancer.contract.compose import Composition, compose
 from balancer.contract.host import Host
 from balancer.contract.knobs import Decision
+from balancer.contract.moments import D_MOMENTS
 from balancer.errors import ConfigError, suggestion
 from balancer.hindsight.comparison import Comparison, compare
+from balancer.hindsight.explain import MOST_DECISIONS, acting_from
 from balancer.hindsight.player import RATES, Player, RatesAt
 from balancer.hindsight.replay_rows import PluginList, brought, plugin_names, refuse_missing, with_signals
 from balancer.hindsight.trajectory import Replay
 from balancer.record.compositions import Composed, run_compositions
 from balancer.record.config_files import Segment, run_segments
+from balancer.record.decisions import read_decisions
 from balancer.record.run_config import RESERVED, TrainSettings
 from balancer.record.signals import SignalRows
 
@@ -122,6 +127,7 @@ class _Part:
     rates: RatesAt | None = None
     batch_size: int | None = None
     steps: int | None = None
+    g_first: bool = False
 
 
 def _parts(
@@ -155,9 +161,25 @@ def _parts(
                 functools.partial(_rates, train) if train is not None and over.keys() & set(BASES[1:]) else None,
                 composed.batch_size,
                 composed.steps,
+                train is None and _g_first(composed, recorded),
             )
         )
     return parts
+
+
+def _g_first(composed: Composed, recorded: SignalRows) -> bool:
+    """Whether G came first in a script's steps: what was decided on D for G acted from the next step on."""
+    until = math.inf if composed.until is None else composed.until
+    decided = (
+        one
+        for one in read_decisions(recorded.folder)
+        if composed.first <= one.step < until
+        and one.moment in D_MOMENTS
+        and one.knob in composed.knobs
+        and composed.knobs[one.knob].acts_in_step(one.moment)
+    )
+    taken = acting_from([*itertools.islice(decided, MOST_DECISIONS)], [composed], recorded)
+    return any(one.acts_from > one.decision.step for one in taken)
 
 
 def _train(configs: Mapping[int, Segment], step: int, over: Mapping[str, Any]) -> TrainSettings | None:
@@ -197,6 +219,7 @@ def _play(player: Player, rows: Iterable[Mapping[str, float]], parts: Sequence[_
                     steps=part.steps,
                     g_updates=part.g_updates,
                     rates=part.rates,
+                    g_first=part.g_first,
                     epoch=int(row["epoch"]),
                 )
         player.play(row)

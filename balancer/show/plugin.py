@@ -1,4 +1,4 @@
-"""One plugin in words: its card, its settings, what it reads and writes."""
+"""One plugin in words: its card, its settings, what it reads and writes, brings, sees and requests."""
 
 from __future__ import annotations
 
@@ -6,7 +6,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from balancer.contract.boundary import calling
+from balancer.contract.declared import brought_terms
 from balancer.contract.make import made_plugin
+from balancer.contract.moments import HOOK_NAMES, hook_options
 from balancer.contract.plugin_files import is_plugin_file, load_plugin_file
 from balancer.contract.registry import card_beside, load_plugin
 from balancer.errors import ConfigError, printable
@@ -19,7 +21,7 @@ if TYPE_CHECKING:
 def describe_plugin(name: str) -> dict[str, Any]:
     """A plugin, installed or in a file (`FILE.py:CLASS`), as plain data.
 
-    Where it comes from, what it reads and writes, its settings, its card.
+    Where it comes from, all that it declares, its hooks, its settings, its card.
 
     Raises:
         PluginError: no plugin has that name, or it cannot be loaded.
@@ -37,7 +39,7 @@ def describe_plugin(name: str) -> dict[str, Any]:
     except ConfigError:
         plugin = cls  # a setting without a default: what the class declares is all there is to show
     with calling(f"{whose} cannot say what it declares"):
-        reads, writes = list(plugin.reads), {knob: list(ops) for knob, ops in plugin.writes.items()}
+        declared = _declared(plugin, whose)
     settings = [
         {
             "name": key,
@@ -52,10 +54,9 @@ def describe_plugin(name: str) -> dict[str, Any]:
         "distribution": distribution,
         "version": version,
         "module": module,
-        "reads": reads,
-        "writes": writes,
+        **declared,
         "settings": settings,
-        "card": card_beside(path, cls.name, whose.removeprefix("plugin ")),
+        "card": card_beside(path, cls.name, f"{distribution} {version}"),
     }
 
 
@@ -65,12 +66,46 @@ def print_plugin(described: dict[str, Any]) -> None:
     print(f"{name}, from {described['distribution']} {described['version']} ({described['module']})\n")
     print(f"reads:  {', '.join(described['reads']) or 'no signal'}")
     turned = [f"{knob} ({', '.join(ops)})" for knob, ops in described["writes"].items()]
-    print(f"writes: {', '.join(turned) or 'no knob'}\n")
+    print(f"writes: {', '.join(turned) or 'no knob'}")
+    terms = [
+        f"{term} (of {loss.upper()}'s loss)" for loss, names in described["brings_terms"].items() for term in names
+    ]
+    brought = {
+        f"{kind} {row['name']}": row["summary"] for kind in ("signal", "knob") for row in described[f"brings_{kind}s"]
+    }
+    for key, names in {
+        "brings": [*(f"term {term}" for term in terms), *(f"{what} ({summary})" for what, summary in brought.items())],
+        **{key: described[key] for key in ("sees", "requests", "after", "hooks")},
+    }.items():
+        if names:
+            print(printable(f"{key + ':':7} {', '.join(names)}"))
+    print()
     print("settings:" if described["settings"] else "settings: none")
     for row in described["settings"]:
         line = f"  {name}.{row['name']} = {shown(row['default'])}  [{row['type']}]\n      {row['description'] or ''}"
         print(printable(line))
     print(f"\n{described['card'] or 'It ships no card.'}")
+
+
+def _declared(plugin: Plugin | type[Plugin], whose: str) -> dict[str, Any]:
+    """All that a plugin declares, as it is made or as its class says."""
+    terms: dict[str, list[str]] = {"d": [], "g": []}
+    for loss, term in brought_terms(plugin, whose):
+        terms[loss].append(term)
+    return {
+        "reads": list(plugin.reads),
+        "writes": {knob: list(ops) for knob, ops in plugin.writes.items()},
+        "brings_terms": terms,
+        "brings_signals": [{"name": spec.name, "summary": spec.summary} for spec in plugin.brings_signals],
+        "brings_knobs": [
+            {"name": spec.name, "summary": spec.summary, "ops": list(spec.ops), "read_after": spec.read_after}
+            for spec in plugin.brings_knobs
+        ],
+        "sees": list(plugin.sees),
+        "requests": list(plugin.requests),
+        "after": list(plugin.after),
+        "hooks": [hook for hook in HOOK_NAMES if hook_options(getattr(plugin, hook, None)) is not None],
+    }
 
 
 def _type_name(annotation: Any) -> str:

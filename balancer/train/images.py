@@ -44,6 +44,7 @@ class ImagesFamily(ModelFamily):
             weights={"l1": 10.0, "category": 1.0},
             d_terms=("category",),
             heads={"category": HeadSpec(d_terms=("category",), g_terms=("category",))},
+            features=True,
         )
 
     def build(self, settings: ImagesSettings) -> GanModel:
@@ -83,8 +84,8 @@ class ImagesModel(GanModel):
         import torch
 
         assert condition is not None
-        logits, category = discriminator(torch.cat([images, condition], dim=1))
-        return DOutput(logits, {"category": category})
+        logits, category, features = discriminator(torch.cat([images, condition], dim=1))
+        return DOutput(logits, {"category": category}, (features,))
 
     def d_terms(self, real: DOutput, fake: DOutput, batch: Batch) -> dict[str, Tensor]:
         from torch.nn import functional as F
@@ -135,8 +136,8 @@ def _discriminator(width: int, norm: str) -> nn.Module:
             self.patches = nn.Conv2d(width, 1, 3, padding=1)
             self.category = nn.Linear(width * (SIZE // 2) ** 2, SHAPES)
 
-        def forward(self, images: Tensor) -> tuple[Tensor, Tensor]:
+        def forward(self, images: Tensor) -> tuple[Tensor, Tensor, Tensor]:
             features = self.body(images)
-            return self.patches(features), self.category(features.flatten(1))
+            return self.patches(features), self.category(features.flatten(1)), features
 
     return Discriminator()

@@ -17,6 +17,7 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from balancer.contract.compose import Composition
 from balancer.contract.model import GanModel
 from balancer.contract.notes import Request
+from balancer.engine.audit import AuditMode
 from balancer.engine.balancer import Balancer
 from balancer.engine.gradient_signals import how_often
 from balancer.engine.ranks import distributed_mean
@@ -56,6 +57,7 @@ class Trainer:
         train: TrainSettings,
         accelerator: Accelerator,
         folder: Path | None,
+        audit: AuditMode = "warn",
     ) -> None:
         self.model: Final = model
         self.train: Final = train
@@ -82,6 +84,7 @@ class Trainer:
             steps=train.length(self.steps_per_epoch),
             last_layer=model.last_layer(),
             gradients_every=how_often(train.gradients_every, composition),
+            audit=audit,
         )
         # The epoch whose data order is at hand, and that order.
         self._order: tuple[int, NDArray[np.int64]] | None = None

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from balancer.contract.plugin_files import changed_files, references
+from balancer.contract.plugin_files import references
 from balancer.contract.registry import find_config
 from balancer.engine.ranks import is_first_rank
 from balancer.errors import ConfigError
@@ -82,7 +82,6 @@ def train(
     if resume is not None:
         done, skipped = restore(trainer, folder, total, other_data=other_data)
         notes += skipped
-        notes += changed_files(read_config(folder)["run"].get("files", {}), config.composition.files)
     else:
         begun = trainer.model.begin()
     trainer.trackers.start(config.model_name, {**flat(config.resolved()), "run.folder": str(folder)})

@@ -12,6 +12,7 @@ from balancer.contract.plugin import Plugin
 
 if TYPE_CHECKING:
     from balancer.contract.model import ModelFamily
+    from balancer.engine.audit import AuditMode
     from balancer.train.loop import Trainer
 
 
@@ -23,6 +24,7 @@ def small_trainer(
     settings: Mapping[str, Mapping[str, Any]],
     folder: Path | None,
     train: Mapping[str, Any],
+    audit: AuditMode = "warn",
 ) -> Trainer:
     """A seeded trainer of a family with these settings and plugins; `train` are settings of `train.*`."""
     from balancer.record.run_config import TrainSettings
@@ -33,7 +35,7 @@ def small_trainer(
     host = model_host(name, family.spec(model), options.lambda_adv, gradients=options.gradients_every != 0)
     composition = compose(plugins, settings, host=host)
     seed_all(options.seed)
-    return Trainer(family.build(model), composition, options, make_accelerator(options, composition), folder)
+    return Trainer(family.build(model), composition, options, make_accelerator(options, composition), folder, audit)
 
 
 def same_weights(one: Trainer, two: Trainer) -> bool:

@@ -84,6 +84,43 @@ def test_show_says_what_is_read_and_written_and_how(cli: Cli) -> None:
     assert "writes: d_update (period, gate)" in cli("plugins", "show", "d_skip").out
 
 
+BRINGS = """
+from balancer import KnobSpec, Plugin, SignalSpec, hookimpl
+
+
+class Brings(Plugin):
+    name = "brings"
+    after = ("d_skip",)
+    sees = ("features",)
+    requests = ("end",)
+    brings_terms = ("match",)
+    brings_signals = (SignalSpec("distance", "plugin", "how far maps lie apart"),)
+    brings_knobs = (KnobSpec("lambda_match", "weight of the match", ("set",), "before_g_backward", base=2.0),)
+
+    @hookimpl
+    def g_loss_terms(self, ctx): ...
+"""
+
+
+def test_show_says_what_else_is_declared(cli: Cli, tmp_path: Path) -> None:
+    (tmp_path / "brings.py").write_text(BRINGS)
+    name = f"{tmp_path / 'brings.py'}:Brings"
+    shown = json.loads(cli("plugins", "show", name, "--json").out)
+    assert shown["brings_terms"] == {"d": [], "g": ["match"]}
+    assert shown["brings_signals"] == [{"name": "distance", "summary": "how far maps lie apart"}]
+    (knob,) = shown["brings_knobs"]
+    assert (knob["name"], knob["ops"], knob["read_after"]) == ("lambda_match", ["set"], "before_g_backward")
+    assert [shown[key] for key in ("sees", "requests", "after", "hooks")] == [
+        ["features"], ["end"], ["d_skip"], ["g_loss_terms"],
+    ]  # fmt: skip
+    assert (
+        "writes: no knob\n"
+        "brings: term match (of G's loss), signal distance (how far maps lie apart), "
+        "knob lambda_match (weight of the match)\n"
+        "sees:   features\nrequests: end\nafter:  d_skip\nhooks:  g_loss_terms\n\nsettings: none\n"
+    ) in cli("plugins", "show", name).out
+
+
 # check.
 
 BOUNDS = ("--model", "points", "--set", "lambda_schedule.steps=[[0, 0.4]]")

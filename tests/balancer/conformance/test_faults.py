@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import os
 import signal
@@ -12,6 +13,7 @@ from typing import Any
 import pytest
 import torch
 from support.faulty_decisions import OF_DECISION, Idle, LocalGate
+from support.faulty_declarations import OF_DECLARATION, Declared, TermNotDeclared
 from support.faulty_memories import OF_MEMORY, Counting
 from support.faulty_processes import KEPT, STOP, WITH_THE_PROCESS
 from support.faulty_tensors import WITH_TENSORS
@@ -22,7 +24,18 @@ from balancer.conformance.check import check
 from balancer.testing import check_plugin
 
 Cli = Callable[..., Any]
-FAULTS = [*WITH_TENSORS, *WITH_THE_PROCESS, *OF_MEMORY, *OF_DECISION]
+FAULTS = [*WITH_TENSORS, *WITH_THE_PROCESS, *OF_MEMORY, *OF_DECISION, *OF_DECLARATION]
+# As many as any of them needs to show.
+STEPS = 4
+
+
+@pytest.fixture(autouse=True, scope="module")
+def old_objects() -> Iterator[None]:
+    """Each conformance run collects garbage, among all that the tests before it left: that is a good part of its time."""
+    gc.collect()
+    gc.freeze()
+    yield
+    gc.unfreeze()
 
 
 @pytest.fixture(autouse=True)
@@ -44,9 +57,11 @@ def as_it_was() -> Iterator[None]:
 
 @pytest.mark.filterwarnings("ignore:coroutine:RuntimeWarning")
 @pytest.mark.filterwarnings("ignore:Exception ignored:pytest.PytestUnraisableExceptionWarning")
-@pytest.mark.parametrize(("cls", "name", "words"), FAULTS, ids=[cls.name for cls, _, _ in FAULTS])
+@pytest.mark.parametrize(("cls", "name", "words"), FAULTS, ids=[f"{cls.name}-{name}" for cls, name, _ in FAULTS])
 def test_a_fault_is_caught_by_its_check(cls: type[Plugin], name: str, words: str) -> None:
-    report = check(cls, skip=["card"] if name == "two ranks" else ["card", "two ranks"])
+    skip = ["card"] if name == "two ranks" else ["card", "two ranks"]
+    # What is remarked is a failure where that is asked.
+    report = check(cls, steps=STEPS, skip=skip, strict=(cls, name, words) in OF_DECLARATION)
     caught = [one for one in report.failures if one.name.partition(":")[0] == name and words in str(one)]
     assert caught, "\n".join(map(str, report.checks))
     assert all("\n" not in str(one) for one in report.checks)
@@ -62,6 +77,17 @@ def test_a_plugin_without_a_fault_passes_every_check() -> None:
     assert {one.outcome for one in report.checks} == {"pass"}
     names = {one.name.partition(":")[0] for one in report.checks}
     assert names >= {"class", "config", "trains", "resume", "two ranks", "micro-batches", "switched off", "extremes"}
+
+
+def test_what_a_plugin_sees_brings_requests_and_draws_is_offered_by_the_toys() -> None:
+    report = check(Declared, skip=["card"], strict=True)
+    assert report.passed, "\n".join(map(str, report.failures))
+
+
+def test_a_term_that_is_not_declared_breaks_no_promise_yet() -> None:
+    report = check(TermNotDeclared, steps=STEPS, skip=["card", "two ranks"])
+    assert [one.outcome for one in report.checks if one.name == "terms"] == ["remark", "pass"]
+    assert report.passed
 
 
 def test_what_was_declared_and_never_used_is_remarked_and_a_failure_where_that_is_asked() -> None:

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 from support.explained import assert_true
 from support.orders import Script
+from support.replayed import assert_exact
 
 from balancer.hindsight.explain import explain
 from balancer.show.explanation import explanation_lines
@@ -43,3 +44,9 @@ def test_what_is_decided_on_d_acts_from_the_next_step_where_g_came_first(ops: st
     assert (f"acting from step {turned} on" in text) == bool(late)
     (start,) = explain(tmp_path, 0).decisions[:1]
     assert start.acts_from == 0
+
+
+@pytest.mark.parametrize("ops", ["s pdr qg", "s qg pdr", "s qg pdr qg"])
+def test_a_replay_has_the_order_of_the_run(ops: str, tmp_path: Path) -> None:
+    recorded(tmp_path, ops)
+    assert_exact(tmp_path)

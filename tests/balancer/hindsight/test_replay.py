@@ -215,6 +215,24 @@ def test_it_says_which_hooks_it_leaves_out(run: Path) -> None:
     assert f"note: {said}" in list(replay_lines(replayed))
 
 
+class ByGradients(Plugin):
+    """Weighs by gradients before G's backward pass."""
+
+    name = "by_gradients"
+    sees = ("gradients",)
+    writes = {"lambda_adv": ("mul",)}
+
+    @hookimpl
+    def before_g_backward(self, ctx: StepContext) -> None:
+        assert ctx.gradient_norm is not None
+        self.knobs["lambda_adv"].mul(ctx.gradient_norm("adv") or 1.0)
+
+
+def test_it_says_that_a_law_on_gradients_cannot_act(run: Path) -> None:
+    said = "by_gradients: its before_g_backward cannot be replayed, for want of images and networks"
+    assert said in replay_run(run, [ByGradients]).remarks
+
+
 def test_it_is_plain_data(run: Path) -> None:
     plain = json.loads(json.dumps(replay_run(run, ["d_skip"]).as_dict()))
     assert plain["steps"] == 40

@@ -90,9 +90,7 @@ class Pull(Plugin):
 
 
 def test_each_keeps_every_promise_of_a_plugin() -> None:
-    # `ctx.discriminate` still moves the statistics of a D with batch norm.
-    check_plugin(R1, skip=["card", "tensors"])
-    for plugin in (LeCam, Noise, Pull):
+    for plugin in (R1, LeCam, Noise, Pull):
         check_plugin(plugin, skip=["card"])
 
 
