@@ -9,8 +9,8 @@ from typing import Any
 from torch import Tensor, nn
 
 from balancer import DOutput, ModelSpec
-from balancer.testing import _trainer
 from balancer.train.loop import Trainer
+from balancer.train.toy import small_trainer
 
 _spec = importlib.util.spec_from_file_location("example_model", Path(__file__).parents[2] / "docs" / "example_model.py")
 assert _spec is not None and _spec.loader is not None
@@ -54,4 +54,4 @@ def shapes_trainer(
     family = SeenShapesFamily()
     model = family.Settings(**{"pictures": 64, "width": 8, **(settings or {}).get("model", {})})
     options = {"batch_size": 16, "lr": 2e-3, **train}
-    return _trainer("shapes", family, model, plugins, settings or {}, folder, options)
+    return small_trainer("shapes", family, model, plugins, settings or {}, folder, options)
