@@ -31,7 +31,7 @@ STEPS = 4
 
 @pytest.fixture(autouse=True, scope="module")
 def old_objects() -> Iterator[None]:
-    """Each conformance run collects garbage, among all that the tests before it left: that is a good part of its time."""
+    """Each conformance run collects garbage, also among what earlier tests left: a good part of its time."""
     gc.collect()
     gc.freeze()
     yield
