@@ -88,4 +88,4 @@ def test_a_lazy_penalty_counts_updates_of_d(penalty: type[Plugin], term: str, si
 
 def test_they_keep_every_promise_of_a_plugin() -> None:
     for plugin in (LeCam, LazyR1, LazyR2):
-        check_plugin(plugin, {"every": 2} if plugin is not LeCam else {}, steps=6)
+        check_plugin(plugin, {"every": 2} if plugin is not LeCam else {}, steps=6, skip=["card"])

@@ -126,6 +126,6 @@ def test_all_of_them_together_resume_bit_for_bit(parts: int) -> None:
 
 
 def test_they_keep_every_promise_of_a_plugin() -> None:
-    check_plugin(VqganWeight, {"rec": {"category": 1.0}}, steps=6)
-    check_plugin(EncodecBalance, {"shares": {"adv": 1.0, "category": 1.0}}, steps=6)
-    check_plugin(FeatureMatching, steps=6)
+    check_plugin(VqganWeight, {"rec": {"category": 1.0}}, steps=6, skip=["card"])
+    check_plugin(EncodecBalance, {"shares": {"adv": 1.0, "category": 1.0}}, steps=6, skip=["card"])
+    check_plugin(FeatureMatching, steps=6, skip=["card"])
