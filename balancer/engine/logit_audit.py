@@ -96,7 +96,8 @@ class LogitAudit:
             loose = self._streak("near_labels", near < 0.4 and not self._began_near)
             # At chance a least-squares D says 1/2, where logits are about 0.
             about_half = abs(r_mean + f_mean - 1) < 0.3 and max(r_dev, f_dev) < 0.5 and not probabilities
-            if tight == STRONG or loose == WEAK or self._streak("about_half", about_half) == SUSTAINED:
+            found = tight == STRONG or loose == WEAK or self._streak("about_half", about_half) == SUSTAINED
+            if found and self._loss == "bce":  # a hinge D's outputs on real images stay about its margin, 1
                 self._say(
                     "least_squares",
                     f"D's outputs stay between 0 and 1, or about there (real {r_mean:.3g}, generated {f_mean:.3g}), "
