@@ -128,6 +128,21 @@ class LogitAudit:
         return self._streaks[kind]
 
 
+def leaves(logits: Tensor | Sequence[Tensor]) -> set[int]:
+    """The identities of the tensors, such as weights, that these logits were made of, as far as their graph shows."""
+    found, seen = set(), set()
+    several: Any = logits if isinstance(logits, list | tuple) else [logits]
+    nodes = [one.grad_fn for one in several]
+    while nodes:
+        node = nodes.pop()
+        if node is not None and node not in seen:
+            seen.add(node)
+            nodes += [behind for behind, _ in node.next_functions]
+            if hasattr(node, "variable"):
+                found.add(id(node.variable))
+    return found
+
+
 def _deviation(x: Tensor) -> Tensor:
     return x.std(correction=0)
 

@@ -30,6 +30,7 @@ BUGS = {
     "swapped": "D calls generated images real and real ones generated",
     "d_not_zeroed": "D's update also takes the gradients that G's backward pass left in D",
     "not_detached": "G's update also takes the gradients that D's backward pass left in G",
+    "exchanged": "D's outputs come from the weights of the optimizer that was passed for G",
     "shared": "the optimizers of D and G share 4 parameters",
     "eval": "D is in evaluation mode while it is trained",
 }
@@ -56,6 +57,15 @@ def test_a_wiring_bug_is_said_once_with_its_step_and_a_remedy(bug: str, order: s
 )
 def test_right_loops_are_left_alone(order: str, adversarial: str, plugins: list[str], lr: float) -> None:
     assert Wired(order=order, adversarial=adversarial, plugins=plugins, seed=3, lr=lr).run(80) == []
+
+
+def test_an_optimizer_that_stops_stepping_later_is_said_too() -> None:
+    wired = Wired()
+    for _ in range(3):
+        wired.step()
+    wired.bug = "never"
+    (said,) = wired.run(260)
+    assert "D's optimizer has not stepped any more, though D's turn came in 256 steps" in said
 
 
 def test_our_own_loop_is_left_alone() -> None:
