@@ -105,6 +105,8 @@ class LogitAudit:
         middle, margin = (0.5, 0.25) if self._loss == "lsgan" else (0.0, 1.0)
         if self._loss in RELATIVE:
             strong = weak = f_mean - r_mean > 2 * margin
+        elif self._loss == "wasserstein":  # a critic has the scale that it likes
+            strong, weak = False, f_mean - r_mean > r_dev + f_dev
         else:
             known = self._loss in (*OF_LEVELS, "lsgan")
             strong = known and r_mean < middle - margin and f_mean > middle + margin

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import subprocess
 import sys
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -101,6 +102,18 @@ def test_what_is_passed_as_probabilities_is_noticed_where_no_graph_shows_it() ->
         for _ in range(12):
             balance.start_step()
             balance.after_d_step(real_logits=torch.full((8,), 0.9), fake_logits=torch.full((8, 1, 2, 2), 0.1))
+
+
+@pytest.mark.parametrize(("gap", "swapped"), [(-4.0, True), (4.0, False), (-0.1, False)])
+def test_a_critic_s_outputs_that_are_swapped_are_noticed_at_any_scale(gap: float, swapped: bool) -> None:
+    torch.manual_seed(0)
+    with warnings.catch_warnings(record=True) as caught, Balancer(adversarial="wasserstein") as balance:
+        warnings.simplefilter("always", BalancerWarning)
+        for _ in range(64):
+            balance.start_step()
+            fake = torch.randn(16, 1) - 100.0
+            balance.after_d_step(real_logits=torch.randn(16, 1) - 100.0 + gap, fake_logits=fake)
+    assert [str(one.message).count("are real_logits= and fake_logits=") for one in caught] == [1] * swapped
 
 
 def test_logits_of_a_d_at_chance_are_no_probabilities() -> None:
