@@ -69,7 +69,8 @@ class Audit:
         self._modules: list[nn.Module] | None = None
         self._evaluating = 0
         self._lone_adv = 0
-        self._looked = False
+        # Whether the weights of D's outputs were looked at, and whether they are none of its optimizers'.
+        self._looked = self._elsewhere = False
         self.logits: Final = LogitAudit(host.adversarial.name, self.say)
         self._gradients: Final = GradientAudit(optimizers, turns, self.say)
 
@@ -111,10 +112,12 @@ class Audit:
 
     def d_looked(self, real: Logits) -> None:
         """The host passed D's outputs on real images: whose weights made them?"""
-        made = set() if self._looked or not all(map(self._optimizers.knows, PARTS)) else leaves(real)
+        due = not self._looked or self._reports["d"] >= LATER
+        made = leaves(real) if due and all(map(self._optimizers.knows, PARTS)) else set()
         self._looked |= bool(made)
         d, g = ({id(parameter) for parameter in self._optimizers.parameters(role)} for role in ("d", "g"))
-        if made & g and not made & d:
+        self._elsewhere = bool(made) and not made & d
+        if made & g and self._elsewhere:
             self.say(
                 "exchanged",
                 "D's outputs come from the weights of the optimizer that was passed for G: are those of D and G "
@@ -179,7 +182,9 @@ class Audit:
             return
         rests = role == "d" and "d_update" in self._board.specs and not self._board.held("d_update")
         self._reports[role] += reported and not rests
-        if self._reports[role] >= (LATER if self._ever[role] else NEVER):
+        # A script may let a network rest as long as it likes: D's outputs then still come from these weights.
+        rests = self._ever[role] and not (role == "d" and self._elsewhere)
+        if self._reports[role] >= (LATER if self._ever[role] else NEVER) and not rests:
             name, once = PARTS[role], " any more" if self._ever[role] else " once"
             self.say(
                 f"never_{role}",

@@ -60,13 +60,18 @@ def test_right_loops_are_left_alone(order: str, adversarial: str, plugins: list[
     assert Wired(order=order, adversarial=adversarial, plugins=plugins, seed=3, lr=lr).run(80) == []
 
 
-def test_an_optimizer_that_stops_stepping_later_is_said_too() -> None:
+@pytest.mark.parametrize("made_anew", [True, False])
+def test_an_optimizer_whose_network_was_made_anew_is_told_from_a_d_that_rests_for_long(made_anew: bool) -> None:
     wired = Wired()
     for _ in range(3):
         wired.step()
-    wired.bug = "never"
-    (said,) = wired.run(260)
-    assert "D's optimizer has not stepped any more, though D's turn came in 256 steps" in said
+    if made_anew:
+        wired.D = nn.Sequential(nn.Linear(2, 16), nn.LeakyReLU(0.2), nn.Linear(16, 1))
+        wired.opt_d = torch.optim.Adam(wired.D.parameters(), lr=1e-3)
+    else:
+        wired.bug = "never"
+    said = wired.run(340)
+    assert ["D's optimizer has not stepped any more" in text for text in said] == [True] * made_anew
 
 
 def test_our_own_loop_is_left_alone() -> None:
