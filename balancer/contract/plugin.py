@@ -140,7 +140,7 @@ class Plugin:
             add = f"add it to brings_signals{nearest(name, brought)}"
             raise PluginError(f"plugin {self.name} published {name} without declaring it: {add}")
         try:
-            number = float(value)
+            number = float("" if isinstance(value, str | bytes) else value)
         except Exception:
             raise PluginError(
                 f"plugin {self.name} published {name} as {short(value)}: expected a number, or a tensor that holds one"

@@ -8,7 +8,7 @@ from collections.abc import Callable, Collection
 from typing import TYPE_CHECKING, Final, Literal
 
 from balancer.engine.gradient_audit import GradientAudit, in_evaluation, modules_of
-from balancer.engine.logit_audit import LogitAudit
+from balancer.engine.logit_audit import LogitAudit, leaves
 from balancer.engine.optimizers import Optimizers, Watched
 from balancer.engine.ranks import agree, is_first_rank
 from balancer.engine.turns import Turn
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
     from torch import nn
 
+    from balancer.contract.adversarial import Logits
     from balancer.contract.host import Host
     from balancer.engine.knob_board import KnobBoard
 
@@ -27,6 +28,9 @@ AuditMode = Literal["warn", "error", "off"]
 # Steps that are looked at: these first ones of a process, then every so many-th. Reading a tensor makes the host wait.
 FIRST: Final = 64
 EVERY: Final = 64
+# Turns in a row without an update: at first, and of an optimizer that has stepped before.
+NEVER: Final = 32
+LATER: Final = 256
 # Optimizers under which a factor on the whole loss changes nothing but the reach of their epsilon.
 SCALE_FREE: Final = ("Adam", "Adamax", "RAdam", "NAdam", "RMSprop", "Adagrad", "Lion", "Adadelta", "LAMB")
 PARTS: Final = {"d": "D", "g": "G"}
@@ -57,7 +61,7 @@ class Audit:
         self._note: Final = note
         self._said: Final[set[str]] = set()
         self._step = 0
-        # Steps looked at so far; steps in which both networks were updated; a part's reports without any update ever.
+        # Steps looked at so far; steps in which both networks were updated; a part's reports since its last update.
         self._steps = self._both = 0
         self._reports: Final = {"d": 0, "g": 0}
         self._ever: Final = {"d": False, "g": False}
@@ -65,6 +69,8 @@ class Audit:
         self._modules: list[nn.Module] | None = None
         self._evaluating = 0
         self._lone_adv = 0
+        # Whether the weights of D's outputs were looked at, and whether they are none of its optimizers'.
+        self._looked = self._elsewhere = False
         self.logits: Final = LogitAudit(host.adversarial.name, self.say)
         self._gradients: Final = GradientAudit(optimizers, turns, self.say)
 
@@ -104,6 +110,20 @@ class Audit:
         if self.mode != "off":
             self._gradients.begin_step(self._steps)
 
+    def d_looked(self, real: Logits) -> None:
+        """The host passed D's outputs on real images: whose weights made them?"""
+        due = not self._looked or self._reports["d"] >= LATER
+        made = leaves(real) if due and all(map(self._optimizers.knows, PARTS)) else set()
+        self._looked |= bool(made)
+        d, g = ({id(parameter) for parameter in self._optimizers.parameters(role)} for role in ("d", "g"))
+        self._elsewhere = bool(made) and not made & d
+        if made & g and self._elsewhere:
+            self.say(
+                "exchanged",
+                "D's outputs come from the weights of the optimizer that was passed for G: are those of D and G "
+                "exchanged in optimizers={'d': …, 'g': …}?",
+            )
+
     def d_reported(self) -> None:
         """The host reported D's turn, after its update or in its place."""
         if self.due and self._turns["d"].updates:
@@ -139,9 +159,9 @@ class Audit:
         """A step ends, in which these parts were reported, and G had these terms."""
         if self.mode == "off":
             return
+        for role, turn in self._turns.items():
+            self._check_never(role, turn, reported[role])
         if self._both < 5:
-            for role, turn in self._turns.items():
-                self._check_never(role, turn, reported[role])
             self._both += all(turn.counted and turn.updates > 0 for turn in self._turns.values())
             if self._both == 5:
                 self._check_unread()
@@ -157,16 +177,18 @@ class Audit:
         self._gradients.release()
 
     def _check_never(self, role: str, turn: Turn, reported: bool) -> None:
-        if not turn.counted or self._ever[role]:
+        if not turn.counted or turn.updates:
+            self._ever[role], self._reports[role] = True, 0
             return
-        self._ever[role] = turn.updates > 0
         rests = role == "d" and "d_update" in self._board.specs and not self._board.held("d_update")
         self._reports[role] += reported and not rests
-        if self._reports[role] >= 32 and not self._ever[role]:
-            name = PARTS[role]
+        # A script may let a network rest as long as it likes: D's outputs then still come from these weights.
+        rests = self._ever[role] and not (role == "d" and self._elsewhere)
+        if self._reports[role] >= (LATER if self._ever[role] else NEVER) and not rests:
+            name, once = PARTS[role], " any more" if self._ever[role] else " once"
             self.say(
                 f"never_{role}",
-                f"{name}'s optimizer has not stepped once, though {name}'s turn came in {self._reports[role]} steps: "
+                f"{name}'s optimizer has not stepped{once}, though {name}'s turn came in {self._reports[role]} steps: "
                 f"call its step() after {name}'s backward pass, or pass the one that steps, optimizers={{{role!r}: …}}",
             )
 

@@ -35,6 +35,8 @@ class GradientAudit:
         self._foreign: Final = {"d": False, "g": False}
         self._mixed: Final = {"d": False, "g": False}
         self._times: Final = {"d": 0, "g": 0}
+        # A backward pass that reached D while G's part was open, and whether D would mix by it, were it D's own.
+        self._unclear: tuple[int, bool] | None = None
         self._compared = False
 
     def begin_step(self, steps: int) -> None:
@@ -57,6 +59,7 @@ class GradientAudit:
         """An optimizer of this role took a step with the gradients that were there."""
         if not self._hooks:
             return
+        self._settle()
         self._times[role] = self._times[role] + 1 if self._mixed[role] else 0
         self._mixed[role] = False
         if self._times[role] == 2:
@@ -74,18 +77,32 @@ class GradientAudit:
             hook.remove()
         self._hooks.clear()
 
+    def _settle(self) -> None:
+        """What is unclear still was D's own: among micro-batches it comes while G's part is open, and stops at D."""
+        if self._unclear is not None:
+            self._mixed["d"] |= self._unclear[1]
+        self._unclear = None
+
     def _watch(self, role: str, parameter: Tensor) -> None:
+        import torch
+
         def arrives(gradient: Tensor) -> None:
             there = parameter.grad is not None and bool(parameter.grad.any())
             if not there:
                 self._foreign[role] = self._mixed[role] = False
             # G's part is open from before its backward pass.
             of_g = self._turns["g"].open and not self._turns["g"].updated
-            own = of_g == (role == "g")
-            if own:
+            backward = torch._C._current_graph_task_id()
+            if self._unclear is None or self._unclear[0] != backward:
+                self._settle()
+            elif role == "g":  # G's own pass, which reached D on its way
+                self._foreign["d"], self._unclear = True, None
+            if of_g == (role == "g"):
                 self._mixed[role] |= there and self._foreign[role]
+            elif role == "g":
+                self._foreign["g"] = True
             else:
-                self._foreign[role] = True
+                self._unclear = backward, there and self._foreign["d"]
 
         self._hooks.append(parameter.register_hook(arrives))  # type: ignore[no-untyped-call]
 

@@ -107,6 +107,8 @@ class LogitAudit:
         middle, margin = (0.5, 0.25) if self._loss == "lsgan" else (0.0, 1.0)
         if self._loss in RELATIVE:
             strong = weak = f_mean - r_mean > 2 * margin
+        elif self._loss == "wasserstein":  # a critic has the scale that it likes
+            strong, weak = False, f_mean - r_mean > r_dev + f_dev
         else:
             known = self._loss in (*OF_LEVELS, "lsgan")
             strong = known and r_mean < middle - margin and f_mean > middle + margin
@@ -128,6 +130,21 @@ class LogitAudit:
     def _streak(self, kind: str, holds: bool) -> int:
         self._streaks[kind] = self._streaks.get(kind, 0) + 1 if holds else 0
         return self._streaks[kind]
+
+
+def leaves(logits: Tensor | Sequence[Tensor]) -> set[int]:
+    """The identities of the tensors, such as weights, that these logits were made of, as far as their graph shows."""
+    found, seen = set(), set()
+    several: Any = logits if isinstance(logits, list | tuple) else [logits]
+    nodes = [one.grad_fn for one in several]
+    while nodes:
+        node = nodes.pop()
+        if node is not None and node not in seen:
+            seen.add(node)
+            nodes += [behind for behind, _ in node.next_functions]
+            if hasattr(node, "variable"):
+                found.add(id(node.variable))
+    return found
 
 
 def _deviation(x: Tensor) -> Tensor:

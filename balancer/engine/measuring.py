@@ -16,7 +16,7 @@ from balancer.engine.clock import Clock
 from balancer.engine.measured import measured
 from balancer.engine.ranks import as_tensors, distributed_mean
 from balancer.engine.signal_board import SignalBoard, Transfer
-from balancer.errors import ConfigError
+from balancer.errors import ConfigError, Deprecated
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -139,7 +139,7 @@ class Measuring:
         if name not in self._undeclared:
             self._undeclared.add(name)
             text = f"{where}: the term {name} is not declared: add it to brings_terms, or from 0.3 on it is an error"
-            warnings.warn(text, DeprecationWarning, stacklevel=4)
+            warnings.warn(text, Deprecated, stacklevel=4)
 
     def require_supplied(self) -> None:
         """Insist on the signals of D's update that the host said it supplies, and plugins read.

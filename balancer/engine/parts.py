@@ -206,6 +206,7 @@ class Parts(Mechanism):
         # A D that has never been updated says nothing yet.
         if real is not None and fake is not None and self._audit.due and (self._d_due or self.d_updates):
             self._audit.logits.look(real, fake)
+            self._audit.d_looked(real)
         return signals
 
     def _require_step(self, call: str) -> None:
@@ -239,7 +240,7 @@ class Parts(Mechanism):
     def _measure_part(self, phase: Literal["d", "g"], scalars: Mapping[str, Tensor | float]) -> None:
         """Take what the host reports of one part: another micro-batch of an update to come, or of the next update."""
         turn = self._d if phase == "d" else self._g
-        (self.signals.next_part if turn.gathers else self.signals.next_update)(phase)
+        (self.signals.next_part if turn.in_parts else self.signals.next_update)(phase)
         turn.report(resting=phase == "d" and not self._d_due)
         if phase == "g":
             self.measure_g(**scalars)

@@ -60,6 +60,12 @@ class Turn:
         return gathers and self._optimizers.has_gradients(self._role)
 
     @property
+    def in_parts(self) -> bool:
+        """Whether the next report is of another micro-batch: where D rests, as it was in the steps before."""
+        rests_in_parts = not self.updates and self.usual is not None and self.usual[0] > self.usual[1]
+        return self.gathers or (self.counted and self.reports > 0 and rests_in_parts)
+
+    @property
     def overflowed(self) -> bool:
         """Whether its gradients are not all finite."""
         return self._optimizers.overflowed(self._role)

@@ -62,7 +62,8 @@ class Trainer:
         self.model: Final = model
         self.train: Final = train
         self.accelerator: Final = accelerator
-        self.folder: Final = folder
+        # Absolute, should a plugin change the working directory.
+        self.folder: Final = None if folder is None else folder.absolute()
         self.trackers: Final = Trackers(accelerator)
         self.G: Final = model.generator.to(accelerator.device)
         self.D: Final = model.discriminator.to(accelerator.device)

@@ -32,6 +32,8 @@ class Wired:
         )
         self.opt_d = torch.optim.Adam(of_d, lr=lr, betas=(0.5, 0.9))
         told = {"d": self.opt_d, "g": self.opt_g}
+        if bug == "exchanged":
+            told = {"d": self.opt_g, "g": self.opt_d}
         if bug == "rebuilt":
             self.opt_d = torch.optim.Adam(of_d, lr=lr)
         if bug == "eval":

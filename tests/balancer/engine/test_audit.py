@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import subprocess
 import sys
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +31,7 @@ BUGS = {
     "swapped": "D calls generated images real and real ones generated",
     "d_not_zeroed": "D's update also takes the gradients that G's backward pass left in D",
     "not_detached": "G's update also takes the gradients that D's backward pass left in G",
+    "exchanged": "D's outputs come from the weights of the optimizer that was passed for G",
     "shared": "the optimizers of D and G share 4 parameters",
     "eval": "D is in evaluation mode while it is trained",
 }
@@ -56,6 +58,20 @@ def test_a_wiring_bug_is_said_once_with_its_step_and_a_remedy(bug: str, order: s
 )
 def test_right_loops_are_left_alone(order: str, adversarial: str, plugins: list[str], lr: float) -> None:
     assert Wired(order=order, adversarial=adversarial, plugins=plugins, seed=3, lr=lr).run(80) == []
+
+
+@pytest.mark.parametrize("made_anew", [True, False])
+def test_an_optimizer_whose_network_was_made_anew_is_told_from_a_d_that_rests_for_long(made_anew: bool) -> None:
+    wired = Wired()
+    for _ in range(3):
+        wired.step()
+    if made_anew:
+        wired.D = nn.Sequential(nn.Linear(2, 16), nn.LeakyReLU(0.2), nn.Linear(16, 1))
+        wired.opt_d = torch.optim.Adam(wired.D.parameters(), lr=1e-3)
+    else:
+        wired.bug = "never"
+    said = wired.run(340)
+    assert ["D's optimizer has not stepped any more" in text for text in said] == [True] * made_anew
 
 
 def test_our_own_loop_is_left_alone() -> None:
@@ -91,6 +107,18 @@ def test_what_is_passed_as_probabilities_is_noticed_where_no_graph_shows_it() ->
         for _ in range(12):
             balance.start_step()
             balance.after_d_step(real_logits=torch.full((8,), 0.9), fake_logits=torch.full((8, 1, 2, 2), 0.1))
+
+
+@pytest.mark.parametrize(("gap", "swapped"), [(-4.0, True), (4.0, False), (-0.1, False)])
+def test_a_critic_s_outputs_that_are_swapped_are_noticed_at_any_scale(gap: float, swapped: bool) -> None:
+    torch.manual_seed(0)
+    with warnings.catch_warnings(record=True) as caught, Balancer(adversarial="wasserstein") as balance:
+        warnings.simplefilter("always", BalancerWarning)
+        for _ in range(64):
+            balance.start_step()
+            fake = torch.randn(16, 1) - 100.0
+            balance.after_d_step(real_logits=torch.randn(16, 1) - 100.0 + gap, fake_logits=fake)
+    assert [str(one.message).count("are real_logits= and fake_logits=") for one in caught] == [1] * swapped
 
 
 def test_logits_of_a_d_at_chance_are_no_probabilities() -> None:

@@ -6,8 +6,8 @@ import pytest
 import torch
 from support.toy_steps import advance
 
-from balancer import Balancer, KnobSpec, Plugin, StepContext, hookimpl
-from balancer.errors import CompositionError, PluginError
+from balancer import Balancer, KnobSpec, Plugin, SignalSpec, StepContext, hookimpl
+from balancer.errors import CompositionError, Deprecated, PluginError
 from balancer.testing import replay, toy_trainer
 
 
@@ -90,7 +90,7 @@ def test_what_is_not_declared_is_a_warning_that_says_what_to_add() -> None:
     undeclared = type("Pull", (Pull,), {"brings_terms": ()})
     trainer = toy_trainer([undeclared])
     text = r"d_loss_terms of plugin zz_pull: the term pull is not declared: add it to brings_terms, or from 0.3 on"
-    with pytest.warns(DeprecationWarning, match=text) as said:
+    with pytest.warns(Deprecated, match=text) as said:
         advance(trainer, 3)
     assert len(said) == 1
     assert "loss/d_pull" in trainer.balance.last_row
@@ -160,3 +160,17 @@ def test_a_knob_of_names_is_logged_as_which_and_how_many() -> None:
         "knob/augments/cut": 1.0,
         "knob/free": 1.0,
     }
+
+
+@pytest.mark.parametrize("value", ["1.0", b"1", None, [1.0]])
+def test_what_is_published_is_a_number(value: Any) -> None:
+    class Tells(Plugin):
+        name = "zz_tells"
+        brings_signals = (SignalSpec("mood", "plugin", "a mood"),)
+
+        @hookimpl
+        def after_d_step(self, ctx: StepContext) -> None:
+            self.publish("mood", value)
+
+    with pytest.raises(PluginError, match=r"zz_tells published mood as .*: expected a number"):
+        advance(toy_trainer([Tells]), 1)

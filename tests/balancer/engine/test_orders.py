@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from support.orders import Script
 
 from balancer import Plugin, StepContext, hookimpl
+from balancer.errors import AuditError
 
 LAW: dict[str, Any] = {"dynamic_lambda": {"warmup_steps": 0, "bands": [[0.01, 0.1]], "above": 0.5}}
 SKIP = {"d_skip": {"every": 2}}
@@ -80,6 +81,7 @@ WINDOWS = {
     "in turn": ("s pr q", "s pr q dg"),
     "in turn, reported after the step": ("s pr q", "s p d r q g"),
     "G first": ("s q pr", "s q pr gd"),
+    "G first, steps in each part": ("s q pr", "s q g p d r"),
     "with moments": ("s pr m e", "s pr m dg e"),
     "one call for the window": ("s pr pr d q q g", ""),
     "one call, G first": ("s m m g pr pr d", ""),
@@ -114,6 +116,17 @@ def test_a_moment_comes_once_for_an_update_of_d(window: tuple[str, str]) -> None
     }
 
 
+@pytest.mark.parametrize(
+    "window", [w for name, w in WINDOWS.items() if "one call" not in name and "moments" not in name]
+)
+def test_gradients_that_g_leaves_in_d_are_noticed_in_a_window_too(window: tuple[str, str]) -> None:
+    script = Script()
+    script.D.requires_grad_ = lambda requires_grad=True: script.D  # type: ignore[method-assign]  # never frozen
+    with pytest.raises(AuditError, match="D's update also takes the gradients that G's backward pass left in D"):
+        for _ in range(4):
+            script.play("".join(window))
+
+
 def test_signals_of_a_window_are_means_over_its_micro_batches() -> None:
     halves, whole = Script(), Script()
     for _ in range(3):
@@ -126,6 +139,21 @@ def test_signals_of_a_window_are_means_over_its_micro_batches() -> None:
         halves.balance.end_step()
         assert halves.rows[-1]["signal/d_adv"] == pytest.approx(sum(seen) / 2, abs=1e-6)
     whole.end()
+
+
+@pytest.mark.parametrize("micro_batch", ["pr q", "q pr"])
+def test_signals_of_a_window_in_which_d_rests_are_means_too(micro_batch: str) -> None:
+    script = Script(["d_skip"], SKIP)
+    for _ in range(3):
+        seen = []
+        for ops in (f"s {micro_batch}", f"s {micro_batch.replace('q', 'qg').replace('p', 'pd')}"):
+            script.play(ops)
+            assert script.logits is not None
+            real, fake = script.logits
+            seen.append(float(script.balance.loss.signals(real.detach(), fake.detach())["d_adv"]))
+        script.balance.end_step()
+        assert script.rows[-1]["signal/d_adv"] == pytest.approx(sum(seen) / 2, abs=1e-6)
+    script.end()
 
 
 def test_d_may_step_for_each_micro_batch_while_gradients_of_g_gather() -> None:
