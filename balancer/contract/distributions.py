@@ -6,6 +6,7 @@ import sys
 from collections.abc import Callable, Iterator
 from functools import cached_property
 from importlib import metadata
+from pathlib import Path
 from typing import Any, Final
 
 from balancer.errors import one_line
@@ -34,15 +35,23 @@ class Distribution:
         return _text(lambda: self._found.version) or UNKNOWN
 
     @cached_property
+    def path(self) -> Path:
+        """Where its metadata lies; resolved, since `sys.path` may name one folder in several ways.
+
+        Raises:
+            Exception: it lies in no folder.
+        """
+        return Path(self._found._path).resolve()  # type: ignore[attr-defined]
+
+    @cached_property
     def folder(self) -> tuple[str, str]:
         """Where its metadata lies, and the name that their folder has, which is there before any file is read.
 
         Raises:
             Exception: it lies in no folder.
         """
-        path: Any = self._found._path  # type: ignore[attr-defined]
-        stem = path.name.removesuffix(".dist-info").removesuffix(".egg-info")
-        return str(path.parent), stem.partition("-")[0].replace("-", "_").replace(".", "_").lower()
+        stem = self.path.name.removesuffix(".dist-info").removesuffix(".egg-info")
+        return str(self.path.parent), stem.partition("-")[0].replace("-", "_").replace(".", "_").lower()
 
     def points(self, group: str) -> list[metadata.EntryPoint]:
         """Its entry points of a group.
@@ -57,12 +66,16 @@ def distributions() -> list[Distribution]:
     """Every installed distribution once: the first of a name on `sys.path` is the one that Python imports."""
     every: list[Distribution] = []
     first: dict[str, Distribution] = {}
+    seen: set[Path] = set()
     for distribution in map(Distribution, _found()):
         try:
             place, name = distribution.folder
         except Exception:
             every.append(distribution)
             continue
+        if distribution.path in seen:
+            continue
+        seen.add(distribution.path)
         if name not in first:
             first[name] = distribution
             every.append(distribution)

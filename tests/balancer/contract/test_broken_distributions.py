@@ -11,6 +11,8 @@ from support.built_in import BUILT_IN
 from support.distributions import distribution
 from support.environments import TRAIN, Result, execute
 
+from balancer.contract.distributions import distributions
+
 GROUP = "[balancer.plugins]\n"
 PACKAGES = {
     "exits": "import sys; sys.exit(0)",
@@ -120,3 +122,15 @@ def test_what_one_prints_when_it_is_imported_does_not_spoil_json(hostile: Path) 
     assert done.status == 0, done.err
     assert json.loads(done.out)["order"] == ["prints"]
     assert "noise" in done.err
+
+
+def test_a_folder_that_the_search_path_names_twice_holds_each_distribution_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = tmp_path / "acme_law-1.0.dist-info"
+    made.mkdir()
+    (made / "METADATA").write_text("Metadata-Version: 2.1\nName: acme-law\nVersion: 1.0\n")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("sys.path", ["", str(tmp_path), f"{tmp_path}/.", *sys.path])
+    (found,) = [one for one in distributions() if one.name == "acme-law"]
+    assert found.doubles == []

@@ -181,8 +181,8 @@ def test_an_editable_install_imports_the_alias_and_finds_its_cards(tmp_path: Pat
     editable.see(*outer_packages())
     program = (
         "import json, balancer, balancer_plugins.d_skip\n"
-        "from balancer.contract.registry import PLUGINS, card, entries, find, recipes\n"
-        "cards = {entry.name: bool(card(entry)) for entry in entries(PLUGINS)}\n"
+        "from balancer.contract.registry import PLUGINS, card_beside, entries, find, recipes\n"
+        "cards = {entry.name: bool(card_beside(entry.path(), entry.name)) for entry in entries(PLUGINS)}\n"
         "print(json.dumps([balancer.__file__, balancer_plugins.d_skip.__file__, cards, sorted(recipes())]))\n"
     )
     done = editable.run(program)
