@@ -8,7 +8,7 @@ from types import TracebackType
 from typing import Any, Final
 
 from balancer.contract.adversarial import AdversarialLoss
-from balancer.contract.losses import BUILT_IN
+from balancer.contract.losses import find_loss
 from balancer.contract.signals import Key, StepRow
 from balancer.train.health import HALF_LIFE, Health
 
@@ -26,12 +26,12 @@ class Progress:
     """A rich progress bar on a terminal, a line every ten seconds elsewhere, nothing where `quiet`."""
 
     def __init__(
-        self, total: int, done: int = 0, *, loss: AdversarialLoss = BUILT_IN["bce"], quiet: bool = False
+        self, total: int, done: int = 0, *, adversarial: str | AdversarialLoss = "bce", quiet: bool = False
     ) -> None:
         self._total = total
         self._first = done
         self._quiet = quiet
-        self._health = Health(loss)
+        self._health = Health(find_loss(adversarial))
         self._bar: Any = None
         self._task: Any = None
         self._began = self._line = time.monotonic()

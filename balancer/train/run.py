@@ -91,7 +91,7 @@ def train(
     progress = Progress(
         total,
         done,
-        loss=trainer.balance.loss,
+        adversarial=trainer.balance.loss,
         quiet=quiet or not trainer.accelerator.is_main_process,
     )
     for remark in (*trainer.model.remarks(), *begun):
