@@ -80,7 +80,7 @@ class Mechanism:
         self._g_terms: tuple[str, ...] = ()
         # Which parts the host has spoken of in this step.
         self._reported = {"d": False, "g": False}
-        folder = Path(log_dir).absolute() if log_dir is not None else None
+        folder = Path(log_dir) if log_dir is not None else None
         self._requests: Final = Requests(lambda who, text: self._note("request", who, text))
         self._calls: Final = PluginCalls(
             composition, self.board, self.signals, self.clock, seed, self._requests, folder

@@ -7,7 +7,7 @@ import logging
 import types
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final, NoReturn
-from weakref import WeakKeyDictionary, ref
+from weakref import WeakKeyDictionary, WeakSet, finalize, ref
 
 from balancer.errors import ConfigError, suggestion
 
@@ -24,7 +24,7 @@ _watches: Final[WeakKeyDictionary[Any, ref[Optimizers]]] = WeakKeyDictionary()
 class Watched:
     """One optimizer of a role, and whether it is within its step now."""
 
-    __slots__ = ("depth", "index", "moved", "optimizer", "role", "steps", "taken")
+    __slots__ = ("depth", "index", "known", "moved", "optimizer", "role", "steps", "taken")
 
     def __init__(self, role: str, index: int, optimizer: Optimizer) -> None:
         self.role: Final = role
@@ -35,6 +35,8 @@ class Watched:
         self.steps = 0
         # The same since it is watched, by itself.
         self.taken = 0
+        # The same when an optimizer that was not passed last stepped.
+        self.known = 0
         # How many of its `step` functions are on the stack: one that calls its parent's runs the hooks twice.
         self.depth = 0
         # Whether the newest step moved anything.
@@ -181,8 +183,8 @@ class Optimizers:
     def _watch_others(self) -> None:
         from torch.optim.optimizer import register_optimizer_step_post_hook
 
-        mine, seen = {one.optimizer for one in self}, dict.fromkeys(self, 0)
-        this = ref(self)
+        # torch keeps the hook for good: it must keep neither the optimizers nor what watches them.
+        mine, this = WeakSet(one.optimizer for one in self), ref(self)
 
         def stepped(optimizer: Any, *_: object) -> None:
             watch = this()
@@ -192,16 +194,18 @@ class Optimizers:
                 watch._kin[optimizer] = watch._relative(optimizer)
             one = watch._kin[optimizer]
             # A wrapper that steps around ours, or within it, is not another one.
-            if one is None or one.depth or one.taken != seen[one]:
+            if one is None or one.depth or one.taken != one.known:
                 if one is not None:
-                    seen[one] = one.taken
+                    one.known = one.taken
                 return
             one.moved = True
             watch._count(one)
             watch._after(one)
             watch._strange(one, optimizer)
 
-        self._undo.append(register_optimizer_step_post_hook(stepped).remove)
+        hook = register_optimizer_step_post_hook(stepped)
+        self._undo.append(hook.remove)
+        finalize(self, hook.remove)
 
     def _relative(self, optimizer: Any) -> Watched | None:
         """The one of ours that updates a parameter of this optimizer's."""

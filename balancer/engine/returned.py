@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import inspect
+import os
 import sys
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any, Final
@@ -20,13 +21,13 @@ _PAIR: Final = "a pair of images and condition"
 
 
 class Watch:
-    """The tensors that a hook is shown and torch's modes, and whether it left them as they were.
+    """The tensors that a hook is shown, torch's modes and the working directory, and whether it left them as they were.
 
     torch counts the changes of a tensor. Some ways past the count (`.data`, `.numpy()`) are seen where values are
     compared, too, which is done once for each hook of a plugin, since it takes a copy.
     """
 
-    __slots__ = ("_modes", "_seen")
+    __slots__ = ("_folder", "_modes", "_seen")
 
     def __init__(self, offered: Mapping[str, Any], compare: bool) -> None:
         self._seen: list[tuple[str, Tensor, int, Tensor | None]] = [
@@ -35,12 +36,16 @@ class Watch:
             if not tensor.is_inference()
         ]
         self._modes = _modes()
+        self._folder = _folder()
 
     def __bool__(self) -> bool:
         return bool(self._seen)
 
     def complaint(self) -> str | None:
         """What the hook changed, as the rest of a sentence; None where nothing."""
+        if self._folder and _folder() != self._folder:
+            os.chdir(self._folder)  # or the run goes on in another place
+            return "changed the working directory of the whole process: use whole paths"
         if _modes() != self._modes:
             return (
                 "changed torch's gradient mode or default dtype for everybody: use with torch.no_grad(): and the like"
@@ -149,6 +154,14 @@ def _within(name: str, value: Any) -> Iterator[tuple[str, Tensor]]:
 def _modes() -> tuple[bool, Any] | None:
     torch = sys.modules.get("torch")
     return None if torch is None else (torch.is_grad_enabled(), torch.get_default_dtype())
+
+
+def _folder() -> str:
+    """The working directory, or nothing where it is gone."""
+    try:
+        return os.getcwd()  # noqa: PTH109, since it is asked around every call of a plugin
+    except OSError:
+        return ""
 
 
 def _same(one: Tensor, two: Tensor) -> bool:

@@ -62,8 +62,7 @@ class Trainer:
         self.model: Final = model
         self.train: Final = train
         self.accelerator: Final = accelerator
-        # Absolute, should a plugin change the working directory.
-        self.folder: Final = None if folder is None else folder.absolute()
+        self.folder: Final = folder
         self.trackers: Final = Trackers(accelerator)
         self.G: Final = model.generator.to(accelerator.device)
         self.D: Final = model.discriminator.to(accelerator.device)

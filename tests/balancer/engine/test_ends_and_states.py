@@ -1,9 +1,12 @@
 """How a script's run ends, and how it goes on from a state: each moment once."""
 
+import gc
 import json
 from pathlib import Path
+from weakref import ref
 
 import pytest
+import torch
 from support.moments import STEP, Event, hooks, recorder, script
 
 from balancer import Balancer, Plugin, StepContext, hookimpl
@@ -146,3 +149,14 @@ def test_a_state_of_another_version_is_refused() -> None:
     state = {**balance.state_dict(), "version": 99}
     with pytest.raises(CheckpointError, match="balancer state has version 99"):
         balance.load_state_dict(state)
+
+
+def test_a_balancer_that_is_never_ended_keeps_nothing_alive() -> None:
+    weight = torch.nn.Parameter(torch.ones(1))
+    optimizer = torch.optim.SGD([weight], lr=0.1)
+    balance = Balancer(optimizers={"d": optimizer})
+    balance.start_step()
+    gone = [ref(balance), ref(optimizer)]
+    del balance, optimizer
+    gc.collect()
+    assert [one() for one in gone] == [None, None]

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from balancer import Plugin, RunInfo, hookimpl
+from balancer.errors import PluginError
 from balancer.testing import toy_trainer
 from balancer.train.progress import Progress
 
@@ -21,11 +22,11 @@ class Wanders(Plugin):
         os.chdir("elsewhere")
 
 
-def test_a_plugin_that_changes_the_working_directory_takes_no_checkpoint_with_it(
+def test_a_plugin_that_changes_the_working_directory_is_refused_and_nothing_of_the_run_goes_there(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    toy_trainer([Wanders], folder=Path("run")).run(2, Progress(2, quiet=True))
-    assert sorted(path.name for path in (tmp_path / "run" / "checkpoints").iterdir()) == ["step_00000002"]
-    assert {"signals.bin", "compositions.jsonl"} <= {path.name for path in (tmp_path / "run").iterdir()}
+    with pytest.raises(PluginError, match="hook on_run_start, step 0: changed the working directory"):
+        toy_trainer([Wanders], folder=Path("run")).run(2, Progress(2, quiet=True))
+    assert Path.cwd() == tmp_path
     assert list((tmp_path / "elsewhere").iterdir()) == []
