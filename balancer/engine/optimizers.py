@@ -20,6 +20,9 @@ ROLES: Final = ("d", "g")
 # Which watch stands on an optimizer; a second one on the same takes the place of the first.
 _watches: Final[WeakKeyDictionary[Any, ref[Optimizers]]] = WeakKeyDictionary()
 
+# Hooks of watches that are gone without having been released.
+_stale: Final[list[Any]] = []
+
 
 class Watched:
     """One optimizer of a role, and whether it is within its step now."""
@@ -203,9 +206,12 @@ class Optimizers:
             watch._after(one)
             watch._strange(one, optimizer)
 
+        while _stale:
+            _stale.pop().remove()
         hook = register_optimizer_step_post_hook(stepped)
         self._undo.append(hook.remove)
-        finalize(self, hook.remove)
+        # Not removed there and then: torch may be going through its hooks when memory is tidied up.
+        finalize(self, _stale.append, hook)
 
     def _relative(self, optimizer: Any) -> Watched | None:
         """The one of ours that updates a parameter of this optimizer's."""
