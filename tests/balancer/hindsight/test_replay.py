@@ -17,10 +17,9 @@ from support.replayed import assert_exact
 from balancer import KnobSpec, Plugin, PluginConfig, RunInfo, SignalSpec, StepContext, hookimpl
 from balancer.errors import ConfigError, PluginError
 from balancer.hindsight.replay_run import replay_run
-from balancer.record import folder as names
-from balancer.record.signals import BLOCK_ROWS, SignalRows, read_signals
+from balancer.record.signals import read_signals
 from balancer.show.replay import CAVEAT, print_replay, replay_lines, write_csv
-from balancer.testing import recorded, toy_trainer
+from balancer.testing import toy_trainer
 
 ALL = "d_lr_ratio,d_skip,dynamic_lambda,freeze_head,label_smoothing,lambda_schedule"
 COMPOSITIONS = {
@@ -262,38 +261,7 @@ def test_a_csv_file_that_cannot_be_written_is_one_line(run: Path, tmp_path: Path
     assert [path.name for path in tmp_path.iterdir()] == ["folder"]
 
 
-# Rows of a run.
-
-
-def test_the_rows_of_a_run_are_read_in_blocks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, run: Path) -> None:
-    whole = list(SignalRows(run))
-    assert BLOCK_ROWS >= 1000
-    monkeypatch.setattr("balancer.record.signals.BLOCK_ROWS", 7)
-    again = SignalRows(run)
-    assert [*again] == whole
-    assert len(again) == 40
-    columns = read_signals(run)
-    assert [row["d_adv"] for row in again.rows(["d_adv"])] == columns["d_adv"].tolist()
-    assert set(next(again.rows(["d_adv"]))) == {"step", "epoch", "d_adv"}
-    column = again.column("lambda_adv")
-    assert column is not None
-    assert column.tolist() == columns["lambda_adv"].tolist()
-    assert again.column("none") is None
-
-
-def test_rows_hold_signals_and_no_knobs(run: Path) -> None:
-    phases = recorded(run).phases
-    assert phases["d_adv"] == phases["d_category"] == "d"
-    assert phases["adv"] == phases["g_loss"] == phases["category_share"] == "g"
-    assert not {"lambda_adv", "d_update", "lr_d", "adv_effective", "step", "loss_adv"} & set(phases)
-
-
-def test_a_torn_row_is_passed_over(run: Path, tmp_path: Path) -> None:
-    for name in ("signals.json", names.SIGNALS, names.COMPOSITIONS):
-        (tmp_path / name).write_bytes((run / name).read_bytes())
-    with (tmp_path / names.SIGNALS).open("ab") as file:
-        file.write(b"torn")
-    assert len(replay_run(tmp_path, []).replay) == 40
+# Without torch.
 
 
 def test_it_needs_no_torch(run: Path) -> None:
