@@ -26,7 +26,7 @@ from balancer.engine.requests import Requests
 from balancer.engine.signal_board import SignalBoard, require_finite
 from balancer.engine.turns import Turn
 from balancer.engine.weights import Weights
-from balancer.errors import PluginError
+from balancer.errors import Deprecated, PluginError
 from balancer.record.compositions import Composed
 from balancer.record.recorder import Recorder
 from balancer.record.tensorboard import tagged
@@ -125,7 +125,7 @@ class Mechanism:
     @property
     def telemetry(self) -> Recorder | None:
         """The former name of `recorder`; it goes with 0.3."""
-        warnings.warn("Balancer.telemetry is called recorder now", DeprecationWarning, stacklevel=2)
+        warnings.warn("Balancer.telemetry is called recorder now", Deprecated, stacklevel=2)
         return self._recorder
 
     @property
