@@ -8,15 +8,10 @@ from typing import Any
 
 import pytest
 import torch
+from support.stripped import marked, stripped
 
 PAGE = (Path(__file__).parents[2] / "docs" / "foreign-loop.md").read_text(encoding="utf-8")
-MARK = "# balancer"
 SCRIPT = re.findall(r"^```python\n(.*?)^```$", PAGE, flags=re.DOTALL | re.MULTILINE)[0]
-
-
-def stripped(source: str) -> str:
-    """The script as it was before: without the lines that end in the mark."""
-    return "".join(line for line in source.splitlines(keepends=True) if not line.rstrip().endswith(MARK))
 
 
 def run(source: str) -> dict[str, Any]:
@@ -35,7 +30,7 @@ def test_stripped_of_its_marked_lines_it_is_a_script_that_knows_nothing_of_balan
     monkeypatch.chdir(tmp_path)
     before = stripped(SCRIPT)
     assert "balance" not in before.lower()
-    assert sum(MARK in line for line in SCRIPT.splitlines()) <= 13
+    assert len(marked(SCRIPT)) <= 13
     names = run(before)
     assert sorted(torch.load("mine.pt")) == ["D", "G", "opt_d", "opt_g"]
     assert [*tmp_path.iterdir()] == [tmp_path / "mine.pt"]
