@@ -52,6 +52,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=320, help="steps of each copy")
     parser.add_argument("--every", type=int, default=16)
     parser.add_argument("--device", default="cpu")
+    parser.add_argument("--own-pass", action="store_true", help="a pass of their own for the other terms, as in bf16")
     parser.add_argument("--set", action="append", default=[], help="a setting of the model, KEY=VALUE")
     given = parser.parse_args()
     if given.device == "cpu":
@@ -61,6 +62,8 @@ def main() -> None:
     settings: dict[str, object] = {key: int(value) if value.isdigit() else value for key, value in pairs}
     plain = trainer(None, 0, settings, given.device)
     measuring = trainer(copy.deepcopy(plain.model), given.every, settings, given.device)
+    if given.own_pass:
+        measuring.balance.load_state_dict(measuring.balance.state_dict() | {"gradients": {"told": False}})
     cuda = given.device == "cuda"
     rows = []
     for cycle in range(given.rounds // given.every + 2):

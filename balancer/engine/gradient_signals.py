@@ -14,6 +14,9 @@ from balancer.engine.ranks import distributed_mean, group_device
 if TYPE_CHECKING:
     from torch import Tensor
 
+# Measurements of a script of which one is compared with its backward pass.
+COMPARED: Final = 16
+
 
 def how_often(asked: int | None, composition: Composition) -> int:
     """Steps between two measurements, 0 for never; if nobody asked, 16 where a plugin reads them."""
@@ -23,14 +26,21 @@ def how_often(asked: int | None, composition: Composition) -> int:
 
 
 class GradientSignals:
-    """Measures `g_grad_*` and `d_grad_norm` every `every` steps; 0 is never. It changes nothing of the run.
+    """Measures `g_grad_*` and `d_grad_norm` now and then. It changes nothing of the run.
 
     All numbers of one moment are averaged over ranks together. Which ranks measured something goes with them, so that
     no rank waits for another.
+
+    Args:
+        every: steps between two measurements; 0 is never.
+        known: whether the host's backward pass of G is known to be that of the weighted sum of its terms.
     """
 
-    def __init__(self, every: int) -> None:
+    def __init__(self, every: int, known: bool) -> None:
         self.every: Final = every
+        self._known: Final = known
+        # Whether the host's backward pass of G was that of the weighted sum of its terms when it was last compared.
+        self._told = known
         # Of the update under way: squares of the adversarial and of the other terms' gradient at G's images, their
         # product, each summed over micro-batches; and how many these were.
         self._sums: list[Tensor] = []
@@ -48,13 +58,21 @@ class GradientSignals:
         for squares in self._squares.values():
             squares.clear()
 
-    def add_images(
-        self, terms: Mapping[str, Any], fake: Tensor, weight: Callable[[str], float], step: int, share: float | None
-    ) -> None:
+    def state_dict(self) -> dict[str, Any]:
+        """What is known of the host's backward passes, as primitives."""
+        return {"told": self._told}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Restore what `state_dict` returned."""
+        self._told = state.get("told", self._told)
+
+    def add_images(self, terms: Mapping[str, Any], fake: Tensor, weight: Callable[[str], float], step: int) -> None:
         """One pass of G, before its backward pass; `weight` is what a term weighs.
 
-        Where it is known what `share` of the weighted sum the backward pass to come begins with, that pass tells of the
-        other terms; else they have one of their own, as in half precision, in which a difference would be inexact.
+        The backward pass to come tells of the other terms: what arrives at one term is its weight times a factor (of a
+        scaler, of micro-batches), and what arrives at the images is the whole. In half precision, in which a difference
+        would be inexact, they have a pass of their own; so they have where the whole was not the weighted sum when the
+        two were compared, as is done at first and in every so many measurements.
 
         Raises:
             ConfigError: a term is outside the graph.
@@ -64,21 +82,45 @@ class GradientSignals:
         if "adv" not in terms:
             return
         adv = gradients_of("adv", terms["adv"], [fake], step)[0]
-        if share is not None and fake.dtype == torch.float32:
-            of_adv = weight("adv")
-
-            def comes(gradient: Tensor) -> None:
-                hook.remove()
-                self._add(adv, gradient.detach() / share - of_adv * adv)
-
-            hook = fake.register_hook(comes)  # type: ignore[no-untyped-call]
+        weights = {term: weight(term) for term in terms if term != "g_loss"}
+        of_adv, counted = weights.pop("adv"), [term for term, value in weights.items() if value]
+        exact = fake.dtype == torch.float32
+        compares = exact and not self._known and step // self.every % COMPARED == 0
+        if exact and self._told and not compares:
+            self._listen(terms, fake, {"adv": of_adv, **weights}, lambda whole: self._add(adv, whole - of_adv * adv))
             return
-        others = {term: weight(term) for term in terms if term not in ("adv", "g_loss")}
-        weighed = [weight * terms[term] for term, weight in others.items() if weight]
         rest = torch.zeros_like(adv)
-        if weighed:
-            rest = gradients_of("the other terms", torch.stack(weighed).sum(), [fake], step)[0]
+        if counted:
+            weighed = torch.stack([weights[term] * terms[term] for term in counted]).sum()
+            rest = gradients_of("the other terms", weighed, [fake], step)[0]
         self._add(adv, rest)
+        if compares:
+            expected = of_adv * adv + rest
+            self._told = False  # unless the pass comes
+            self._listen(terms, fake, {"adv": of_adv, **weights}, lambda whole: self._compare(whole, expected))
+
+    def _compare(self, whole: Tensor, expected: Tensor) -> None:
+        self._told = bool((whole - expected).norm() < 1e-4 * expected.norm())
+
+    def _listen(
+        self, terms: Mapping[str, Any], fake: Tensor, weights: Mapping[str, float], take: Callable[[Tensor], None]
+    ) -> None:
+        """Hand over the gradient of the weighted sum of terms at the images, when the host's backward pass has it."""
+        known = next((term for term, value in weights.items() if value), None)
+        if known is None:  # nothing will come
+            return
+        factors: list[Tensor] = []
+
+        def comes_to_term(gradient: Tensor) -> None:
+            factors.append(gradient.detach().float() / weights[known])
+
+        def comes(gradient: Tensor) -> None:
+            for hook in hooks:
+                hook.remove()
+            if factors:
+                take(gradient.detach() / factors[0])
+
+        hooks = terms[known].register_hook(comes_to_term), fake.register_hook(comes)  # type: ignore[no-untyped-call]
 
     def _add(self, adv: Tensor, rest: Tensor) -> None:
         import torch

@@ -29,12 +29,12 @@ def measured(scalars: Mapping[str, Any], step: int) -> Measured:
     """
     found = Measured({}, {})
     for name, value in scalars.items():
-        if isinstance(value, Real):
-            found.numbers[name] = float(value)
-        elif _is_tensor(value):
+        if _is_tensor(value):
             if value.numel() != 1 or value.is_complex():
                 raise ConfigError(f"step {step}: {name} {_shaped(name, value)}")
-            found.tensors[name] = value.squeeze()
+            found.tensors[name] = value.squeeze() if value.ndim else value
+        elif isinstance(value, Real):
+            found.numbers[name] = float(value)
         elif getattr(value, "size", None) == 1 and hasattr(value, "item"):  # numpy's array of one number
             if not isinstance(number := value.item(), Real):
                 raise ConfigError(f"step {step}: {name} holds {number!r}: pass a number or a scalar tensor")

@@ -87,7 +87,7 @@ class Mechanism:
         )
         self._weights: Final = Weights(composition, self.board)
         self._last_layer: Final = last_layer
-        self._gradients: Final = GradientSignals(gradients_every)
+        self._gradients: Final = GradientSignals(gradients_every, composition.host.weighs)
         self._rates: Final = Rates(self.board)
         self._optimizers: Final = Optimizers(
             optimizers, self._rates.put_on, self._stepped, lambda *what: self._audit.strange(*what)
@@ -165,6 +165,7 @@ class Mechanism:
             "knobs": self.board.state_dict(),
             "signals": self.signals.state_dict(),
             "rates": self._rates.state_dict(),
+            "gradients": self._gradients.state_dict(),
             "plugins": self._calls.saved(),
         }
 
@@ -189,6 +190,7 @@ class Mechanism:
         self._calls.restore(state["plugins"])
         self.board.release(state.get("held", {}))
         self._rates.load_state_dict(state.get("rates", {}))
+        self._gradients.load_state_dict(state.get("gradients", {}))
         if self._recorder is not None:
             self._recorder.cut(self.step)
 

@@ -26,8 +26,6 @@ class Parts(Mechanism):
     _g_first = False
     # Gradients of micro-batches whose backward passes are to come.
     _foreseen: TermGradients | None = None
-    # What a host's backward passes of G begin with, as a share of the weighted sum of terms; None where nobody knows.
-    backward_share: float | None = None
     # Whether recorded signals are played, and there are no tensors to see.
     replays = False
 
@@ -70,12 +68,16 @@ class Parts(Mechanism):
 
     def transform_d_input(self, images: Tensor, condition: Tensor | None = None) -> tuple[Tensor, Tensor | None]:
         """What D is to see instead of these images; call it in D's and in G's pass."""
+        if not self._calls.due("transform_d_input"):
+            return images, condition
         return self._calls.transform(self.context(), images, condition)
 
     def d_loss_terms(self, **tensors: Any) -> dict[str, Tensor]:
         """Further terms that plugins add to D's loss; `tensors` fill the step context's fields."""
         self._require_shown("d_loss_terms", tensors, features=("real_features", "fake_features"))
-        return self._measure.terms("d_loss_terms", "d", self.context(**tensors))
+        return (
+            self._measure.terms("d_loss_terms", "d", self.context(**tensors)) if self._calls.due("d_loss_terms") else {}
+        )
 
     def measure_d(
         self,
@@ -129,7 +131,9 @@ class Parts(Mechanism):
         """Further terms that plugins add to G's loss; `tensors` fill the step context's fields."""
         features = ("real_features", "fake_features")
         self._require_shown("g_loss_terms", tensors, real_logits=("real_logits",), features=features)
-        return self._measure.terms("g_loss_terms", "g", self.context(**tensors))
+        return (
+            self._measure.terms("g_loss_terms", "g", self.context(**tensors)) if self._calls.due("g_loss_terms") else {}
+        )
 
     def measure_g(self, **terms: Tensor | float) -> None:
         """Take G's unweighted terms where `before_g_backward` came too early for them, before G's optimizer steps."""
@@ -149,7 +153,7 @@ class Parts(Mechanism):
     def measure_g_gradients(self, fake: Tensor, **terms: Tensor) -> None:
         """Take the signals `g_grad_…` of one of several micro-batches, before its backward pass, where they are due."""
         if self._gradients.due(self.step) and self._weights.told(terms):
-            self._gradients.add_images(terms, fake, self._weights.held, self.step, self.backward_share)
+            self._gradients.add_images(terms, fake, self._weights.held, self.step)
 
     def before_g_backward(self, fake: Tensor | None = None, **terms: Tensor | float) -> None:
         """Take G's unweighted terms (`adv`, `l1`, …) and fire `before_g_backward`; G's weights hold after it.

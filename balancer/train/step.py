@@ -58,7 +58,7 @@ class GanStep:
         self.accelerator: Final = accelerator
         self.micro_batches: Final = micro_batches
         self.g_updates: Final = g_updates
-        balance.backward_share = 1.0 / micro_batches
+        self._autocast: Final = accelerator.autocast if accelerator.native_amp else contextlib.nullcontext
 
     def __call__(self, batch: Batch, epoch: int) -> None:
         """One step on a batch of `epoch`, whose items the micro-batches share evenly."""
@@ -95,7 +95,7 @@ class GanStep:
 
     def generate(self, part: Batch) -> GOutput:
         """G's forward pass."""
-        with self.accelerator.autocast():
+        with self._autocast():
             return self.model.generate(self.networks.wrapped_G, part)
 
     def d_pass(self, D: nn.Module, parts: Sequence[Batch], fakes: Sequence[GOutput]) -> None:
@@ -123,7 +123,7 @@ class GanStep:
         balance, model = self.balance, self.model
         real, images, condition = model.real(part), fake.images.detach(), model.condition(part)
         fake_condition = self.fake_condition(part, fake)
-        with self.accelerator.autocast():
+        with self._autocast():
             real_out = model.discriminate(D, *balance.transform_d_input(real, condition))
             fake_out = model.discriminate(D, *balance.transform_d_input(images, fake_condition))
             halves = balance.loss.d(real_out.logits, fake_out.logits, balance.real_label, balance.fake_label)
@@ -190,7 +190,7 @@ class GanStep:
             with torch.enable_grad():
                 for part in parts:
                     # Not through the wrapper, which would wait for a backward pass.
-                    with self.accelerator.autocast():
+                    with self._autocast():
                         fake = self.model.generate(self.networks.G, part)
                     terms = self.g_terms(part, fake, plugins=True)
                     self.balance.foresee_g(fake.images, **terms)
@@ -205,7 +205,7 @@ class GanStep:
         """
         balance, model = self.balance, self.model
         fake_condition = self.fake_condition(part, fake)
-        with self.accelerator.autocast():
+        with self._autocast():
             sees = balance.composition.sees
             shown = plugins and (sees("real_logits") or sees("features"))
             real_out = self.updated_d_on_real(part) if balance.loss.relative or shown else None

@@ -87,3 +87,5 @@ def main() -> None:
 
 if __name__ == "__main__":
     main()
+    if "RANK" in os.environ:  # gloo's threads must not meet an interpreter that is being taken down: that may abort
+        os._exit(0)

@@ -152,12 +152,39 @@ def test_the_signals_are_those_of_the_whole_batch_also_in_parts() -> None:
 
 def test_the_backward_pass_tells_the_same_as_one_of_their_own() -> None:
     rows = []
-    for share in (1.0, None):
+    for told in (True, False):
         trainer = shapes_trainer([], gradients_every=1)
-        trainer.balance.backward_share = share
+        trainer.balance.load_state_dict(trainer.balance.state_dict() | {"gradients": {"told": told}})
         rows.append(advance(trainer, 2).balance.last_row)
     for name in GRADIENT_SIGNALS:
         assert rows[0][f"signal/{name}"] == pytest.approx(rows[1][f"signal/{name}"], rel=1e-4)
+
+
+@pytest.mark.parametrize("scale", [1.0, 1024.0, 0.25])
+@pytest.mark.parametrize("untold", [0.0, 2.0])
+def test_a_script_may_scale_its_loss_and_add_what_it_told_nobody(scale: float, untold: float) -> None:
+    weight = torch.arange(6.0).requires_grad_()
+    balance = Balancer(
+        [],
+        optimizers={"g": (optimizer := torch.optim.SGD([weight], lr=0.0))},
+        base={"lambda_adv": 0.5, "lambda_l1": 3.0},
+        supplies={"gradients"},
+        gradients_every=1,
+    )
+    for _ in range(20):  # the pass is compared in steps 0 and 16
+        balance.start_step()
+        fake = weight * 1.5
+        terms = {"adv": fake.square().sum(), "l1": (fake - 1.0).abs().mean()}
+        adv, rec = (torch.autograd.grad(terms[t], fake, retain_graph=True)[0] for t in ("adv", "l1"))
+        optimizer.zero_grad()
+        balance.before_g_backward(fake=fake, **terms)
+        (scale * (0.5 * terms["adv"] + 3.0 * terms["l1"] + untold * fake.sum())).backward()
+        optimizer.step()
+        balance.end_step()
+        row = balance.last_row
+        assert row["signal/g_grad_adv"] == pytest.approx(float(adv.norm()))
+        assert row["signal/g_grad_rec"] == pytest.approx(3 * float(rec.norm()), rel=1e-4)
+        assert row["signal/g_grad_cos"] == pytest.approx(float(torch.cosine_similarity(adv, rec, 0)), abs=1e-4)
 
 
 def test_the_signals_of_a_script() -> None:
