@@ -177,8 +177,8 @@ class Decision:
 def merge(spec: KnobSpec, base: Value, contributions: Iterable[tuple[Op, Value]], step: int, lr_g: float) -> Value:
     """The effective value: set owner, else base → factors → bounds (the upper one wins) → gates."""
     by_op: dict[Op, list[Any]] = {}
-    for op, value in contributions:
-        by_op.setdefault(op, []).append(value)
+    for op, given in contributions:
+        by_op.setdefault(op, []).append(given)
     if "add" in spec.ops:
         assert isinstance(base, tuple)
         return tuple(sorted(set(base).union(*by_op.get("add", []))))

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Final, Literal
 from balancer.engine.gradient_audit import GradientAudit, in_evaluation, modules_of
 from balancer.engine.logit_audit import LogitAudit, leaves
 from balancer.engine.optimizers import Optimizers, Watched
-from balancer.engine.ranks import agree, is_first_rank
+from balancer.engine.ranks import agree, distributed_mean, is_first_rank
 from balancer.engine.turns import Turn
 from balancer.errors import AuditError, BalancerWarning
 
@@ -114,9 +114,12 @@ class Audit:
         """The host passed D's outputs on real images: whose weights made them?"""
         due = not self._looked or self._reports["d"] >= LATER
         made = leaves(real) if due and all(map(self._optimizers.knows, PARTS)) else set()
-        self._looked |= bool(made)
+        self._elsewhere = False
+        if not made:
+            return
+        self._looked = True
         d, g = ({id(parameter) for parameter in self._optimizers.parameters(role)} for role in ("d", "g"))
-        self._elsewhere = bool(made) and not made & d
+        self._elsewhere = not made & d
         if made & g and self._elsewhere:
             self.say(
                 "exchanged",
@@ -223,6 +226,8 @@ class Audit:
             )
 
     def _check_ranks(self) -> None:
+        if distributed_mean() is None:
+            return
         holding = {knob: repr(self._board.held(knob)) for knob in self._board.specs if knob not in ("lr_d", "lr_g")}
         if not agree(repr((self._step, sorted(holding.items())))):
             shown = ", ".join(f"{knob} {value}" for knob, value in sorted(holding.items()))

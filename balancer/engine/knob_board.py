@@ -61,6 +61,8 @@ class KnobBoard:
         self._order: Final = {name: index for index, name in enumerate(order)}
         self._on_change: Final = on_change
         self._contributions: Final[dict[str, dict[tuple[str, Op], Value]]] = {name: {} for name in specs}
+        # What they came to, with the base and G's rate of then; of knobs that the step turns too, nothing.
+        self._merged: Final[dict[str, tuple[Value, float, Value]]] = {}
 
     def write(self, plugin: str, knob: str, op: Op, value: Value | None) -> None:
         """Make, rewrite or (with None) withdraw the contribution of one plugin with one operation."""
@@ -70,6 +72,7 @@ class KnobBoard:
         if checked == old:
             return
         crossed = self._bounds_cross(knob)
+        self._merged.pop(knob, None)
         if checked is None:
             del mine[plugin, op]
         else:
@@ -81,9 +84,16 @@ class KnobBoard:
 
     def value(self, knob: str, further: Sequence[tuple[Op, Value]] = ()) -> Value:
         """The effective value now, or with further contributions."""
-        contributions = (*((op, value) for _, op, value in self.contributions(knob)), *further)
+        spec, base = self.specs[knob], self.base[knob]
         lr_g = self.number("lr_g") if knob == "lr_d" and "lr_g" in self.specs else self.lr_g
-        return merge(self.specs[knob], self.base[knob], contributions, self._clock.step, lr_g)
+        merged = None if further else self._merged.get(knob)
+        if merged is not None and merged[:2] == (base, lr_g):
+            return merged[2]
+        contributions = (*((op, value) for _, op, value in self.contributions(knob)), *further)
+        value = merge(spec, base, contributions, self._clock.step, lr_g)
+        if not further and "period" not in spec.ops:
+            self._merged[knob] = base, lr_g, value
+        return value
 
     def hold(self, moment: str) -> None:
         """The moment is over: knobs that are read after it hold from here on."""
@@ -171,6 +181,7 @@ class KnobBoard:
         """Restore contributions; those that nobody composed makes any more are left out, and returned."""
         for mine in self._contributions.values():
             mine.clear()
+        self._merged.clear()
         left: list[Left] = []
         for knob, rows in state.items():
             for plugin, op, value in rows:

@@ -62,9 +62,8 @@ class LogitAudit:
             self._say_probabilities("D ends in a sigmoid")
         with torch.no_grad():
             flat = [torch.cat([x.detach().flatten().float() for x in side]) for side in sides]
-            self._pending.append(
-                torch.stack([f(x) for x in flat for f in (torch.amin, torch.amax, torch.mean, _deviation)])
-            )
+            figures = [(*x.aminmax(), *torch.std_mean(x, correction=0)) for x in flat]
+            self._pending.append(torch.stack([figure for of_side in figures for figure in of_side]))
 
     def settle(self) -> None:
         """Judge what was taken since."""
@@ -77,12 +76,12 @@ class LogitAudit:
         self,
         r_min: float,
         r_max: float,
-        r_mean: float,
         r_dev: float,
+        r_mean: float,
         f_min: float,
         f_max: float,
-        f_mean: float,
         f_dev: float,
+        f_mean: float,
     ) -> None:
         probabilities = r_min >= 0 and f_min >= 0 and r_max <= 1 and f_max <= 1 and r_mean - f_mean > 0.5
         if self._loss in OF_LEVELS:
@@ -145,10 +144,6 @@ def leaves(logits: Tensor | Sequence[Tensor]) -> set[int]:
             if hasattr(node, "variable"):
                 found.add(id(node.variable))
     return found
-
-
-def _deviation(x: Tensor) -> Tensor:
-    return x.std(correction=0)
 
 
 def _ends_in_sigmoid(logits: Tensor) -> bool:

@@ -32,7 +32,7 @@ def measured(scalars: Mapping[str, Any], step: int) -> Measured:
         if _is_tensor(value):
             if value.numel() != 1 or value.is_complex():
                 raise ConfigError(f"step {step}: {name} {_shaped(name, value)}")
-            found.tensors[name] = value.squeeze() if value.ndim else value
+            found.tensors[name] = value
         elif isinstance(value, Real):
             found.numbers[name] = float(value)
         elif getattr(value, "size", None) == 1 and hasattr(value, "item"):  # numpy's array of one number

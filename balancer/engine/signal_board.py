@@ -44,11 +44,12 @@ class Transfer:
         self._optional = tuple(sorted({*present, *absent}))
         self._names = (*(name for name in scalars if name not in self._optional), *self._optional)
         with torch.no_grad():
-            rows = [scalars[name].float() for name in scalars if name not in self._optional]
+            given = {name: (one.squeeze() if one.ndim else one).float() for name, one in scalars.items()}
+            rows = [given[name] for name in given if name not in self._optional]
             if self._optional:
                 device = next((one.device for one in scalars.values()), None) or group_device()
                 zero, one = torch.zeros((), device=device), torch.ones((), device=device)
-                rows += [scalars.get(name, zero).float() for name in self._optional]
+                rows += [given.get(name, zero) for name in self._optional]
                 rows += [one if name in present else zero for name in self._optional]
             vector = torch.stack(rows)
         if reduce is not None:

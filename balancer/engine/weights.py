@@ -21,7 +21,7 @@ class Weights:
     def held(self, term: str) -> float:
         """The weight that holds in this step."""
         frozen: tuple[str, ...] = self._board.read("d_frozen", ())
-        if any(term in self._host.heads[head].g_terms for head in frozen):
+        if frozen and any(term in self._host.heads[head].g_terms for head in frozen):
             return 0.0
         knob = f"lambda_{term}"
         if knob in self._board.specs:
