@@ -1,5 +1,5 @@
 # make demo: train on the embedded glyphs, with plugins and without, and compare.  make test: set up and test.
-# make check: what CI runs.  make site: the documentation as a site.  make docs-cli: write docs/cli.md from the commands.
+# make check: what CI runs.  make audit: known holes of the pinned dependencies (asks the network).  make site: the documentation as a site.  make docs-cli: write docs/cli.md from the commands.
 PYTHON ?= python3
 BIN := .venv/bin
 DEMO := runs/demo
@@ -8,7 +8,7 @@ DEMO_STEPS := 1500
 # Laid out for the site as they lie here, so that links between them lead on.
 PAGES := *.md docs plugins/cards benchmarks/README.md zi2zi_model/fonts/LICENSES.md
 
-.PHONY: demo test lint check site docs-cli clean
+.PHONY: demo test lint check audit site docs-cli clean
 
 .venv/installed: pyproject.toml constraints.txt
 	$(PYTHON) -m venv .venv
@@ -36,6 +36,12 @@ lint: .venv/developing
 	$(MAKE) --no-print-directory site
 
 check: lint test
+
+# It has needs of its own, so an environment of its own; --strict, since what it could not ask about is not clean.
+audit:
+	$(PYTHON) -m venv build/audit
+	build/audit/bin/python -m pip install --quiet pip-audit==2.10.1
+	build/audit/bin/pip-audit --requirement constraints.txt --no-deps --disable-pip --strict
 
 site: .venv/developing
 	rm -rf build/pages build/site
