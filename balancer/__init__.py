@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from balancer.hindsight.explain import explain
     from balancer.hindsight.replay import replay
     from balancer.page.report import Report, report
-    from balancer.record.files import write_atomically
+    from balancer.record.outputs import write_atomically
     from balancer.record.saved_run import SavedRun, load_run
     from balancer.record.signals import read_signals
     from balancer.show.as_json import as_data
@@ -115,7 +115,7 @@ _HOME = {
     "read_signals": "record.signals",
     "replay": "hindsight.replay",
     "report": "page.report",
-    "write_atomically": "record.files",
+    "write_atomically": "record.outputs",
 }
 
 

@@ -19,6 +19,7 @@ from balancer.cli.options import (
     pairs,
     print_json,
     refuse_folder,
+    write_output,
 )
 from balancer.cli.progress import progress_of
 from balancer.errors import ConfigError
@@ -96,9 +97,8 @@ def diagnose(
     calibration = diagnosis.calibrate(shares) if calibrate else None
     if html is not None:
         from balancer.page.page import diagnosis_page
-        from balancer.record.files import write_atomically
 
-        write_atomically(html, diagnosis_page(diagnosis, lang, since=since, calibration=calibration).encode())
+        write_output(html, diagnosis_page(diagnosis, lang, since=since, calibration=calibration).encode())
     if as_json:
         from balancer.show.as_json import as_data
 
@@ -127,7 +127,8 @@ def report(
 
     check_language(lang)
     refuse_folder(out)
-    report_on([diagnosed(path) for path in runs], lang=lang).write(out)
+    page = report_on([diagnosed(path) for path in runs], lang=lang)
+    write_output(out, page.html().encode())
     print(f"report: {out}")
 
 

@@ -81,6 +81,20 @@ def refuse_folder(path: Path) -> None:
         raise ConfigError(f"{path} cannot be written: it is a folder, or its folder does not exist")
 
 
+def write_output(path: Path, data: bytes) -> None:
+    """Put `data` into a file that was named.
+
+    Raises:
+        ConfigError: it cannot be written.
+    """
+    from balancer.record.outputs import write_atomically
+
+    try:
+        write_atomically(path, data)
+    except OSError as error:
+        raise ConfigError(f"{path} cannot be written: {error.strerror}; choose another place") from None
+
+
 def composed(
     config: str | None, overrides: dict[str, dict[str, Any]], plugins: Sequence[str] | None, model: str | None
 ) -> RunConfig:

@@ -12,6 +12,7 @@ from balancer.hindsight.replay_log import replay_log
 from balancer.hindsight.replay_rows import PluginList, plugin_names
 from balancer.hindsight.replay_run import BASES, RunReplay, replay_run
 from balancer.reading.source import OnBytes
+from balancer.record.files import exists
 from balancer.record.folder import COLUMNS
 from balancer.record.run_config import check_shape, read_toml
 
@@ -50,7 +51,7 @@ def replay(
         kept["train"] = {key: value for key, value in recipe.get("train", {}).items() if key in BASES}
         tables |= {name: {**table, **tables.get(name, {})} for name, table in kept.items() if table}
     reading = {name: value for name, value in reading.items() if value is not None}
-    if str(run) != "-" and (Path(run) / COLUMNS).is_file():
+    if str(run) != "-" and exists(Path(run), COLUMNS):
         if reading:
             raise ConfigError(f"{', '.join(reading)}: how to read is for logs of others: a run says it all")
         return replay_run(run, plugins, tables)

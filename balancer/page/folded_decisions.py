@@ -12,6 +12,7 @@ from balancer.contract.knobs import Decision
 from balancer.page.view import Decisions, FoldedContribution
 from balancer.reading.history import History
 from balancer.record.decisions import decision_lines
+from balancer.record.files import exists
 
 MOST_DECISIONS: Final = 20  # decisions in the table, of one run
 COUNTED_STRETCHES: Final = 300
@@ -24,7 +25,7 @@ def folded_decisions(path: Path, history: History) -> Decisions | None:
     Raises:
         CheckpointError: the file cannot be read.
     """
-    if not path.is_file():
+    if not exists(path.parent, path.name):
         return None
     first, length = history.first_step, max(history.last_step + 1 - history.first_step, 1.0)
     folds: dict[tuple[str, str, str], _Fold] = {}

@@ -18,8 +18,8 @@ from balancer.page.view import ConfigChange, RunView
 from balancer.record.config_changes import differences
 from balancer.record.config_files import run_segments
 from balancer.record.decisions import read_notes
-from balancer.record.files import write_atomically
-from balancer.record.folder import DECISIONS, SHEETS
+from balancer.record.folder import DECISIONS
+from balancer.record.outputs import write_atomically
 from balancer.show.words import Words, check_language
 
 MOST_NOTES: Final = 20  # of one run
@@ -88,7 +88,7 @@ def with_run(view: RunView, folder: Path) -> RunView:
     notes = read_notes(folder)
     noted = list(itertools.islice(notes, MOST_NOTES))
     changed = ((after.first, differences(before.tables, after.tables)) for before, after in pairwise(segments))
-    sheets, found, unreadable = page_sheets(folder / SHEETS, view.steps_per_epoch)
+    sheets, found, unreadable = page_sheets(folder, view.steps_per_epoch)
     return replace(
         view,
         changes=[ConfigChange(step, fields) for step, fields in changed if fields],

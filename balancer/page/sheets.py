@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import io
-import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
@@ -13,18 +12,26 @@ import numpy as np
 from PIL import Image
 
 from balancer.page.view import Sheet
+from balancer.record.files import listed, open_to_read
+from balancer.record.folder import SHEETS, sheet_step
+from balancer.record.handles import Misplaced
 
 MOST_SHEETS: Final = 10
 JUDGED: Final = (3.0, 5.0)  # epochs whose sheets the source document asks to look at
 WIDTHS: Final = (720, 480, 320, 240)  # pixels of a sheet, tried in turn
 BYTES: Final = 1_000_000  # of all sheets of a run
-_NAME: Final = re.compile(r"step_(\d+)\.png")
 
 
-def page_sheets(folder: Path, steps_per_epoch: float | None) -> tuple[list[Sheet], int, int]:
-    """Some sheets along the run, small enough for a page; how many there are, and how many could not be read."""
+def page_sheets(run: Path, steps_per_epoch: float | None) -> tuple[list[Sheet], int, int]:
+    """Some sheets along the run, small enough for a page; how many there are, and how many could not be read.
+
+    Raises:
+        Misplaced: what lies there is no folder of plain files.
+    """
     try:
-        named = {int(m[1]): path for path in folder.iterdir() if (m := _NAME.fullmatch(path.name)) is not None}
+        named = {step: name for name in listed(run, SHEETS) if (step := sheet_step(name)) is not None}
+    except Misplaced:
+        raise
     except OSError:
         return [], 0, 0
     epochs = {step: step / steps_per_epoch if steps_per_epoch else None for step in named}
@@ -33,8 +40,10 @@ def page_sheets(folder: Path, steps_per_epoch: float | None) -> tuple[list[Sheet
     pictures, unreadable = {}, 0
     for step in chosen:
         try:
-            with Image.open(named[step]) as image:
+            with open_to_read(run, f"{SHEETS}/{named[step]}") as file, Image.open(file) as image:
                 pictures[step] = image.convert("L" if image.mode in ("1", "L", "I;16") else "RGB")
+        except Misplaced:
+            raise
         except (OSError, ValueError, SyntaxError, Image.DecompressionBombError):
             unreadable += 1
     sheets: list[Sheet] = []

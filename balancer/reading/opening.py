@@ -11,6 +11,7 @@ from balancer.errors import ConfigError
 from balancer.reading.history import History
 from balancer.reading.raw_bytes import RawBytes
 from balancer.reading.source import OnBytes, Reader, Source
+from balancer.record.files import exists
 from balancer.record.folder import COLUMNS
 
 LISTED_FILES: Final = 6
@@ -109,7 +110,7 @@ def _open_events(
 
 
 def _open_folder(folder: Path, tags: Mapping[str, str], progress: OnBytes | None) -> Reader:
-    if (folder / COLUMNS).is_file():
+    if exists(folder, COLUMNS):
         from balancer.reading.read_run import RunReader
 
         return RunReader(folder, tags, progress)

@@ -15,6 +15,7 @@ from balancer.errors import CheckpointError, ConfigError, DataError, suggestion
 from balancer.reading.source import OnBytes, Row, Source
 from balancer.reading.step_axis import EpochLength
 from balancer.record.compositions import read_compositions
+from balancer.record.config_files import read_own
 from balancer.record.folder import CONFIG
 from balancer.record.run_config import read_toml
 from balancer.record.signals import STEP, SignalRows
@@ -163,7 +164,7 @@ def _loss(folder: Path) -> AdversarialLoss | None:
 def _config(path: Path) -> Mapping[str, Any] | None:
     """A run's config; None where there is none that can be read, as in the log_dir of a script of one's own."""
     try:
-        config = read_toml(path)
+        config = read_toml(path, read_own)
     except ConfigError:
         return None
     return config if all(isinstance(config.get(table, {}), dict) for table in ("run", "train", "model")) else None

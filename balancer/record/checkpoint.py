@@ -13,14 +13,14 @@ import contextlib
 import hashlib
 import json
 import re
-import shutil
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from balancer.errors import CheckpointError
+from balancer.record import files
 from balancer.record.encoding import decode, encode
-from balancer.record.files import fsync_directory, write_atomically
+from balancer.record.handles import Misplaced
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -55,15 +55,14 @@ def save(root: Path, step: int, state: Mapping[str, Any], *, keep: int) -> Path:
     """
     if step < 0 or keep < 1:
         raise ValueError(f"a checkpoint needs step >= 0 and keep >= 1, not step={step} and keep={keep}")
-    files = _serialize(step, state)
+    data = _serialize(step, state)
     target = root / f"step_{step:08d}"
     try:
-        missing = [path for path in (root, *root.parents) if not path.exists()]
-        root.mkdir(parents=True, exist_ok=True)
-        for path in missing:
-            fsync_directory(path.parent)
+        run, top = _place(root)
+        files.make_run(run)
+        files.make_folder(run, top)
         _clear_interrupted(root)
-        _publish(files, target)
+        _publish(data, root, target.name)
     except OSError as error:
         with contextlib.suppress(OSError):
             _clear_interrupted(root)
@@ -86,24 +85,25 @@ def load(path: Path) -> tuple[int, dict[str, Any]]:
     from safetensors import SafetensorError
     from safetensors.torch import load as load_tensors
 
-    files = {}
+    content = {}
+    run, top = _place(path.parent)
     for name in (_MANIFEST, _STATE, _TENSORS):
         try:
-            files[name] = (path / name).read_bytes()
+            content[name] = files.read(run, f"{top}/{path.name}/{name}")
         except OSError as error:
             raise _unusable(path, f"{name} is missing or unreadable ({error.strerror})") from error
     manifest: dict[str, Any] = {}
     with contextlib.suppress(ValueError, KeyError, TypeError):
-        manifest = json.loads(files[_MANIFEST])["manifest"]
-    if _seal(manifest) != files.pop(_MANIFEST):
+        manifest = json.loads(content[_MANIFEST])["manifest"]
+    if _seal(manifest) != content.pop(_MANIFEST):
         raise _unusable(path, f"{_MANIFEST} is damaged")
     if manifest["format"] != _FORMAT:
         raise _unusable(path, f"it has format {manifest['format']}, and this version of balancer reads {_FORMAT}")
-    for name, data in files.items():
+    for name, data in content.items():
         if _fingerprint(data) != manifest["files"][name]:
             raise _unusable(path, f"{name} is damaged (its SHA-256 or size is not the one in {_MANIFEST})")
     try:
-        return manifest["step"], decode(json.loads(files[_STATE]), load_tensors(files[_TENSORS]))
+        return manifest["step"], decode(json.loads(content[_STATE]), load_tensors(content[_TENSORS]))
     except (SafetensorError, ValueError, KeyError) as error:
         raise _unusable(path, f"this version of balancer or torch cannot read it ({error})") from error
 
@@ -140,11 +140,11 @@ def _serialize(step: int, state: Mapping[str, Any]) -> dict[str, bytes]:
     tensors: dict[str, Tensor] = {}
     try:
         tree = json.dumps(encode(state, "state", tensors, set()), ensure_ascii=False, allow_nan=False).encode()
-        files = {_STATE: tree, _TENSORS: save_tensors(tensors)}
+        content = {_STATE: tree, _TENSORS: save_tensors(tensors)}
     except (SafetensorError, ValueError, KeyError, RecursionError) as error:
         raise CheckpointError(f"the state of step {step} cannot be stored ({error}); store plain values.") from error
-    body = {"format": _FORMAT, "step": step, "files": {name: _fingerprint(data) for name, data in files.items()}}
-    return {**files, _MANIFEST: _seal(body)}
+    body = {"format": _FORMAT, "step": step, "files": {name: _fingerprint(data) for name, data in content.items()}}
+    return {**content, _MANIFEST: _seal(body)}
 
 
 def _seal(body: dict[str, Any]) -> bytes:
@@ -160,46 +160,58 @@ def _fingerprint(data: bytes) -> dict[str, Any]:
 def _checkpoints(root: Path) -> list[tuple[int, Path]]:
     """Oldest first; of one step, `.old` before the one that replaces it."""
     try:
-        names = [match for path in root.iterdir() if (match := _NAME.fullmatch(path.name))]
+        names = [match for match in map(_NAME.fullmatch, files.listed(*_place(root))) if match]
     except FileNotFoundError:
         return []
+    except Misplaced:
+        raise
     except OSError as error:
         raise CheckpointError(f"cannot read the checkpoints in {root}: {_why(error)}.") from error
     return [(int(name[1]), root / name[0]) for name in sorted(names, key=lambda name: (int(name[1]), not name[2]))]
 
 
-def _publish(files: dict[str, bytes], target: Path) -> None:
-    saving = target.with_name(f".saving_{target.name}")
-    saving.mkdir()
-    for name, data in files.items():
-        write_atomically(saving / name, data)
-    if target.exists():
-        old = target.with_name(f"{target.name}.old")
-        if old.exists():
-            _delete(old)
-        target.rename(old)
-    saving.rename(target)
-    fsync_directory(target.parent)
+def _place(root: Path) -> tuple[Path, str]:
+    """The run directory, and what the checkpoints are called in it: the run may be reached through a link, they not."""
+    root = root.absolute()
+    return root.parent, root.name
+
+
+def _publish(content: dict[str, bytes], root: Path, name: str) -> None:
+    run, top = _place(root)
+    saving, target, old = f"{top}/.saving_{name}", f"{top}/{name}", f"{top}/{name}.old"
+    files.make_folder(run, saving)
+    for part, data in content.items():
+        files.replace(run, f"{saving}/{part}", data)
+    if files.exists(run, target, folder=True):
+        if files.exists(run, old, folder=True):
+            _delete(root, f"{name}.old")
+        files.rename(run, target, old)
+    files.rename(run, saving, target)
+    files.sync(run, top)
 
 
 def _clear_interrupted(root: Path) -> None:
     """Undo what a killed or failed save left: delete its remains, put back a checkpoint that had stepped aside."""
-    for path in root.iterdir():
-        if path.name.startswith((".saving_", ".deleting_")):
-            shutil.rmtree(path)
-        elif _NAME.fullmatch(path.name) and path.suffix == ".old" and not path.with_suffix("").exists():
-            path.rename(path.with_suffix(""))
+    run, top = _place(root)
+    names = files.listed(run, top)
+    for name in names:
+        if name.startswith((".saving_", ".deleting_")):
+            files.delete_folder(run, f"{top}/{name}")
+        elif _NAME.fullmatch(name) and name.endswith(".old") and name.removesuffix(".old") not in names:
+            files.rename(run, f"{top}/{name}", f"{top}/{name.removesuffix('.old')}")
 
 
 def _rotate(root: Path, saved: int, keep: int) -> None:
     kept = [step for step in steps(root) if step <= saved][-keep:]
     for step, path in _checkpoints(root):
         if path.suffix == ".old" or (step <= saved and step not in kept):
-            _delete(path)
+            _delete(root, path.name)
 
 
-def _delete(path: Path) -> None:
-    shutil.rmtree(path.rename(path.with_name(f".deleting_{path.name}")))
+def _delete(root: Path, name: str) -> None:
+    run, top = _place(root)
+    files.rename(run, f"{top}/{name}", f"{top}/.deleting_{name}")
+    files.delete_folder(run, f"{top}/.deleting_{name}")
 
 
 def _unusable(path: Path, what: str) -> CheckpointError:

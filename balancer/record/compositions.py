@@ -21,8 +21,8 @@ from balancer.contract.losses import BUILT_IN
 from balancer.contract.model import HeadSpec
 from balancer.contract.signals import SignalSpec
 from balancer.errors import CheckpointError, ConfigError
+from balancer.record import files
 from balancer.record.decisions import from_json
-from balancer.record.files import write_atomically
 from balancer.record.folder import COMPOSITIONS
 from balancer.record.settings_tables import as_table
 
@@ -82,12 +82,12 @@ class Composed:
 
 def keep_composition(folder: Path, composed: Composed) -> None:
     """Add a line, unless the newest one says the same."""
-    path = folder / COMPOSITIONS
     line = _line(composed)
-    before = [_row(old) for old in path.read_bytes().splitlines()] if path.is_file() else []
+    held = files.read(folder, COMPOSITIONS) if files.exists(folder, COMPOSITIONS) else b""
+    before = [_row(old) for old in held.splitlines()]
     if before and {**before[-1], "step": 0} == {**_row(line), "step": 0}:
         return
-    write_atomically(path, (path.read_bytes() if before else b"") + line)
+    files.replace(folder, COMPOSITIONS, held + line)
 
 
 def read_compositions(folder: Path) -> list[Composed]:
@@ -98,7 +98,7 @@ def read_compositions(folder: Path) -> list[Composed]:
     """
     path = folder / COMPOSITIONS
     try:
-        made = [_composed(_row(line)) for line in path.read_bytes().splitlines()]
+        made = [_composed(_row(line)) for line in files.read(folder, COMPOSITIONS).splitlines()]
         steps = [one.first for one in made]
     except FileNotFoundError:
         return []
@@ -134,10 +134,9 @@ def cut_compositions(folder: Path, step: int) -> None:
     Raises:
         ValueError, KeyError: a line is damaged.
     """
-    path = folder / COMPOSITIONS
-    if path.is_file():
-        lines = path.read_bytes().splitlines(keepends=True)
-        write_atomically(path, b"".join(line for line in lines if _row(line)["step"] < step))
+    if files.exists(folder, COMPOSITIONS):
+        lines = files.read(folder, COMPOSITIONS).splitlines(keepends=True)
+        files.replace(folder, COMPOSITIONS, b"".join(line for line in lines if _row(line)["step"] < step))
 
 
 def _line(composed: Composed) -> bytes:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from balancer.errors import ConfigError
-from balancer.record.files import write_atomically
+from balancer.record import files
 from balancer.record.folder import CONFIG, replaced_config_name
 from balancer.record.run_config import check_shape, read_toml
 
@@ -39,11 +39,8 @@ def run_segments(folder: Path) -> list[Segment]:
     """
     if not folder.is_dir():
         raise ConfigError(f"{folder} is not a run directory: there is no such folder")
-    replaced = {}
-    for path in folder.iterdir():
-        if (match := _REPLACED.fullmatch(path.name)) is not None:
-            replaced[int(match[1])] = path
-    if not (folder / CONFIG).is_file():
+    replaced = {int(match[1]): folder / match[0] for match in map(_REPLACED.fullmatch, files.listed(folder)) if match}
+    if not files.exists(folder, CONFIG):
         if replaced:
             raise ConfigError(f"{folder}: {CONFIG} is missing, so it does not say what ran last: bring it back")
         return []
@@ -61,10 +58,9 @@ def read_config(folder: Path, where: str = "") -> dict[str, Any]:
     Raises:
         ConfigError: no run is there, or its config does not say of which model and plugins.
     """
-    path = folder / CONFIG
-    if not path.is_file():
+    if not files.exists(folder, CONFIG):
         raise ConfigError(f"{where}{folder}: no run there ({CONFIG} is missing)")
-    return _tables(path)
+    return _tables(folder / CONFIG)
 
 
 def write_config(new: bytes, folder: Path, done: int) -> None:
@@ -73,25 +69,34 @@ def write_config(new: bytes, folder: Path, done: int) -> None:
     Raises:
         ConfigError: the directory cannot be written.
     """
-    path, until = folder / CONFIG, folder / replaced_config_name(done)
+    until = replaced_config_name(done)
     try:
-        folder.mkdir(parents=True, exist_ok=True)
-        held = path.read_bytes() if path.is_file() else new
-        later = sorted(file for file in folder.glob("config.until_*.toml") if file.name > until.name)
+        files.make_run(folder)
+        held = files.read(folder, CONFIG) if files.exists(folder, CONFIG) else new
+        later = [name for name in files.listed(folder) if _REPLACED.fullmatch(name) and name > until]
         if later:
             # Steps beyond `done` are forgotten: what held at `done` is the config that held until the first of these.
-            held = later[0].read_bytes()
-        if held != new and not until.exists():
-            write_atomically(until, held)
+            held = files.read(folder, later[0])
+        if held != new and not files.exists(folder, until):
+            files.replace(folder, until, held)
         for forgotten in later:
-            forgotten.unlink()
-        write_atomically(path, new)
+            files.delete(folder, forgotten)
+        files.replace(folder, CONFIG, new)
     except OSError as error:
         raise ConfigError(f"run directory {folder} cannot be written: {error.strerror}") from None
 
 
+def read_own(path: Path) -> bytes:
+    """The content of a config in its run directory.
+
+    Raises:
+        OSError: it cannot be read, or is no plain file.
+    """
+    return files.read(path.parent, path.name)
+
+
 def _tables(path: Path) -> dict[str, Any]:
-    tables = read_toml(path)
+    tables = read_toml(path, read_own)
     check_shape(tables)
     if not {"model", "plugins"} <= tables.get("run", {}).keys():
         raise ConfigError(f"config {path}: run.model or run.plugins is missing, so it does not say what ran")

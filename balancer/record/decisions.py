@@ -6,6 +6,7 @@ A note is a line with the key `note_kind`, which no decision has.
 from __future__ import annotations
 
 import dataclasses
+import io
 import json
 from collections.abc import Iterator
 from pathlib import Path
@@ -15,7 +16,7 @@ from balancer.contract.knobs import Decision, Value
 from balancer.contract.moments import HOOK_NAMES
 from balancer.contract.notes import NOTE_KINDS, Note
 from balancer.errors import CheckpointError
-from balancer.record.files import write_atomically
+from balancer.record import files
 from balancer.record.folder import DECISIONS
 
 _NOTE: Final = "note_kind"
@@ -25,7 +26,7 @@ class DecisionLog:
     """Appends decisions and notes, one JSON object a line."""
 
     def __init__(self, folder: Path) -> None:
-        self._path: Final = folder / DECISIONS
+        self._folder: Final = folder
         self.file: IO[str] | None = None
 
     def append(self, entry: Decision | Note) -> None:
@@ -35,7 +36,8 @@ class DecisionLog:
             row = {_NOTE: row.pop("kind"), **row}
         if self.file is None:
             # Half of a surrogate pair, which UTF-8 has no bytes for, becomes JSON's own escape of it.
-            self.file = self._path.open("a", encoding="utf-8", errors="backslashreplace")
+            file = files.open_to_append(self._folder, DECISIONS)
+            self.file = io.TextIOWrapper(file, encoding="utf-8", errors="backslashreplace")
         self.file.write(json.dumps(row, ensure_ascii=False) + "\n")
 
 
@@ -89,21 +91,20 @@ def cut_decisions(folder: Path, step: int) -> None:
     Raises:
         ValueError, KeyError: a line is damaged.
     """
-    path = folder / DECISIONS
-    if not path.is_file():
+    if not files.exists(folder, DECISIONS):
         return
     kept = []
-    for line in path.read_bytes().splitlines(keepends=True):
+    for line in files.read(folder, DECISIONS).splitlines(keepends=True):
         if line.endswith(b"\n") and json.loads(line)["step"] < step:
             kept.append(line)
-    write_atomically(path, b"".join(kept))
+    files.replace(folder, DECISIONS, b"".join(kept))
 
 
 def _lines(folder: Path) -> Iterator[tuple[int, bytes]]:
     """Every whole line with its number, from 1."""
     path = folder / DECISIONS
     try:
-        with path.open("rb") as file:
+        with files.open_to_read(folder, DECISIONS) as file:
             for number, line in enumerate(file, 1):
                 if not line.endswith(b"\n"):
                     return

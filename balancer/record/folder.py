@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import fnmatch
+import re
 import shlex
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
 from balancer.errors import ConfigError
+from balancer.record import files
 
 CONFIG: Final = "config.toml"
 COMPOSITIONS: Final = "compositions.jsonl"
@@ -21,6 +24,16 @@ CHECKPOINTS: Final = "checkpoints"
 # What trackers keep that want a folder.
 TRACKERS: Final = "trackers"
 TRACEBACK: Final = "traceback.txt"
+# Locked while a process trains there, and who that is.
+LOCK: Final = ".lock"
+HOLDER: Final = ".holder.json"
+
+_SHEET: Final = re.compile(r"step_(\d{1,15})\.png", re.ASCII)
+_FOLDERS: Final = (SHEETS, CHECKPOINTS, TRACKERS)
+_FILES: Final = (
+    CONFIG, "config.until_*.toml", COMPOSITIONS, DECISIONS, COLUMNS, SIGNALS, "signals.*.bin", EVENTS, TRACEBACK, LOCK,
+    HOLDER,
+)  # fmt: skip
 
 
 def sheet_name(done: int) -> str:
@@ -28,9 +41,39 @@ def sheet_name(done: int) -> str:
     return f"step_{done:08d}.png"
 
 
+def sheet_step(name: str) -> int | None:
+    """The steps done that a sheet's file says; None for another file."""
+    match = _SHEET.fullmatch(name)
+    return None if match is None else int(match[1])
+
+
 def replaced_config_name(step: int) -> str:
     """The file of a config that a resume replaced at `step`."""
     return f"config.until_{step:08d}.toml"
+
+
+def refuse_misplaced(folder: Path) -> None:
+    """See that what has the name of a run's file is a plain file, and of its folders, a folder; nothing is opened.
+
+    Raises:
+        ConfigError: a link, a pipe or the like is there, such as in somebody else's run that would lead us out of it,
+            or the directory cannot be read.
+    """
+    try:
+        for name in files.listed(folder):
+            if name in _FOLDERS or is_own_file(name):
+                files.exists(folder, name, folder=name in _FOLDERS)
+        for inside, is_folder in ((SHEETS, False), (CHECKPOINTS, True)):
+            for name in files.listed(folder, inside) if files.exists(folder, inside, folder=True) else ():
+                if name.startswith(("step_", ".saving_", ".deleting_")):
+                    files.exists(folder, f"{inside}/{name}", folder=is_folder)
+    except OSError as error:
+        raise ConfigError(f"run directory {folder} cannot be used: {error.strerror}") from None
+
+
+def is_own_file(name: str) -> bool:
+    """Whether a run's own file has that name."""
+    return any(fnmatch.fnmatchcase(name, pattern) for pattern in _FILES)
 
 
 def refuse_used(folder: Path) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import io
 import os
 import warnings
 from collections.abc import Callable, Mapping
@@ -14,9 +15,10 @@ from balancer.contract.knobs import Decision
 from balancer.contract.notes import Note
 from balancer.contract.signals import StepRow
 from balancer.errors import CheckpointError, ConfigError, DataError
+from balancer.record import files
 from balancer.record.compositions import Composed, cut_compositions, keep_composition
 from balancer.record.decisions import DecisionLog, cut_decisions
-from balancer.record.folder import COLUMNS, COMPOSITIONS, DECISIONS, SHEETS, sheet_name
+from balancer.record.folder import COLUMNS, COMPOSITIONS, DECISIONS, SHEETS, refuse_misplaced, sheet_name, sheet_step
 from balancer.record.signals import EPOCH, STEP, SignalLog, cut_signals
 from balancer.record.tensorboard import Band, EventLog, cut_events
 
@@ -40,9 +42,10 @@ class Recorder:
         self._dead: set[str] = set()
         self._healthy: Final = healthy
         try:
-            folder.mkdir(parents=True, exist_ok=True)
+            files.make_run(folder)
         except OSError as error:
             raise ConfigError(f"run directory {folder} cannot be made: {error.strerror}") from None
+        refuse_misplaced(folder)
         self._open()
 
     def step(self, step: int, epoch: int, row: StepRow) -> None:
@@ -56,8 +59,10 @@ class Recorder:
         """Keep a picture of held-out samples after `done` steps, as a file and in TensorBoard."""
 
         def keep() -> None:
-            (self.folder / SHEETS).mkdir(exist_ok=True)
-            sheet.save(self.folder / SHEETS / sheet_name(done))
+            picture = io.BytesIO()
+            sheet.save(picture, "PNG")
+            files.make_folder(self.folder, SHEETS)
+            files.replace(self.folder, f"{SHEETS}/{sheet_name(done)}", picture.getvalue())
             self._events.image("held_out/source_output_target", sheet, done - 1)
 
         self._guard("sheet", keep)
@@ -93,7 +98,7 @@ class Recorder:
         Raises:
             ConfigError: there are some.
         """
-        if (self.folder / COLUMNS).exists():
+        if files.exists(self.folder, COLUMNS):
             raise ConfigError(
                 f"{self.folder} holds the logs of an earlier run: choose another log_dir, or load its state first"
             )
@@ -108,9 +113,10 @@ class Recorder:
         try:
             for cut in (cut_signals, cut_decisions, cut_compositions, cut_events):
                 cut(self.folder, step)
-            for path in (self.folder / SHEETS).glob("step_*.png"):
-                if int(path.stem.removeprefix("step_")) > step:
-                    path.unlink()
+            drawn = files.listed(self.folder, SHEETS) if files.exists(self.folder, SHEETS, folder=True) else []
+            for name in drawn:
+                if (done := sheet_step(name)) is not None and done > step:
+                    files.delete(self.folder, f"{SHEETS}/{name}")
         except OSError as error:
             raise CheckpointError(f"the logs in {self.folder} cannot be cut to step {step}: {error.strerror}") from None
         except (ValueError, KeyError, TypeError, DataError) as error:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import platform
 import tomllib
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
@@ -136,14 +136,14 @@ class RunConfig:
         return tomli_w.dumps(tables).encode()
 
 
-def read_toml(path: Path) -> dict[str, Any]:
-    """A config file's tables.
+def read_toml(path: Path, read: Callable[[Path], bytes] = Path.read_bytes) -> dict[str, Any]:
+    """A config file's tables; `read` opens it.
 
     Raises:
         ConfigError: not readable, or not TOML.
     """
     try:
-        return tomllib.loads(path.read_text(encoding="utf-8"))
+        return tomllib.loads(read(path).decode())
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         raise ConfigError(f"config {path}: {error}") from None
     except RecursionError:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import math
 import os
+import re
 from collections.abc import Callable, Collection, Iterator
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, Final
@@ -18,7 +19,7 @@ import numpy as np
 from balancer.contract.knobs import STANDARD_KNOBS
 from balancer.contract.signals import GRADIENT_SIGNALS, STANDARD_SIGNALS, Key, Phase, StepRow
 from balancer.errors import DataError
-from balancer.record.files import write_atomically
+from balancer.record import files
 from balancer.record.folder import COLUMNS, SIGNALS
 
 if TYPE_CHECKING:
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
 
 BLOCK_ROWS: Final = 4096
 MOST_COLUMNS: Final = 10_000
+_ROWS_FILE: Final = re.compile(r"signals(\.\d{1,5})?\.bin", re.ASCII)
 STEP: Final[Key] = ("clock", "step")
 EPOCH: Final[Key] = ("clock", "epoch")
 
@@ -54,13 +56,13 @@ class SignalLog:
         """Keep one step's values."""
         if self.file is None:
             name = SIGNALS
-            if (self._folder / COLUMNS).is_file():
+            if files.exists(self._folder, COLUMNS):
                 self._keys, path = _header(self._folder)
                 name = path.name
             else:
                 self._keys = list(row)
                 _write_header(self._folder, self._keys, name)
-            self.file = (self._folder / name).open("ab")
+            self.file = files.open_to_append(self._folder, name)
         late = [key for key in row if key not in self._keys]
         if late:
             self._widen(late)
@@ -75,10 +77,10 @@ class SignalLog:
         self._keys = [*self._keys, *late]
         name = f"signals.{len(self._keys)}.bin"
         wider = [np.hstack([table, np.full((len(table), len(late)), math.nan)]) for table in old.tables()]
-        write_atomically(self._folder / name, b"".join(table.astype("<f8").tobytes() for table in wider))
+        files.replace(self._folder, name, b"".join(table.astype("<f8").tobytes() for table in wider))
         _write_header(self._folder, self._keys, name)
-        old.path.unlink()
-        self.file = (self._folder / name).open("ab")
+        files.delete(self._folder, old.path.name)
+        self.file = files.open_to_append(self._folder, name)
 
 
 class SignalRows:
@@ -102,7 +104,8 @@ class SignalRows:
             name: kind for kind, name in self.keys if kind == "d" or kind == "g" or kind == "plugin"
         }
         try:
-            size = self.path.stat().st_size
+            with files.open_to_read(self.folder, self.path.name) as file:
+                size = os.fstat(file.fileno()).st_size
         except OSError as error:
             raise DataError(f"{self.path} cannot be read: {error.strerror}: the run's signals are gone") from None
         # A run that was killed may have left the beginning of a row.
@@ -121,7 +124,7 @@ class SignalRows:
             OSError: the file cannot be read.
         """
         width = len(self.keys)
-        with self.path.open("rb") as file:
+        with files.open_to_read(self.folder, self.path.name) as file:
             for first in range(0, self._count, BLOCK_ROWS):
                 rows = min(BLOCK_ROWS, self._count - first)
                 table = np.fromfile(file, dtype="<f8", count=rows * width).reshape(-1, width)
@@ -168,7 +171,7 @@ def read_signals(folder: str | Path) -> dict[str, Floats]:
         FileNotFoundError: the run kept none.
         DataError: they cannot be read.
     """
-    if not (Path(folder) / COLUMNS).is_file():
+    if not files.exists(Path(folder), COLUMNS):
         raise FileNotFoundError(f"{Path(folder) / COLUMNS} is missing: the run kept no signals")
     rows = SignalRows(folder)
     table = np.concatenate([np.empty((0, len(rows.keys))), *rows.tables()])
@@ -177,29 +180,27 @@ def read_signals(folder: str | Path) -> dict[str, Floats]:
 
 def cut_signals(folder: Path, step: int) -> None:
     """Forget the rows of `step` and later."""
-    if not (folder / COLUMNS).is_file():
+    if not files.exists(folder, COLUMNS):
         return
     keys, path = _header(folder)
-    if not path.is_file():
+    if not files.exists(folder, path.name):
         return
     rows = SignalRows(folder)
     # Only whole rows: one that a kill or a full disk tore would shift all that follow.
     keep = sum(int((table[:, keys.index(STEP)] < step).sum()) for table in rows.tables())
-    width = 8 * len(keys)
-    if path.stat().st_size > keep * width:
-        os.truncate(path, keep * width)
+    files.cut(folder, path.name, keep * 8 * len(keys))
 
 
 def _header(folder: Path) -> tuple[list[Key], Path]:
     """What the columns of a run's signals hold, and the file of its rows."""
     path = folder / COLUMNS
     try:
-        header: Any = json.loads(path.read_text(encoding="utf-8"))
+        header: Any = json.loads(files.read(folder, COLUMNS))
         columns, name = header["columns"], header["file"]
         sound = isinstance(columns, list) and all(isinstance(column, str) for column in columns)
         if not sound or not 0 < len(columns) <= MOST_COLUMNS or len(set(columns)) < len(columns):
             raise ValueError
-        if not isinstance(name, str) or Path(name).name != name:
+        if not isinstance(name, str) or _ROWS_FILE.fullmatch(name) is None:
             raise ValueError
         keys = [_key(column) for column in columns]
         if "kinds" in header:
@@ -222,7 +223,7 @@ def _write_header(folder: Path, keys: list[Key], name: str) -> None:
         "columns": [column(key) for key in keys],
         "kinds": [kind for kind, _ in keys],
     }
-    write_atomically(folder / COLUMNS, json.dumps(header, indent=1).encode())
+    files.replace(folder, COLUMNS, json.dumps(header, indent=1).encode())
 
 
 def _name(kind: str, column: str) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fnmatch
 import os
 import socket
 import time
@@ -10,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from balancer.contract.signals import GRADIENT_SIGNALS, Key, StepRow
+from balancer.record import files
 from balancer.record.folder import EVENTS
 
 if TYPE_CHECKING:
@@ -125,10 +127,10 @@ class EventLog:
 
         from balancer.record import summaries
 
-        new = not any(self._folder.glob(EVENTS))
+        new = not _event_files(self._folder)
         # The form of name that TensorBoard looks for; by time, so that it reads a resumed run's files in order.
         name = f"events.out.tfevents.{time.time_ns() // 1000:016d}.{socket.gethostname()}.{os.getpid()}"
-        self.file = (self._folder / name).open("xb")
+        self.file = files.create(self._folder, name)
         self._records = RecordWriter(self.file)
         self._flushed = time.monotonic()
         self._records.write(Event(wall_time=time.time(), file_version="brain.Event:2").SerializeToString())
@@ -138,23 +140,24 @@ class EventLog:
 
 def cut_events(folder: Path, step: int) -> None:
     """Rewrite the event files without the events of `step` and later; headers and layouts stay."""
-    for path in folder.glob(EVENTS):
-        _cut_file(path, step)
+    for name in _event_files(folder):
+        _cut_file(folder, name, step)
 
 
-def _cut_file(path: Path, step: int) -> None:
+def _event_files(folder: Path) -> list[str]:
+    return fnmatch.filter(files.listed(folder), EVENTS)
+
+
+def _cut_file(folder: Path, name: str, step: int) -> None:
     from tensorboard.backend.event_processing.event_file_loader import RawEventFileLoader
     from tensorboard.compat.proto.event_pb2 import Event
     from tensorboard.summary.writer.record_writer import RecordWriter
 
-    temporary = path.with_name(f"cut.{os.getpid()}.tmp")
-    with temporary.open("wb") as file:
-        writer = RecordWriter(file)
-        for raw in RawEventFileLoader(str(path)).Load():
+    # TensorBoard's reader opens by name: that of the open file, which nobody can lead elsewhere.
+    with files.open_to_read(folder, name) as file, files.rewritten(folder, name) as kept:
+        writer = RecordWriter(kept)
+        for raw in RawEventFileLoader(f"/dev/fd/{file.fileno()}").Load():
             event = Event.FromString(raw)
             is_header = event.HasField("file_version")
             if is_header or event.step < step or any("custom_scalars" in value.tag for value in event.summary.value):
                 writer.write(raw)
-        file.flush()
-        os.fsync(file.fileno())
-    temporary.replace(path)

@@ -6,7 +6,7 @@ import traceback
 from pathlib import Path
 
 from balancer.errors import printable
-from balancer.record.files import write_atomically
+from balancer.record import files
 from balancer.record.folder import TRACEBACK
 
 
@@ -15,10 +15,9 @@ def keep_traceback(folder: Path, error: BaseException, *, more: bool) -> Path | 
 
     It replaces what an earlier end left there; one `more` of the same end is added.
     """
-    path = folder / TRACEBACK
     try:
         text = printable("".join(traceback.format_exception(error)))
-        write_atomically(path, (path.read_bytes() + b"\n" if more else b"") + text.encode())
+        files.replace(folder, TRACEBACK, (files.read(folder, TRACEBACK) + b"\n" if more else b"") + text.encode())
     except Exception:  # the error itself matters more, and a foreign exception may refuse to be shown
         return None
-    return path
+    return folder / TRACEBACK

@@ -14,7 +14,7 @@ from balancer.errors import ConfigError
 from balancer.hindsight.comparison import Comparison, Course
 from balancer.hindsight.replay_run import RunReplay
 from balancer.hindsight.trajectory import Replay
-from balancer.record.files import write_atomically
+from balancer.record.outputs import write_atomically
 from balancer.show.sparkline import sparkline
 
 if TYPE_CHECKING:

@@ -41,6 +41,13 @@ def checked_in_child(work: Callable[[], str | None]) -> str:
     return answer
 
 
+def place(path: Any, folder: int | None = None) -> str:
+    """Where a file is that is named by its path, in a folder by its handle, or itself by one."""
+    if isinstance(path, int):
+        return str(Path(f"/proc/self/fd/{path}").readlink())
+    return str(Path(f"/proc/self/fd/{folder}").readlink() / path) if folder is not None else str(path)
+
+
 class Calls:
     """Calls `before` with each operation on the file system, just before it happens; writes are cut into halves."""
 
@@ -50,25 +57,34 @@ class Calls:
     def install(self, patch: pytest.MonkeyPatch) -> None:
         for name in ("mkdir", "rename", "replace", "fsync", "unlink", "rmdir"):
             patch.setattr(os, name, self.counted(name, getattr(os, name)))
-        before, plain_open = self.before, io.open
+        before, plain_open, plain_os_open = self.before, io.open, os.open
+
+        def opened_new(path: Any, flags: int, *rest: Any, **named: Any) -> int:
+            if flags & os.O_CREAT:
+                before("open", place(path, named.get("dir_fd")))
+            return plain_os_open(path, flags, *rest, **named)
 
         class Raw(io.FileIO):
             def write(self, data: Any) -> int:
-                before("write", self.name)
+                before("write", place(self.name))
                 view = memoryview(data)
                 return super().write(view[: (len(view) + 1) // 2])
 
         def opened(path: Any, mode: str = "r", *rest: Any, **named: Any) -> Any:
             if mode != "wb":
                 return plain_open(path, mode, *rest, **named)
-            before("open", path)
             return io.BufferedWriter(Raw(path, "wb"))
 
         patch.setattr(io, "open", opened)
+        patch.setattr(os, "open", opened_new)
 
     def counted(self, name: str, call: Callable[..., Any]) -> Callable[..., Any]:
         def counting(*args: Any, **named: Any) -> Any:
-            self.before(name, args[0] if name not in ("rename", "replace") else (args[0], args[1]))
+            if name in ("rename", "replace"):
+                target: Any = place(args[0], named.get("src_dir_fd")), place(args[1], named.get("dst_dir_fd"))
+            else:
+                target = place(args[0], named.get("dir_fd"))
+            self.before(name, target)
             return call(*args, **named)
 
         return counting

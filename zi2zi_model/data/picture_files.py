@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
+from balancer import write_atomically
 from balancer.errors import ConfigError
 from zi2zi_model.data.glyphs import Pixels
 
@@ -19,17 +20,31 @@ def png(picture: Pixels | Image.Image) -> bytes:
     return file.getvalue()
 
 
-def write(path: Path, data: bytes) -> None:
+def picture(image: Image.Image, suffix: str) -> bytes:
+    """A picture in the format that a file's suffix says; as PNG without one.
+
+    Raises:
+        ValueError: no format has that suffix.
+    """
+    known = Image.registered_extensions()
+    if suffix and suffix.lower() not in known:
+        raise ValueError(f"unknown file extension: {suffix}")
+    file = BytesIO()
+    image.save(file, known.get(suffix.lower(), "PNG"))
+    return file.getvalue()
+
+
+def write(path: Path, data: bytes, *, follow: bool = True) -> None:
     """Put data into a file, making its folder; a kill leaves the old file or the new one.
+
+    A link is followed, and a device written to, unless not to `follow`.
 
     Raises:
         ConfigError: it cannot be written.
     """
-    temporary = path.with_name(f".{path.name}.tmp")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         # Not forced to the disk: thousands of pictures would wait for it, and they can be drawn again.
-        temporary.write_bytes(data)
-        temporary.replace(path)
+        write_atomically(path, data, durable=False, follow=follow)
     except OSError as error:
         raise ConfigError(f"--out {path}: cannot be written: {error.strerror or error}") from None

@@ -8,6 +8,7 @@ from typing import Any, Final
 import numpy as np
 
 from balancer.errors import ConfigError
+from zi2zi_model.data.picture_files import picture, write
 from zi2zi_model.data.sheet import contact_sheet, evenly_spaced
 from zi2zi_model.drawing.inference import trained_run
 from zi2zi_model.judging.measures import MEASURES, measure
@@ -47,9 +48,8 @@ def compare_runs(first: Path, second: Path, out: Path) -> dict[str, Any]:
     places = evenly_spaced(np.arange(len(items)), SAMPLES)
     rows = [list(row[places]) for row in (source, *outputs, target)]
     try:
-        out.parent.mkdir(parents=True, exist_ok=True)
-        contact_sheet(rows, ["source", *labels, "target"], zoom=2).save(out)
-    except (OSError, ValueError) as error:
+        write(out, picture(contact_sheet(rows, ["source", *labels, "target"], zoom=2), out.suffix))
+    except ValueError as error:
         raise ConfigError(f"--out {out}: cannot be written: {error}") from None
     closer = {name: closer_of(name, figures[0][name], figures[1][name]) for name in _DISTANCE}
     return {

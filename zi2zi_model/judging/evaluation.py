@@ -97,7 +97,7 @@ def evaluate_run(
         )
     labels = ["source", "output", "target"] * (len(bands) // 3)
     path = out or folder / "evaluation.png"
-    write(path, png(contact_sheet(bands, labels, zoom=max(1, 64 // data.size))))
+    write(path, png(contact_sheet(bands, labels, zoom=max(1, 64 // data.size))), follow=out is not None)
     return {"run": run.name, "step": run.step, "styles": styles, "sheet": str(path)}
 
 

@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from balancer.record.files import fsync_directory, write_atomically
+from balancer.record.files import delete_unfinished, sync
+from balancer.record.outputs import write_atomically
 
 
 def names(folder: Path) -> list[str]:
@@ -37,11 +38,16 @@ def test_a_failure_keeps_the_old_content_and_leaves_nothing_behind(
     assert names(tmp_path) == ["config.toml"]
 
 
-def test_the_remains_of_a_killed_write_do_not_matter(tmp_path: Path) -> None:
-    (tmp_path / ".config.toml.tmp").write_bytes(b"a longer half of something")
+def test_the_remains_of_a_killed_write_do_not_matter_and_are_cleared(tmp_path: Path) -> None:
+    remains = (".config.toml.tmp", ".config.toml.0123456789abcdef.tmp", "cut.123.tmp")
+    for name in remains:
+        (tmp_path / name).write_bytes(b"a longer half of something")
+    (tmp_path / "mine.tmp").write_bytes(b"mine")
+    (tmp_path / ".linked.0123456789abcdef.tmp").symlink_to(tmp_path / "mine.tmp")
     write_atomically(tmp_path / "config.toml", b"new")
     assert (tmp_path / "config.toml").read_bytes() == b"new"
-    assert names(tmp_path) == ["config.toml"]
+    delete_unfinished(tmp_path)
+    assert names(tmp_path) == [".linked.0123456789abcdef.tmp", "config.toml", "mine.tmp"]
 
 
 @pytest.mark.parametrize(("number", "passes"), [(errno.EINVAL, True), (errno.ENOTSUP, True), (errno.EIO, False)])
@@ -53,7 +59,7 @@ def test_only_file_systems_without_directory_fsync_are_excused(
 
     monkeypatch.setattr(os, "fsync", refuse)
     if passes:
-        fsync_directory(tmp_path)
+        sync(tmp_path)
     else:
         with pytest.raises(OSError, match=os.strerror(number)):
-            fsync_directory(tmp_path)
+            sync(tmp_path)
