@@ -45,6 +45,10 @@ class TrainingError(BalancerError):
     """Training cannot go on, for example because a loss is not finite."""
 
 
+class RanksDiffer(BalancerError):
+    """Ranks that train together have not the same settings, plugins, data or knobs; all raise it, the first says it."""
+
+
 class Deprecated(DeprecationWarning):
     """Something of ours that goes, and what to write instead; the command line says it once."""
 

@@ -16,7 +16,8 @@ import torch
 
 from balancer.record import checkpoint
 from balancer.record.run_config import make_config
-from balancer.train.loop import Trainer, make_accelerator
+from balancer.train.accelerator import make_accelerator
+from balancer.train.loop import Trainer
 
 
 def main() -> None:

@@ -18,7 +18,8 @@ import numpy as np
 import torch
 
 from balancer.record.run_config import make_config
-from balancer.train.loop import Trainer, make_accelerator
+from balancer.train.accelerator import make_accelerator
+from balancer.train.loop import Trainer
 
 
 def trainer(model: object, every: int, settings: dict[str, object], device: str) -> Trainer:

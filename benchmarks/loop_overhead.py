@@ -22,7 +22,8 @@ import torch
 from torch.nn import functional as F
 
 from balancer.record.run_config import make_config
-from balancer.train.loop import Trainer, make_accelerator
+from balancer.train.accelerator import make_accelerator
+from balancer.train.loop import Trainer
 from zi2zi_model.network.losses import category_loss
 from zi2zi_model.network.model import Zi2zi
 

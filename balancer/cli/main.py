@@ -14,7 +14,8 @@ from typer.core import TyperGroup
 from balancer.cli import diagnose, hindsight, plugins, train
 from balancer.contract.distributions import spare_others
 from balancer.contract.registry import COMMANDS, entries, find
-from balancer.errors import BalancerError, Deprecated, PluginError, one_line, printable
+from balancer.engine.ranks import is_first_rank
+from balancer.errors import BalancerError, Deprecated, PluginError, RanksDiffer, one_line, printable
 from balancer.extras import extras_named
 
 
@@ -102,7 +103,8 @@ def main() -> None:
         line = one_line(f"{error}{notes}")
         if error.__cause__ is not None and isinstance(error, PluginError) and not debug and "traceback" not in line:
             line += " (--debug shows the traceback)"
-        print(f"balancer: {line}", file=sys.stderr)
+        if is_first_rank() or not isinstance(error, RanksDiffer):
+            print(f"balancer: {line}", file=sys.stderr)
         sys.exit(2)
     except KeyboardInterrupt:
         sys.exit(130)

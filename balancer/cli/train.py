@@ -54,7 +54,9 @@ def train(
         run = config_for_resume(resume, config, overrides, plugin_names(plugins), allow_change or [])
     else:
         run = composed(config, overrides, plugin_names(plugins), model)
-    with extras_named(type(run.family).__module__):
+    from balancer.train.same_everywhere import ending_together
+
+    with extras_named(type(run.family).__module__), ending_together():
         if dry_run:
             from balancer.show.composition import print_dry_run
             from balancer.train.dry_run import dry_run as measure

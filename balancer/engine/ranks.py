@@ -23,6 +23,12 @@ def is_first_rank() -> bool:
     return rank() == 0
 
 
+def rank_count() -> int:
+    """How many processes train together; 1 before there is a process group."""
+    dist = _process_group()
+    return 1 if dist is None else int(dist.get_world_size())
+
+
 def as_tensors(numbers: Mapping[str, float]) -> dict[str, Tensor]:
     """Numbers as tensors that the process group can average."""
     import torch
@@ -70,6 +76,27 @@ def agree(text: str) -> bool:
     said = as_tensors({"said": float(digest)})["said"]
     differs = as_tensors({"differs": float(mean(said.clone()).item() != digest)})["differs"]
     return mean(differs).item() == 0
+
+
+def leave_group() -> None:
+    """Leave gloo's process group, if there is one: its threads must not meet an interpreter that is taken down."""
+    dist = _process_group()
+    if dist is not None and dist.get_backend() == "gloo":
+        dist.destroy_process_group()
+
+
+def lost_rank(error: BaseException) -> RuntimeError | None:
+    """What torch raised because another rank is gone or does not answer, where that is behind an error, else None."""
+    torch = sys.modules.get("torch")
+    behind: BaseException | None = error
+    while behind is not None and torch is not None:
+        # gloo's errors are of no class of their own; they begin with the source file that they come from.
+        if isinstance(behind, torch.distributed.DistError) or (
+            isinstance(behind, RuntimeError) and "/gloo/" in str(behind).partition("]")[0]
+        ):
+            return behind
+        behind = behind.__cause__
+    return None
 
 
 def _process_group() -> Any:

@@ -55,6 +55,12 @@ class TrainSettings(Settings):
     device: Literal["auto", "cpu", "cuda"] = Field("auto", description="where to train")
     precision: Literal["fp32", "bf16"] = Field("fp32", description="bf16 runs forward passes under autocast")
     threads: int | None = Field(None, ge=1, description="CPU threads; runs are bit-equal only with the same number")
+    timeout: int = Field(
+        1800,
+        ge=1,
+        le=10**6,
+        description="seconds that ranks wait for each other, before the run ends because one is lost",
+    )
     log_every: int = Field(10, ge=1, description="steps between two points in TensorBoard")
     trackers: list[str] | None = Field(
         None, description="trackers of accelerate that get every logged row too, such as wandb,mlflow"

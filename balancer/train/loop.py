@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 import torch
 from accelerate import Accelerator
-from accelerate.utils import DistributedDataParallelKwargs, ProjectConfiguration
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from balancer.contract.compose import Composition
@@ -23,11 +22,12 @@ from balancer.engine.gradient_signals import how_often
 from balancer.engine.ranks import distributed_mean
 from balancer.errors import CheckpointError
 from balancer.record import checkpoint
-from balancer.record.folder import CHECKPOINTS, TRACKERS
+from balancer.record.folder import CHECKPOINTS
 from balancer.record.run_config import TrainSettings
 from balancer.train.health import StrongStart
 from balancer.train.progress import Progress
 from balancer.train.random_state import random_state, set_random_state
+from balancer.train.same_everywhere import require_same_knobs
 from balancer.train.step import GanStep, Networks
 from balancer.train.stopping import stop_requests
 from balancer.train.trackers import Trackers
@@ -157,6 +157,7 @@ class Trainer:
         Raises:
             TrainingError: a loss is not finite. The checkpoints are left as they are.
             CheckpointError: a checkpoint cannot be written.
+            RanksDiffer: ranks hold different knobs, which they compare every `log_every` steps.
         """
         balance, train = self.balance, self.train
         balance.planned = steps
@@ -275,24 +276,7 @@ class Trainer:
             return flag
         if self.balance.step % self.train.log_every:
             return False
+        require_same_knobs(self.balance)
         votes = torch.tensor([int(flag)], device=self.accelerator.device)
         torch.distributed.all_reduce(votes)
         return bool(votes.item())
-
-
-def make_accelerator(train: TrainSettings, composition: Composition, folder: Path | None = None) -> Accelerator:
-    """Device, precision and process group of a run, from its settings and torchrun's environment.
-
-    Its trackers, where it has a run directory, are yet to begin.
-    """
-    # A frozen head gets no gradients, and a reducer that waits for them would stall. D runs twice before
-    # its backward pass, so its buffers must not be overwritten in between.
-    freezes = bool(composition.writers("d_frozen"))
-    distributed = DistributedDataParallelKwargs(find_unused_parameters=freezes, broadcast_buffers=False)
-    return Accelerator(
-        cpu=train.device == "cpu",
-        mixed_precision="bf16" if train.precision == "bf16" else "no",
-        kwargs_handlers=[distributed],
-        log_with=None if folder is None else train.trackers,
-        project_config=ProjectConfiguration(logging_dir=None if folder is None else str(folder / TRACKERS)),
-    )

@@ -10,6 +10,7 @@ import torch
 from balancer.contract.boundary import described
 from balancer.contract.moments import has_hook
 from balancer.engine.balancer import Balancer
+from balancer.engine.ranks import lost_rank
 from balancer.errors import BalancerError, PluginError
 from balancer.record.tracebacks import keep_traceback
 
@@ -27,7 +28,7 @@ def naming_plugins(balance: Balancer, network: str, *hooks: str) -> Iterator[Non
         made = balance.composition
         acting = [(hook, plugin.name) for hook in hooks for plugin in made.plugins if has_hook(plugin, hook)]
         named = [f"{hook} of plugin {name} of {made.sources[name]}" for hook, name in acting]
-        if not named or isinstance(error, BalancerError | torch.OutOfMemoryError):
+        if not named or isinstance(error, BalancerError | torch.OutOfMemoryError) or lost_rank(error) is not None:
             raise
         where = f"step {balance.step}: the pass of {network} failed behind {', '.join(named)}"
         recorder = balance.recorder

@@ -15,6 +15,7 @@ from balancer.record.config_changes import refuse_changes
 from balancer.record.config_files import read_config, write_config
 from balancer.record.folder import CHECKPOINTS, default_folder, refuse_used
 from balancer.record.run_config import RunConfig, check_shape, flat, make_config, read_toml
+from balancer.train.same_everywhere import require_same_run, require_same_start
 
 if TYPE_CHECKING:
     from balancer.train.loop import Trainer
@@ -67,6 +68,7 @@ def train(
     Raises:
         ConfigError: no length, or the directory exists already or cannot be made.
         DataError, CheckpointError, TrainingError: see the model and `balancer.train.loop.Trainer.run`.
+        RanksDiffer: ranks have not the same settings, plugins, packages, data or start.
     """
     from balancer.train.progress import Progress
 
@@ -84,6 +86,7 @@ def train(
         notes += skipped
     else:
         begun = trainer.model.begin()
+    require_same_start(done, trainer.G, trainer.D)
     trainer.trackers.start(config.model_name, {**flat(config.resolved()), "run.folder": str(folder)})
     if trainer.accelerator.is_main_process:
         write_config(config.toml(sizes(trainer)), folder, done)
@@ -114,10 +117,12 @@ def build(config: RunConfig, folder: Path | None) -> Trainer:
     Raises:
         DataError: the model's data cannot be used.
         ConfigError: ranks do not share a batch evenly, or the device is not there.
+        RanksDiffer: ranks have not the same settings, plugins, packages or data.
     """
     import torch
 
-    from balancer.train.loop import Trainer, make_accelerator
+    from balancer.train.accelerator import make_accelerator
+    from balancer.train.loop import Trainer
     from balancer.train.random_state import seed_all
     from balancer.train.trackers import check_trackers
 
@@ -130,6 +135,7 @@ def build(config: RunConfig, folder: Path | None) -> Trainer:
     seed_all(settings.seed)
     model = config.family.build(config.model)
     accelerator = make_accelerator(settings, config.composition, folder)
+    require_same_run(config, model)
     ranks = accelerator.num_processes
     size = min(settings.batch_size, model.train_size)
     if size % ranks:

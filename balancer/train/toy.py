@@ -28,7 +28,8 @@ def small_trainer(
 ) -> Trainer:
     """A seeded trainer of a family with these settings and plugins; `train` are settings of `train.*`."""
     from balancer.record.run_config import TrainSettings
-    from balancer.train.loop import Trainer, make_accelerator
+    from balancer.train.accelerator import make_accelerator
+    from balancer.train.loop import Trainer
     from balancer.train.random_state import seed_all
 
     options = TrainSettings(**{"device": "cpu", **train})

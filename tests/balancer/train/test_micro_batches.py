@@ -14,7 +14,8 @@ from balancer.contract.compose import compose
 from balancer.contract.host import model_host
 from balancer.record.run_config import TrainSettings
 from balancer.testing import toy_trainer
-from balancer.train.loop import Trainer, make_accelerator
+from balancer.train.accelerator import make_accelerator
+from balancer.train.loop import Trainer
 from zi2zi_model.family import Zi2ziFamily
 from zi2zi_model.settings import Zi2ziSettings
 

@@ -15,7 +15,8 @@ from balancer.contract.host import model_host
 from balancer.contract.model import HeadSpec
 from balancer.record.run_config import TrainSettings
 from balancer.testing import toy_trainer
-from balancer.train.loop import Trainer, make_accelerator
+from balancer.train.accelerator import make_accelerator
+from balancer.train.loop import Trainer
 from balancer.train.points import PointsFamily, PointsSettings
 
 
