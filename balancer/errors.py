@@ -45,6 +45,10 @@ class TrainingError(BalancerError):
     """Training cannot go on, for example because a loss is not finite."""
 
 
+class NotFiniteError(TrainingError):
+    """A loss, a gradient or a weight is NaN or infinite."""
+
+
 class Deprecated(DeprecationWarning):
     """Something of ours that goes, and what to write instead; the command line says it once."""
 
