@@ -49,6 +49,10 @@ class RanksDiffer(BalancerError):
     """Ranks that train together have not the same settings, plugins, data or knobs; all raise it, the first says it."""
 
 
+class NotFiniteError(TrainingError):
+    """A loss, a gradient or a weight is NaN or infinite."""
+
+
 class Deprecated(DeprecationWarning):
     """Something of ours that goes, and what to write instead; the command line says it once."""
 

@@ -1,11 +1,11 @@
-"""What is said of a run while it goes on, rather than turned: what audits saw, what plugins requested."""
+"""What is said of a run while it goes on, rather than turned: audits, requests of plugins, ways back."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import Final, Literal, get_args
 
-NoteKind = Literal["audit", "request"]
+NoteKind = Literal["audit", "request", "rollback"]
 NOTE_KINDS: Final[tuple[NoteKind, ...]] = get_args(NoteKind)
 
 # What a plugin may ask of its host.

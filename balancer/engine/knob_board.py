@@ -169,6 +169,13 @@ class KnobBoard:
             return []
         return [(p, op, mine[p, op]) for p, op in sorted(mine, key=lambda key: (self._order[key[0]], key[1]))]
 
+    def contributed(self) -> str:
+        """All that plugins contribute, as part of an error."""
+        rows = [
+            f"{plugin} {op} {knob} {value}" for knob in self.specs for plugin, op, value in self.contributions(knob)
+        ]
+        return f"plugin contributions: {'; '.join(rows) or 'none'}"
+
     def own(self, plugin: str, knob: str, op: Op) -> Value | None:
         """The contribution of one plugin, or None."""
         return self._contributions[knob].get((plugin, op))

@@ -81,7 +81,7 @@ class Mechanism:
         # Which parts the host has spoken of in this step.
         self._reported = {"d": False, "g": False}
         folder = Path(log_dir) if log_dir is not None else None
-        self._requests: Final = Requests(lambda who, text: self._note("request", who, text))
+        self._requests: Final = Requests(lambda who, text: self.note("request", who, text))
         self._calls: Final = PluginCalls(
             composition, self.board, self.signals, self.clock, seed, self._requests, folder
         )
@@ -98,7 +98,7 @@ class Mechanism:
         self._recorder: Final = (
             Recorder(folder, log_every, self.loss.healthy) if folder is not None and is_first_rank() else None
         )
-        note, turns = functools.partial(self._note, "audit", "balancer"), {"d": self._d, "g": self._g}
+        note, turns = functools.partial(self.note, "audit", "balancer"), {"d": self._d, "g": self._g}
         self._audit: Final = Audit(audit, composition.host, self.board, self._optimizers, turns, note)
         self._measure: Final = Measuring(composition, self.signals, self._calls, self.clock, self._audit.say)
 
@@ -142,7 +142,7 @@ class Mechanism:
         """Stop before an optimizer step if a value measured in this step is NaN or infinite.
 
         Raises:
-            TrainingError: names the term, the step and what plugins contribute to the knobs.
+            NotFiniteError: names the term, the step and what plugins contribute to the knobs.
         """
         require_finite(self.signals, self.board, self.step, self._measure.whose)
 
@@ -285,7 +285,7 @@ class Mechanism:
         step = self.step - 1 if moment == "on_epoch_end" else self.step
         self._decide(change, step, moment, acting.signals.snapshot())
 
-    def _note(self, kind: NoteKind, who: str, text: str) -> None:
+    def note(self, kind: NoteKind, who: str, text: str) -> None:
         """Keep a line among the decisions, if there is a log."""
         if self._recorder is not None:
             self._recorder.note(Note(self.step, max(self.epoch, 0), kind, who, text))

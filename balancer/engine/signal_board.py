@@ -10,7 +10,7 @@ from balancer.contract.signals import GRADIENT_SIGNALS, Key, Phase, Reading
 from balancer.engine.clock import Clock
 from balancer.engine.knob_board import KnobBoard
 from balancer.engine.ranks import group_device
-from balancer.errors import PluginError, TrainingError
+from balancer.errors import NotFiniteError, PluginError
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -190,16 +190,12 @@ def require_finite(signals: SignalBoard, board: KnobBoard, step: int, whose: Cal
     """Insist that what was measured in this step is finite; gradients in half precision need not be.
 
     Raises:
-        TrainingError: names the value, the step and what plugins contribute to the knobs.
+        NotFiniteError: names the value, the step and what plugins contribute to the knobs.
     """
     fresh = signals.fresh().items()
     bad = {name: value for name, value in fresh if not math.isfinite(value) and name not in GRADIENT_SIGNALS}
     if bad:
-        rows = [
-            f"{plugin} {op} {knob} {value}" for knob in board.specs for plugin, op, value in board.contributions(knob)
-        ]
-        raise TrainingError(
+        raise NotFiniteError(
             f"step {step}: {', '.join(f'{name} is {value}' for name, value in bad.items())}; "
-            f"stopped before the optimizer step; plugin contributions: {'; '.join(rows) or 'none'}"
-            f"{''.join(map(whose, bad))}"
+            f"stopped before the optimizer step; {board.contributed()}{''.join(map(whose, bad))}"
         )

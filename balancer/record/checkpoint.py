@@ -49,12 +49,14 @@ def save(root: Path, step: int, state: Mapping[str, Any], *, keep: int) -> Path:
     Checkpoints of later steps (damaged ones, or those of a run that was taken back) are neither counted nor deleted.
 
     Raises:
-        CheckpointError: the state holds something else, or the disk refused; earlier checkpoints are then untouched.
-            Also when this one is saved but an older one cannot be deleted.
+        CheckpointError: the state holds something else, or NaN in a network, or the disk refused; earlier checkpoints
+            are then untouched. Also when this one is saved but an older one cannot be deleted.
         ValueError: `step` is negative, or `keep` is less than 1.
     """
     if step < 0 or keep < 1:
         raise ValueError(f"a checkpoint needs step >= 0 and keep >= 1, not step={step} and keep={keep}")
+    if (where := _spoiled(state)) is not None:
+        raise CheckpointError(f"{where} holds NaN after {step} steps: no checkpoint is written; earlier ones stay")
     data = _serialize(step, state)
     target = root / f"step_{step:08d}"
     try:
@@ -103,25 +105,48 @@ def load(path: Path) -> tuple[int, dict[str, Any]]:
         if _fingerprint(data) != manifest["files"][name]:
             raise _unusable(path, f"{name} is damaged (its SHA-256 or size is not the one in {_MANIFEST})")
     try:
-        return manifest["step"], decode(json.loads(content[_STATE]), load_tensors(content[_TENSORS]))
+        step, state = manifest["step"], decode(json.loads(content[_STATE]), load_tensors(content[_TENSORS]))
     except (SafetensorError, ValueError, KeyError) as error:
         raise _unusable(path, f"this version of balancer or torch cannot read it ({error})") from error
+    if (where := _spoiled(state)) is not None:
+        raise _unusable(path, f"{where} holds NaN")
+    return step, state
 
 
-def load_latest(root: Path) -> Loaded:
-    """Read the newest checkpoint under `root` that verifies.
+def load_latest(root: Path, at: int | None = None) -> Loaded:
+    """Read the newest checkpoint under `root` that verifies, or the one of step `at`.
 
     Raises:
         CheckpointError: there is none, or none is good; the message says what is wrong with each.
     """
     skipped: list[str] = []
-    for _, path in reversed(_checkpoints(root)):
+    found = _checkpoints(root)
+    if at is not None and at not in (there := steps(root)):
+        kept = ", ".join(map(str, there)) or "none"
+        raise CheckpointError(f"there is no checkpoint of step {at} in {root}; there are those of steps {kept}")
+    for step, path in reversed(found):
+        if at is not None and step != at:
+            continue
         try:
             return Loaded(*load(path), path, skipped)
         except CheckpointError as error:
             skipped.append(str(error))
-    found = "no checkpoint that can be used" if skipped else "no checkpoint"
-    raise CheckpointError(" ".join([f"there is {found} in {root}; check the path, or start a new run.", *skipped]))
+    what = "no checkpoint that can be used" if skipped else "no checkpoint"
+    raise CheckpointError(" ".join([f"there is {what} in {root}; check the path, or start a new run.", *skipped]))
+
+
+def cut(root: Path, step: int) -> None:
+    """Delete the checkpoints of steps after `step`, damaged ones too; newest first, so that a kill leaves no gap.
+
+    Raises:
+        CheckpointError: one cannot be deleted.
+    """
+    try:
+        for later, path in reversed(_checkpoints(root)):
+            if later > step:
+                _delete(root, path.name)
+    except OSError as error:
+        raise CheckpointError(f"a checkpoint after step {step} in {root} cannot be deleted: {_why(error)}.") from error
 
 
 def steps(root: Path) -> list[int]:
@@ -131,6 +156,16 @@ def steps(root: Path) -> list[int]:
         CheckpointError: `root` cannot be read.
     """
     return sorted({step for step, _ in _checkpoints(root)})
+
+
+def _spoiled(state: Mapping[str, Any]) -> str | None:
+    """A tensor of a network that holds NaN; infinity may be meant, as in a mask among buffers."""
+    for network in ("generator", "discriminator", "average"):
+        tensors = state.get(network)
+        for name, tensor in tensors.items() if isinstance(tensors, Mapping) else ():
+            if getattr(tensor, "is_floating_point", bool)() and bool(tensor.isnan().any()):
+                return f"{name} of the {network}"
+    return None
 
 
 def _serialize(step: int, state: Mapping[str, Any]) -> dict[str, bytes]:

@@ -72,6 +72,13 @@ class TrainSettings(Settings):
         "if not given, 16 where a plugin reads them",
     )
     sheet_every: int = Field(1, ge=1, description="epochs between two sample sheets")
+    on_nan: Literal["stop", "rollback"] = Field(
+        "stop", description="on a loss, gradient or weight that is not finite: stop, or go back to the last checkpoint"
+    )
+    rollbacks: int = Field(3, ge=1, description="how often a run may go back")
+    rollback_change: Literal["order", "rate"] = Field(
+        "order", description="what is changed each time: the order of the data, or the learning rates, halved"
+    )
     checkpoint_every: int = Field(500, ge=1, description="steps between two checkpoints")
     keep: int = Field(3, ge=1, description="checkpoints to keep")
 

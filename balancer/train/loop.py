@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import reprlib
+import contextlib
 import warnings
 from collections.abc import Mapping
 from pathlib import Path
@@ -20,16 +20,17 @@ from balancer.engine.audit import AuditMode
 from balancer.engine.balancer import Balancer
 from balancer.engine.gradient_signals import how_often
 from balancer.engine.ranks import distributed_mean
-from balancer.errors import CheckpointError
-from balancer.record import checkpoint
-from balancer.record.folder import CHECKPOINTS
+from balancer.errors import NotFiniteError
 from balancer.record.run_config import TrainSettings
+from balancer.train.finite import require_finite_weights
 from balancer.train.health import StrongStart
+from balancer.train.place import Place
 from balancer.train.progress import Progress
-from balancer.train.random_state import random_state, set_random_state
+from balancer.train.rollback import order_change, rate_change, roll_back
 from balancer.train.same_everywhere import require_same_knobs
+from balancer.train.saved_state import restore_state, saved_state
 from balancer.train.step import GanStep, Networks
-from balancer.train.stopping import stop_requests
+from balancer.train.stopping import StopRequests, stop_requests
 from balancer.train.trackers import Trackers
 
 if TYPE_CHECKING:
@@ -64,6 +65,8 @@ class Trainer:
         self.accelerator: Final = accelerator
         self.folder: Final = folder
         self.trackers: Final = Trackers(accelerator)
+        # How often this run has gone back to a checkpoint because of a value that was not finite.
+        self.rollbacks = 0
         self.G: Final = model.generator.to(accelerator.device)
         self.D: Final = model.discriminator.to(accelerator.device)
         betas = (train.beta1, train.beta2)
@@ -86,8 +89,8 @@ class Trainer:
             gradients_every=how_often(train.gradients_every, composition),
             audit=audit,
         )
-        # The epoch whose data order is at hand, and that order.
-        self._order: tuple[int, NDArray[np.int64]] | None = None
+        # What the data order at hand was drawn from, and that order.
+        self._order: tuple[list[int], NDArray[np.int64]] | None = None
         with warnings.catch_warnings():
             # Newer releases of torch have another name for it, which older ones and accelerate do not know.
             warnings.filterwarnings("ignore", message="`broadcast_buffers` is deprecated")
@@ -101,6 +104,7 @@ class Trainer:
             micro_batches=train.micro_batches,
             g_updates=train.g_updates,
         )
+        self._place: Final = Place(folder) if folder is not None and accelerator.is_main_process else None
         self.average: AveragedModel | None = None
         if train.ema_half_life is not None:
             # As in Karras et al. 2018 (PGGAN) and the later StyleGANs: a decay of 0.5^(batch / half-life) a step.
@@ -135,9 +139,10 @@ class Trainer:
 
     def next_batch(self) -> dict[str, Tensor]:
         """This rank's part of the present step's batch, on the device; the order is seeded per epoch."""
-        if self._order is None or self._order[0] != self.epoch:
-            shuffle = np.random.Generator(np.random.PCG64([self.train.seed, self.epoch]))
-            self._order = self.epoch, shuffle.permutation(self.model.train_size)
+        drawn_from = [self.train.seed, self.epoch, *order_change(self)]
+        if self._order is None or self._order[0] != drawn_from:
+            shuffle = np.random.Generator(np.random.PCG64(drawn_from))
+            self._order = drawn_from, shuffle.permutation(self.model.train_size)
         order = self._order[1]
         first = self.balance.step % self.steps_per_epoch * self.batch_size
         mine = order[first : first + self.batch_size][self.accelerator.process_index :: self.accelerator.num_processes]
@@ -147,50 +152,71 @@ class Trainer:
     def apply_schedule(self) -> None:
         """Set the learning rates of this epoch."""
         for role, optimizer in self.optimizers.items():
-            rate = self.train.scheduled_rate("d" if role == "d" else "g", self.epoch)
+            rate = rate_change(self) * self.train.scheduled_rate("d" if role == "d" else "g", self.epoch)
             for group in optimizer.param_groups:
                 group["lr"] = rate
 
-    def run(self, steps: int, progress: Progress) -> bool:
+    def run(self, steps: int, progress: Progress, stop: StopRequests | None = None) -> bool:
         """Train until `steps` are done; False if a signal ended it earlier. Either way a checkpoint is there.
 
+        Args:
+            stop: who catches signals; if nobody does, they are caught here meanwhile.
+
         Raises:
-            TrainingError: a loss is not finite. The checkpoints are left as they are.
-            CheckpointError: a checkpoint cannot be written.
             RanksDiffer: ranks hold different knobs, which they compare every `log_every` steps.
+            NotFiniteError: a loss, a gradient or a weight is not finite. The checkpoints are left as they are.
+            CheckpointError: a checkpoint cannot be written, or the run directory is gone.
         """
-        balance, train = self.balance, self.train
-        balance.planned = steps
-        start = StrongStart(balance.step > 0, balance.loss)
+        self.balance.planned = steps
         self.G.train()
         self.D.train()
-        with balance, stop_requests() as stop, progress:
-            balance.start_run()
-            while balance.step < steps:
-                self.step(self.next_batch())
-                done = balance.step
-                if self.trackers and (done - 1) % train.log_every == 0:
-                    self.trackers.log(done - 1, balance.last_row)
-                progress.update(done, balance.row)
-                if (warning := start.update(balance.row)) is not None:
-                    progress.say(f"warning: {warning}")
-                epoch_done = done % self.steps_per_epoch == 0
-                if epoch_done:
-                    balance.end_epoch()
-                drawn = (epoch_done and done // self.steps_per_epoch % train.sheet_every == 0) or done == steps
-                if drawn:
-                    self.draw_sheet(done)
-                asked = self._requested()
-                if "sheet" in asked and not drawn:
-                    self.draw_sheet(done)
-                if done < steps and (end := asked.get("end")) is not None:
-                    progress.say(f"plugin {end.plugin} ends the run after step {done}: {end.reason}")
-                ending = self._any_rank(stop.requested) or "end" in asked
-                if done % train.checkpoint_every == 0 or done == steps or ending or "checkpoint" in asked:
-                    self.save()
-                if ending and done < steps:
+        with contextlib.ExitStack() as around:
+            around.enter_context(self.balance)
+            if stop is None:
+                stop = around.enter_context(stop_requests())
+            around.enter_context(progress)
+            stop.begin()
+            start = StrongStart(self.balance.step > 0, self.balance.loss)
+            self.balance.start_run()
+            while self.balance.step < steps:
+                try:
+                    self.step(self.next_batch())
+                    ended = self._after_step(steps, progress, start, stop)
+                except NotFiniteError as error:
+                    progress.say(f"warning: {roll_back(self, error)}")
+                    continue
+                if ended:
                     return False
         return True
+
+    def _after_step(self, steps: int, progress: Progress, start: StrongStart, stop: StopRequests) -> bool:
+        """Say, draw and save what is due after a step; whether the run ends here, short of its length."""
+        balance, train = self.balance, self.train
+        done = balance.step
+        if self._place is not None and done % train.log_every == 0:
+            self._place.require()
+        if self.trackers and (done - 1) % train.log_every == 0:
+            self.trackers.log(done - 1, balance.last_row)
+        progress.update(done, balance.row)
+        if (warning := start.update(balance.row)) is not None:
+            progress.say(f"warning: {warning}")
+        epoch_done = done % self.steps_per_epoch == 0
+        if epoch_done:
+            balance.end_epoch()
+        drawn = (epoch_done and done // self.steps_per_epoch % train.sheet_every == 0) or done == steps
+        if drawn:
+            self.draw_sheet(done)
+        asked = self._requested()
+        if "sheet" in asked and not drawn:
+            self.draw_sheet(done)
+        if done < steps and (end := asked.get("end")) is not None:
+            progress.say(f"plugin {end.plugin} ends the run after step {done}: {end.reason}")
+        asked_by = self._any_rank(stop.number)
+        stop.number = asked_by or stop.number  # so that every rank ends with the same status
+        ending = asked_by > 0 or "end" in asked
+        if done % train.checkpoint_every == 0 or done == steps or ending or "checkpoint" in asked:
+            self.save()
+        return ending and done < steps
 
     def draw_sheet(self, done: int) -> None:
         """Put a sheet of held-out samples into the run directory and into TensorBoard."""
@@ -208,15 +234,7 @@ class Trainer:
 
     def state_dict(self) -> dict[str, Any]:
         """All that a resumed run needs, on every rank; rank 0 has each rank's random state."""
-        return {
-            "generator": self.G.state_dict(),
-            "discriminator": self.D.state_dict(),
-            "optimizers": {role: optimizer.state_dict() for role, optimizer in self.optimizers.items()},
-            "random": self._gather({**random_state(), "plugins": self.balance.rank_state()}),
-            "average": None if self.average is None else self.average.state_dict(),
-            "data": self.model.data_record(),
-            "balance": self.balance.state_dict(),
-        }
+        return saved_state(self)
 
     def load_state_dict(self, state: Mapping[str, Any], *, other_data: bool = False) -> None:
         """Continue from what `state_dict` returned; on other data only where that is meant.
@@ -224,39 +242,19 @@ class Trainer:
         Raises:
             CheckpointError: it belongs to other networks or other data.
         """
-        now, then = self.model.data_record(), state["data"]
-        short = reprlib.repr
-        changed = [f"{k}: {short(now[k])}, the run had {short(then.get(k))}" for k in now if now[k] != then.get(k)]
-        if changed and not other_data:
-            raise CheckpointError(
-                f"the data has changed ({'; '.join(changed)}): bring it back, or go on with --allow-change data"
-            )
-        try:
-            self.G.load_state_dict(state["generator"])
-            self.D.load_state_dict(state["discriminator"])
-            for role, optimizer in self.optimizers.items():
-                optimizer.load_state_dict(state["optimizers"][role])
-            if self.average is not None:
-                # A run without an average so far begins one here.
-                self.average.module.load_state_dict(state["generator"])
-                if state["average"] is not None:
-                    self.average.load_state_dict(state["average"])
-        except (RuntimeError, ValueError) as error:
-            raise CheckpointError(f"the checkpoint does not fit the model of this run: {error}") from None
-        ranks, mine = state["random"], self.accelerator.process_index
-        set_random_state(ranks[mine % len(ranks)])
-        self.balance.load_state_dict(state["balance"])
-        # A rank that was not there before has random numbers of its own.
-        self.balance.load_rank_state(ranks[mine].get("plugins", {}) if mine < len(ranks) else None)
+        restore_state(self, state, other_data=other_data)
 
     def save(self) -> None:
         """Write a checkpoint, after the logs that belong to it."""
+        done = self.balance.step
+        require_finite_weights({"G": self.G, "D": self.D}, done)
         state = self.state_dict()
-        if self.accelerator.is_main_process and self.folder is not None:
-            checkpoint.save(self.folder / CHECKPOINTS, self.balance.step, state, keep=self.train.keep)
+        if self._place is not None:
+            self._place.save(done, state, keep=self.train.keep)
         self.accelerator.wait_for_everyone()
 
-    def _gather(self, value: Any) -> list[Any]:
+    def gather(self, value: Any) -> list[Any]:
+        """Every rank's value, on every rank."""
         if self.accelerator.num_processes == 1:
             return [value]
         gathered: list[Any] = [None] * self.accelerator.num_processes
@@ -267,16 +265,16 @@ class Trainer:
         """What plugins request after this step, on any rank, by kind; ranks ask only where a plugin may request."""
         requests: list[Request] = list(self.balance.requests)
         if self.accelerator.num_processes > 1 and any(p.requests for p in self.balance.composition.plugins):
-            requests = [request for rank in self._gather(requests) for request in rank]
+            requests = [request for rank in self.gather(requests) for request in rank]
         return {request.kind: request for request in reversed(requests)}
 
-    def _any_rank(self, flag: bool) -> bool:
-        """Whether the flag is up on any rank; ranks ask each other only every `log_every` steps."""
+    def _any_rank(self, number: int) -> int:
+        """The largest of all ranks' numbers; ranks ask each other only every `log_every` steps, 0 meanwhile."""
         if self.accelerator.num_processes == 1:
-            return flag
+            return number
         if self.balance.step % self.train.log_every:
-            return False
+            return 0
         require_same_knobs(self.balance)
-        votes = torch.tensor([int(flag)], device=self.accelerator.device)
-        torch.distributed.all_reduce(votes)
-        return bool(votes.item())
+        votes = torch.tensor([number], device=self.accelerator.device)
+        torch.distributed.all_reduce(votes, op=torch.distributed.ReduceOp.MAX)
+        return int(votes.item())

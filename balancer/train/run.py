@@ -14,11 +14,13 @@ from balancer.errors import ConfigError
 from balancer.record.config_changes import refuse_changes
 from balancer.record.config_files import read_config, write_config
 from balancer.record.folder import CHECKPOINTS, default_folder, refuse_used
-from balancer.record.run_config import RunConfig, check_shape, flat, make_config, read_toml
+from balancer.record.run_config import RunConfig, TrainSettings, check_shape, flat, make_config, read_toml
+from balancer.record.settings_tables import as_table
 from balancer.train.same_everywhere import require_same_run, require_same_start
 
 if TYPE_CHECKING:
     from balancer.train.loop import Trainer
+    from balancer.train.stopping import StopRequests
 
 
 @dataclass(frozen=True)
@@ -56,14 +58,25 @@ def config_for_resume(
     kept = {name for name, _ in references(chosen, old["run"].get("files", {}))}
     tables = {name: table for name, table in old.items() if name in ("run", "train", "model") or name in kept}
     config = make_config(tables, overrides, plugins=plugins)
-    refuse_changes(old, config.resolved(), allowed)
+    # A setting that is newer than the run's config was at its default then.
+    then = {**old, "train": {**as_table(TrainSettings.model_validate({}), "the loop", "train"), **old["train"]}}
+    refuse_changes(then, config.resolved(), allowed)
     return config
 
 
 def train(
-    config: RunConfig, *, out: Path | None, resume: Path | None, quiet: bool, other_data: bool = False
+    config: RunConfig,
+    *,
+    out: Path | None,
+    resume: Path | None,
+    quiet: bool,
+    other_data: bool = False,
+    from_step: int | None = None,
+    stop: StopRequests | None = None,
 ) -> Outcome:
     """Train, in a new run directory or in the one that is resumed, which `other_data` lets go on with other data.
+
+    A resume goes on from the newest good checkpoint, or from the one of `from_step`; `stop` is who catches signals.
 
     Raises:
         ConfigError: no length, or the directory exists already or cannot be made.
@@ -82,7 +95,7 @@ def train(
     begun: Sequence[str] = ()
     done, notes = 0, list(config.composition.warnings)
     if resume is not None:
-        done, skipped = restore(trainer, folder, total, other_data=other_data)
+        done, skipped = restore(trainer, folder, total, other_data=other_data, from_step=from_step)
         notes += skipped
     else:
         begun = trainer.model.begin()
@@ -103,7 +116,7 @@ def train(
         progress.say(f"warning: {note}")
     if trainer.balance.recorder is not None and not done:
         trainer.balance.recorder.hparams(flat(config.resolved()))
-    finished = trainer.run(total, progress)
+    finished = trainer.run(total, progress, stop)
     # A rank that leaves while another still talks to it would abort that one.
     trainer.accelerator.wait_for_everyone()
     trainer.trackers.finish()
@@ -148,8 +161,10 @@ def build(config: RunConfig, folder: Path | None) -> Trainer:
     return Trainer(model, config.composition, settings, accelerator, folder)
 
 
-def restore(trainer: Trainer, folder: Path, total: int, *, other_data: bool = False) -> tuple[int, list[str]]:
-    """Load the newest good checkpoint; the steps it has done, and what had to be passed over.
+def restore(
+    trainer: Trainer, folder: Path, total: int, *, other_data: bool = False, from_step: int | None = None
+) -> tuple[int, list[str]]:
+    """Load the newest good checkpoint, or that of `from_step`, after which all is cut; steps done, and what to say.
 
     Raises:
         CheckpointError: there is no good one, or it does not fit the model.
@@ -157,12 +172,19 @@ def restore(trainer: Trainer, folder: Path, total: int, *, other_data: bool = Fa
     """
     from balancer.record import checkpoint
 
-    loaded = checkpoint.load_latest(folder / CHECKPOINTS)
+    root = folder / CHECKPOINTS
+    loaded = checkpoint.load_latest(root, at=from_step)
     if loaded.step >= total:
         raise ConfigError(f"--resume {folder}: it has done {loaded.step} steps already; ask for more with --steps")
+    later = [step for step in checkpoint.steps(root) if step > loaded.step] if from_step is not None else []
     trainer.load_state_dict(loaded.state, other_data=other_data)
-    onward = [f"going on from step {loaded.step}"] if loaded.skipped else []
-    return loaded.step, [*loaded.skipped, *onward]
+    if from_step is None:
+        onward = [f"going on from step {loaded.step}"] if loaded.skipped else []
+        return loaded.step, [*loaded.skipped, *onward]
+    if trainer.accelerator.is_main_process:
+        checkpoint.cut(root, loaded.step)
+    gone = f", and the checkpoints of steps {', '.join(map(str, later))}" if later else ""
+    return loaded.step, [f"going on from step {loaded.step}: the logs after it are cut{gone}"]
 
 
 def length(config: RunConfig, steps_per_epoch: int) -> int:

@@ -13,6 +13,8 @@ from balancer.contract.compose import Composition
 from balancer.contract.model import DOutput, GanModel, GOutput
 from balancer.contract.moments import has_hook
 from balancer.engine.balancer import Balancer
+from balancer.train.finite import require_finite_gradients
+from balancer.train.micro_batches import concatenated, detached, means, of_batch, split
 from balancer.train.plugins_named import naming_plugins
 from balancer.train.undisturbed import own_buffers, random_state_kept, undisturbed
 
@@ -20,8 +22,12 @@ if TYPE_CHECKING:
     from torch import Tensor, nn
     from torch.optim import Optimizer
 
-    from balancer.contract.adversarial import Logits
     from balancer.contract.model import Batch
+
+
+# The hooks with which plugins take part in a network's pass.
+OF_D: Final = ("transform_d_input", "d_loss_terms")
+OF_G: Final = ("transform_d_input", "g_loss_terms")
 
 
 class Networks(NamedTuple):
@@ -73,9 +79,10 @@ class GanStep:
         if balance.d_update:
             self.set_trainable_d(True)
             opt_d.zero_grad(set_to_none=True)
-            with naming_plugins(balance, "D", "transform_d_input", "d_loss_terms"):
+            with naming_plugins(balance, "D", *OF_D):
                 self.d_pass(self.networks.wrapped_D, parts, fakes)
             balance.require_finite()
+            require_finite_gradients(balance, self.networks.D, "D", *OF_D)
             opt_d.step()
         else:
             with undisturbed(self.networks.D):  # for the signals alone
@@ -87,9 +94,10 @@ class GanStep:
         self.set_trainable_d(False)
         for update in range(self.g_updates):
             opt_g.zero_grad(set_to_none=True)
-            with naming_plugins(balance, "G", "transform_d_input", "g_loss_terms"):
+            with naming_plugins(balance, "G", *OF_G):
                 self.g_pass(parts, fakes if update == 0 and len(parts) == 1 else None)
             balance.require_finite()
+            require_finite_gradients(balance, self.networks.G, "G", *OF_G)
             opt_g.step()
             balance.after_g_step()
 
@@ -258,37 +266,3 @@ def acts_on_g_terms(composition: Composition) -> bool:
     """Whether a plugin acts in `before_g_backward` on what G's terms are in the same step."""
     acting = [p for p in composition.plugins if has_hook(p, "before_g_backward")]
     return any(composition.signals[name].phase == "g" for plugin in acting for name in plugin.reads)
-
-
-def split(batch: Batch, parts: int) -> list[Batch]:
-    """A batch in equal parts."""
-    if parts == 1:
-        return [batch]
-    pieces = {name: value.chunk(parts) for name, value in batch.items()}
-    return [{name: chunks[index] for name, chunks in pieces.items()} for index in range(parts)]
-
-
-def of_batch(loss: Tensor, parts: int) -> Tensor:
-    """A part's share of the loss of the whole batch."""
-    return loss if parts == 1 else loss / parts
-
-
-def detached(logits: Logits) -> Logits:
-    """Logits without their graph, of one discriminator or of several."""
-    return logits.detach() if isinstance(logits, torch.Tensor) else [one.detach() for one in logits]
-
-
-def concatenated(logits: Sequence[Logits]) -> Logits:
-    """Logits of all parts as one batch, of one discriminator or of each of several."""
-    if len(logits) == 1:
-        return logits[0]
-    if isinstance(logits[0], torch.Tensor):
-        return torch.cat([one for one in logits if isinstance(one, torch.Tensor)])
-    return [torch.cat(parts) for parts in zip(*logits, strict=True)]
-
-
-def means(rows: Sequence[dict[str, Any]]) -> dict[str, Any]:
-    """Mean of each scalar over the parts, which are of equal size."""
-    if len(rows) == 1:
-        return rows[0]
-    return {name: torch.stack([row[name] for row in rows]).mean() for name in rows[0]}

@@ -1,36 +1,95 @@
-"""Ctrl-C and SIGTERM end a run at the next step boundary."""
+"""Signals that ask for an end: at once before training, then at the next step boundary, with a checkpoint."""
 
 from __future__ import annotations
 
 import contextlib
+import os
 import signal
+import time
 from collections.abc import Iterator
 from types import FrameType
+from typing import Final
+
+# Of a shell, a scheduler, a terminal that closes, and Slurm before its limit; Windows lacks some.
+SIGNALS: Final = ("SIGINT", "SIGTERM", "SIGHUP", "SIGUSR1")
+# Within this many seconds further signals are the same request: torchrun and timeout hand one on twice.
+SAME_REQUEST: Final = 1.0
+
+
+class Stopped(SystemExit):
+    """A signal came before anything was trained; the exit status is 128 and its number, as a shell has it."""
 
 
 class StopRequests:
-    """Whether Ctrl-C or SIGTERM has asked for an end at the next step boundary; a second Ctrl-C breaks off."""
+    """The signal that asked for an end, if one did. Another one, a second or more later, ends the process at once.
 
-    def __init__(self) -> None:
-        self.requested = False
+    Attributes:
+        number: the signal's number, 0 for none.
+    """
+
+    def __init__(self, quiet: bool = True) -> None:
+        self.number = 0
+        self._quiet: Final = quiet
+        self._training = False
+        self._first = 0.0
+
+    @property
+    def name(self) -> str:
+        """The signal's name."""
+        return signal.Signals(self.number).name
+
+    def begin(self) -> None:
+        """From here on there is something to keep: a signal waits for the next step boundary."""
+        self._training = True
 
     def __call__(self, number: int, frame: FrameType | None) -> None:
-        if self.requested and number == signal.SIGINT:
-            raise KeyboardInterrupt
-        self.requested = True
+        if number == getattr(signal, "SIGHUP", None):
+            leave_terminal()
+        if not self.number:
+            self.number, self._first = number, time.monotonic()
+            if not self._training:
+                raise Stopped(128 + number)
+            if not self._quiet:
+                self._say(
+                    f"{self.name}: ending after this step, with a checkpoint; another signal ends the run at once"
+                )
+        elif time.monotonic() - self._first > SAME_REQUEST:
+            # Nothing is half-written: whatever is named as a checkpoint is whole.
+            self._say("ended at once; the newest checkpoint is whole")
+            os._exit(128 + number)
+
+    def _say(self, text: str) -> None:
+        """Write past Python's own buffers, which may be in use right now; a bar has hidden the cursor."""
+        with contextlib.suppress(OSError):
+            cursor = "\x1b[?25h\n" if os.isatty(2) else ""
+            os.write(2, f"{cursor}{text}\n".encode())
 
 
 @contextlib.contextmanager
-def stop_requests() -> Iterator[StopRequests]:
-    """Catch both signals while a run goes on, where this is the main thread."""
-    stop = StopRequests()
+def stop_requests(*, quiet: bool = True) -> Iterator[StopRequests]:
+    """Catch these signals meanwhile, where this is the main thread; one that is ignored (nohup) stays so."""
+    stop = StopRequests(quiet)
+    before = {}
     try:
-        before = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
-    except ValueError:
-        yield stop
-        return
+        for name in SIGNALS:
+            number = getattr(signal, name, None)
+            if number is not None and signal.getsignal(number) not in (signal.SIG_IGN, None):
+                before[number] = signal.signal(number, stop)
+    except ValueError:  # another thread may not
+        pass
     try:
         yield stop
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
+
+
+def leave_terminal() -> None:
+    """Send what is still to be printed nowhere, where the terminal is gone and refuses it."""
+    for stream in (1, 2):
+        try:
+            os.write(stream, b"")
+        except OSError:
+            nowhere = os.open(os.devnull, os.O_WRONLY)
+            os.dup2(nowhere, stream)
+            os.close(nowhere)

@@ -11,7 +11,7 @@ from support.misbehaving import WHOSE, Hook, changed, failure, line, misbehaving
 from torch import Tensor
 
 from balancer import Plugin, StepContext
-from balancer.errors import TrainingError
+from balancer.errors import NotFiniteError
 from balancer.testing import toy_trainer
 from balancer.train.progress import Progress
 
@@ -119,7 +119,7 @@ def not_finite(self: Any, ctx: StepContext) -> dict[str, Tensor]:
 
 def test_a_term_that_is_not_finite_names_its_plugin(tmp_path: Path) -> None:
     caught = failure(misbehaving("d_loss_terms", not_finite), tmp_path)
-    assert type(caught) is TrainingError
+    assert type(caught) is NotFiniteError
     assert line(caught).endswith(f"; d_x is of {WHOSE}")
 
 

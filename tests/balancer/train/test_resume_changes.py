@@ -38,6 +38,16 @@ class TestChanges:
             assert row in message
         assert "d_lr_ratio" not in message, "the same value is no change"
 
+    def test_a_run_of_before_a_setting_was_there_goes_on(self, run: Path, cli: Cli) -> None:
+        config = run / "config.toml"
+        lines = config.read_text().splitlines(keepends=True)
+        config.write_text("".join(line for line in lines if not line.startswith(("on_nan", "rollback"))))
+        message = self.refused(cli, run, "--set", "train.on_nan=rollback")
+        assert message.endswith(
+            "train.on_nan: 'stop' -> 'rollback'; to change them on purpose add --allow-change train.on_nan\n"
+        )
+        train(cli, "--resume", run, "--steps", STEPS)
+
     def test_a_changed_plugin_set_is_refused(self, run: Path, cli: Cli) -> None:
         message = self.refused(cli, run, "--plugins", "dynamic_lambda,d_skip")
         assert "run.plugins: ['d_lr_ratio', 'dynamic_lambda'] -> ['d_skip', 'dynamic_lambda']" in message
