@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 # Differences that a line names, and characters of a value that it shows.
 SHOWN: Final = 8
-LONGEST: Final = 60
+LONGEST: Final = 72
 # Seconds that the other ranks stay: a launcher ends all ranks as soon as one has ended, and the first is to speak.
 HEARD: Final = 1.0
 
@@ -57,7 +57,7 @@ def require_same_start(step: int, *networks: nn.Module) -> None:
     # Buffers, which the loop averages, may have been drawn on another kind of processor.
     for parameter in (one for network in networks for one in network.parameters()):
         weights.update(parameter.detach().cpu().contiguous().view(-1).view(torch.uint8).numpy().data)
-    fields = {"steps done": step, "SHA-256 of the weights": weights.hexdigest()}
+    fields = {"steps done": step, "SHA-256 of the weights": weights.hexdigest()[:12]}
     _require_same("before the first step", fields, "give all the same files to start from")
 
 
@@ -93,7 +93,7 @@ def ending_together() -> Iterator[None]:
         said = one_line(str(lost)).rpartition("] ")[2].partition(". ")[0]
         raise TrainingError(
             f"rank {mine} has lost another rank, which is gone or did not answer within train.timeout: see what that "
-            f"one said last, then go on with --resume from the newest checkpoint ({said})"
+            f"one said last; --resume goes on from the newest checkpoint, where there is one ({said})"
         ) from error
 
 

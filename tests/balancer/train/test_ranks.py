@@ -1,13 +1,11 @@
 """Two real processes under torchrun train one model: equal ranks, averaged signals, one run directory."""
 
 import json
-import os
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
+from support.two_ranks import torchrun
 
 from balancer.record import checkpoint
 from balancer.record.signals import read_signals
@@ -122,13 +120,6 @@ answer["zi2zi"], answer["zi2zi rests"] = digest(glyphs), glyphs.balance.d_frozen
 (folder / f"rank{rank}.json").write_text(json.dumps(answer))
 os._exit(0)  # gloo's threads must not meet an interpreter that is being taken down: now and then that aborts
 """
-
-
-def torchrun(*args: object) -> "subprocess.CompletedProcess[str]":
-    """Two ranks over gloo on this machine, on a port of their own."""
-    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", *map(str, args)]
-    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
-    return subprocess.run(command, env=environment, text=True, capture_output=True)
 
 
 @pytest.fixture(scope="module")

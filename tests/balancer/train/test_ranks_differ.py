@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 from support.distributions import plugin_package
+from support.two_ranks import torchrun
 
 from balancer.record import checkpoint
 
@@ -131,12 +132,6 @@ EXPECTED = {
 }
 DIFFER = "ranks differ before the first step: "
 DO = ": start all with the same settings, data and packages"
-
-
-def torchrun(*args: object) -> "subprocess.CompletedProcess[str]":
-    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", *map(str, args)]
-    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
-    return subprocess.run(command, env=environment, text=True, capture_output=True)
 
 
 @pytest.fixture(scope="module")
