@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,9 +12,10 @@ from balancer.contract.plugin_files import references
 from balancer.contract.registry import find_config
 from balancer.engine.ranks import is_first_rank
 from balancer.errors import ConfigError
+from balancer.record.claim import locked, new_run
 from balancer.record.config_changes import refuse_changes
 from balancer.record.config_files import read_config, write_config
-from balancer.record.folder import CHECKPOINTS, default_folder, refuse_used
+from balancer.record.folder import CHECKPOINTS, default_names
 from balancer.record.run_config import RunConfig, check_shape, flat, make_config, read_toml
 
 if TYPE_CHECKING:
@@ -68,18 +70,30 @@ def train(
         ConfigError: no length, or the directory exists already or cannot be made.
         DataError, CheckpointError, TrainingError: see the model and `balancer.train.loop.Trainer.run`.
     """
-    from balancer.train.progress import Progress
-
     if config.train.steps is None and config.train.epochs is None:
         raise ConfigError("how long? give --steps N or --epochs N")
-    folder = resume or out or default_folder(config.model_name, [plugin.name for plugin in config.composition.plugins])
-    if resume is None and is_first_rank():
-        refuse_used(folder)
+    names = [plugin.name for plugin in config.composition.plugins]
+    with contextlib.ExitStack() as held:
+        said: Sequence[str] = ()
+        # The first rank alone writes there.
+        folder = resume or out or next(default_names(config.model_name, names))
+        if is_first_rank() and resume is not None:
+            held.enter_context(locked(resume))
+        elif is_first_rank():
+            folder, said = held.enter_context(new_run(out, config.model_name, names))
+        return _train_in(folder, config, said, going_on=resume is not None, quiet=quiet, other_data=other_data)
+
+
+def _train_in(
+    folder: Path, config: RunConfig, said: Sequence[str], *, going_on: bool, quiet: bool, other_data: bool
+) -> Outcome:
+    from balancer.train.progress import Progress
+
     trainer = build(config, folder)
     total = length(config, trainer.steps_per_epoch)
     begun: Sequence[str] = ()
-    done, notes = 0, list(config.composition.warnings)
-    if resume is not None:
+    done, notes = 0, [*said, *config.composition.warnings]
+    if going_on:
         done, skipped = restore(trainer, folder, total, other_data=other_data)
         notes += skipped
     else:

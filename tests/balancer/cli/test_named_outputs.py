@@ -73,7 +73,9 @@ def test_a_device_is_written_to_and_stays_one(writer: str, run: Path, tmp_path: 
 
 
 @writers
-def test_a_file_that_cannot_be_written_is_one_line_and_the_old_one_stays(writer: str, run: Path, tmp_path: Path) -> None:
+def test_a_file_that_cannot_be_written_is_one_line_and_the_old_one_stays(
+    writer: str, run: Path, tmp_path: Path
+) -> None:
     (tmp_path / "page.html").write_bytes(b"old")
 
     def limited() -> str:
