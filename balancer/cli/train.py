@@ -67,7 +67,7 @@ def train(
             return
         from balancer.train.run import train as run_training
 
-        outcome = run_training(run, out=out, resume=resume, quiet=quiet, other_data="data" in (allow_change or []))
+        outcome = run_training(run, out=out, resume=resume, quiet=quiet, allowed=allow_change or ())
     if is_first_rank():
         folder = shlex.quote(str(outcome.folder))
         if outcome.finished:

@@ -63,6 +63,7 @@ class Trainer:
         self.train: Final = train
         self.accelerator: Final = accelerator
         self.folder: Final = folder
+        self.settings: str | None = None  # what the run was made with, for its checkpoints
         self.trackers: Final = Trackers(accelerator)
         self.G: Final = model.generator.to(accelerator.device)
         self.D: Final = model.discriminator.to(accelerator.device)
@@ -215,6 +216,7 @@ class Trainer:
             "average": None if self.average is None else self.average.state_dict(),
             "data": self.model.data_record(),
             "balance": self.balance.state_dict(),
+            "settings": self.settings,
         }
 
     def load_state_dict(self, state: Mapping[str, Any], *, other_data: bool = False) -> None:

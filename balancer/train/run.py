@@ -13,7 +13,7 @@ from balancer.contract.registry import find_config
 from balancer.engine.ranks import is_first_rank
 from balancer.errors import ConfigError
 from balancer.record.claim import locked, new_run
-from balancer.record.config_changes import refuse_changes
+from balancer.record.config_changes import kept_settings, refuse_changes, refuse_edits
 from balancer.record.config_files import read_config, write_config
 from balancer.record.folder import CHECKPOINTS, default_names
 from balancer.record.run_config import RunConfig, check_shape, flat, make_config, read_toml
@@ -62,9 +62,9 @@ def config_for_resume(
 
 
 def train(
-    config: RunConfig, *, out: Path | None, resume: Path | None, quiet: bool, other_data: bool = False
+    config: RunConfig, *, out: Path | None, resume: Path | None, quiet: bool, allowed: Sequence[str] = ()
 ) -> Outcome:
-    """Train, in a new run directory or in the one that is resumed, which `other_data` lets go on with other data.
+    """Train, in a new run directory or in the one that is resumed, which may go on with what is `allowed` to differ.
 
     Raises:
         ConfigError: no length, or the directory exists already or cannot be made.
@@ -81,11 +81,11 @@ def train(
             held.enter_context(locked(resume))
         elif is_first_rank():
             folder, said = held.enter_context(new_run(out, config.model_name, names))
-        return _train_in(folder, config, said, going_on=resume is not None, quiet=quiet, other_data=other_data)
+        return _train_in(folder, config, said, going_on=resume is not None, quiet=quiet, allowed=allowed)
 
 
 def _train_in(
-    folder: Path, config: RunConfig, said: Sequence[str], *, going_on: bool, quiet: bool, other_data: bool
+    folder: Path, config: RunConfig, said: Sequence[str], *, going_on: bool, quiet: bool, allowed: Sequence[str]
 ) -> Outcome:
     from balancer.train.progress import Progress
 
@@ -94,7 +94,7 @@ def _train_in(
     begun: Sequence[str] = ()
     done, notes = 0, [*said, *config.composition.warnings]
     if going_on:
-        done, skipped = restore(trainer, folder, total, other_data=other_data)
+        done, skipped = restore(trainer, folder, config, total, allowed)
         notes += skipped
     else:
         begun = trainer.model.begin()
@@ -153,22 +153,27 @@ def build(config: RunConfig, folder: Path | None) -> Trainer:
         raise ConfigError(f"train.micro_batches: {size // ranks} items do not divide evenly into {parts} micro-batches")
     # Weights are the same on every rank; dropout is not.
     seed_all(settings.seed + accelerator.process_index)
-    return Trainer(model, config.composition, settings, accelerator, folder)
+    trainer = Trainer(model, config.composition, settings, accelerator, folder)
+    trainer.settings = kept_settings(config)
+    return trainer
 
 
-def restore(trainer: Trainer, folder: Path, total: int, *, other_data: bool = False) -> tuple[int, list[str]]:
+def restore(
+    trainer: Trainer, folder: Path, config: RunConfig, total: int, allowed: Sequence[str]
+) -> tuple[int, list[str]]:
     """Load the newest good checkpoint; the steps it has done, and what had to be passed over.
 
     Raises:
         CheckpointError: there is no good one, or it does not fit the model.
-        ConfigError: nothing is left to do; the run is left as it is.
+        ConfigError: nothing is left to do, or its config was edited since; the run is left as it is.
     """
     from balancer.record import checkpoint
 
     loaded = checkpoint.load_latest(folder / CHECKPOINTS)
     if loaded.step >= total:
         raise ConfigError(f"--resume {folder}: it has done {loaded.step} steps already; ask for more with --steps")
-    trainer.load_state_dict(loaded.state, other_data=other_data)
+    refuse_edits(folder, loaded.step, loaded.state.get("settings"), config.resolved(), allowed)
+    trainer.load_state_dict(loaded.state, other_data="data" in allowed)
     onward = [f"going on from step {loaded.step}"] if loaded.skipped else []
     return loaded.step, [*loaded.skipped, *onward]
 
