@@ -57,9 +57,8 @@ def train(
                 from balancer.train.run import train as run_training
 
                 outcome = run_training(
-                    run, out=out, resume=resume, quiet=quiet, other_data="data" in (allow_change or []),
-                    from_step=from_step, stop=stop,
-                )  # fmt: skip
+                    run, out=out, resume=resume, quiet=quiet, allowed=allow_change or (), from_step=from_step, stop=stop
+                )
         except Stopped:
             if is_first_rank():
                 print(f"{stop.name}: ended before the first step; nothing was trained", file=sys.stderr)

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import fnmatch
+import itertools
 import re
 import shlex
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Final
 
@@ -83,7 +84,7 @@ def refuse_used(folder: Path) -> None:
         ConfigError: says how to go on instead.
     """
     try:
-        used = folder.exists() and (not folder.is_dir() or any(folder.iterdir()))
+        used = folder.exists() and (not folder.is_dir() or bool(_left(files.listed(folder))))
     except OSError as error:
         raise ConfigError(f"run directory {folder} cannot be used: {error.strerror}") from None
     if used:
@@ -94,11 +95,15 @@ def refuse_used(folder: Path) -> None:
         raise ConfigError(f"run directory {folder} exists{why}: choose another --out{onward}")
 
 
-def default_folder(model: str, plugins: Sequence[str]) -> Path:
-    """`runs/MODEL-PLUGINS`, with a number where that exists."""
+def _left(names: Sequence[str]) -> list[str]:
+    """What is in a directory besides the traces of a run that ended before it wrote anything."""
+    traces = (LOCK, HOLDER, TRACKERS) if LOCK in names else ()
+    return [name for name in names if name not in traces and not files.is_unfinished(name)]
+
+
+def default_names(model: str, plugins: Sequence[str]) -> Iterator[Path]:
+    """`runs/MODEL-PLUGINS`, then the same with numbers."""
     base = Path("runs") / f"{model}-{'-'.join(plugins) or 'baseline'}"
-    folder, count = base, 1
-    while folder.exists():
-        count += 1
-        folder = base.with_name(f"{base.name}-{count}")
-    return folder
+    yield base
+    for count in itertools.count(2):
+        yield base.with_name(f"{base.name}-{count}")

@@ -64,6 +64,7 @@ class Trainer:
         self.train: Final = train
         self.accelerator: Final = accelerator
         self.folder: Final = folder
+        self.settings: str | None = None  # what the run was made with, for its checkpoints
         self.trackers: Final = Trackers(accelerator)
         # How often this run has gone back to a checkpoint because of a value that was not finite.
         self.rollbacks = 0

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,9 +12,10 @@ from balancer.contract.plugin_files import references
 from balancer.contract.registry import find_config
 from balancer.engine.ranks import is_first_rank
 from balancer.errors import ConfigError
-from balancer.record.config_changes import refuse_changes
+from balancer.record.claim import locked, new_run
+from balancer.record.config_changes import kept_settings, refuse_changes, refuse_edits
 from balancer.record.config_files import read_config, write_config
-from balancer.record.folder import CHECKPOINTS, default_folder, refuse_used
+from balancer.record.folder import CHECKPOINTS, default_names
 from balancer.record.run_config import RunConfig, TrainSettings, check_shape, flat, make_config, read_toml
 from balancer.record.settings_tables import as_table
 from balancer.train.same_everywhere import require_same_run, require_same_start
@@ -21,6 +23,14 @@ from balancer.train.same_everywhere import require_same_run, require_same_start
 if TYPE_CHECKING:
     from balancer.train.loop import Trainer
     from balancer.train.stopping import StopRequests
+
+
+@dataclass(frozen=True)
+class Onward:
+    """How a run goes on: with what may differ, by name, and from which step's checkpoint, if not the newest."""
+
+    allowed: Sequence[str] = ()
+    from_step: int | None = None
 
 
 @dataclass(frozen=True)
@@ -70,11 +80,11 @@ def train(
     out: Path | None,
     resume: Path | None,
     quiet: bool,
-    other_data: bool = False,
+    allowed: Sequence[str] = (),
     from_step: int | None = None,
     stop: StopRequests | None = None,
 ) -> Outcome:
-    """Train, in a new run directory or in the one that is resumed, which `other_data` lets go on with other data.
+    """Train, in a new run directory or in the one that is resumed, which may go on with what is `allowed` to differ.
 
     A resume goes on from the newest good checkpoint, or from the one of `from_step`; `stop` is who catches signals.
 
@@ -83,19 +93,38 @@ def train(
         DataError, CheckpointError, TrainingError: see the model and `balancer.train.loop.Trainer.run`.
         RanksDiffer: ranks have not the same settings, plugins, packages, data or start.
     """
-    from balancer.train.progress import Progress
-
     if config.train.steps is None and config.train.epochs is None:
         raise ConfigError("how long? give --steps N or --epochs N")
-    folder = resume or out or default_folder(config.model_name, [plugin.name for plugin in config.composition.plugins])
-    if resume is None and is_first_rank():
-        refuse_used(folder)
+    names = [plugin.name for plugin in config.composition.plugins]
+    with contextlib.ExitStack() as held:
+        said: Sequence[str] = ()
+        # The first rank alone writes there.
+        folder = resume or out or next(default_names(config.model_name, names))
+        if is_first_rank() and resume is not None:
+            held.enter_context(locked(resume))
+        elif is_first_rank():
+            folder, said = held.enter_context(new_run(out, config.model_name, names))
+        onward = None if resume is None else Onward(allowed, from_step)
+        return _train_in(folder, config, said, onward, quiet=quiet, stop=stop)
+
+
+def _train_in(
+    folder: Path,
+    config: RunConfig,
+    said: Sequence[str],
+    onward: Onward | None,
+    *,
+    quiet: bool,
+    stop: StopRequests | None,
+) -> Outcome:
+    from balancer.train.progress import Progress
+
     trainer = build(config, folder)
     total = length(config, trainer.steps_per_epoch)
     begun: Sequence[str] = ()
-    done, notes = 0, list(config.composition.warnings)
-    if resume is not None:
-        done, skipped = restore(trainer, folder, total, other_data=other_data, from_step=from_step)
+    done, notes = 0, [*said, *config.composition.warnings]
+    if onward is not None:
+        done, skipped = restore(trainer, folder, config, total, onward)
         notes += skipped
     else:
         begun = trainer.model.begin()
@@ -158,29 +187,29 @@ def build(config: RunConfig, folder: Path | None) -> Trainer:
         raise ConfigError(f"train.micro_batches: {size // ranks} items do not divide evenly into {parts} micro-batches")
     # Weights are the same on every rank; dropout is not.
     seed_all(settings.seed + accelerator.process_index)
-    return Trainer(model, config.composition, settings, accelerator, folder)
+    trainer = Trainer(model, config.composition, settings, accelerator, folder)
+    trainer.settings = kept_settings(config)
+    return trainer
 
 
-def restore(
-    trainer: Trainer, folder: Path, total: int, *, other_data: bool = False, from_step: int | None = None
-) -> tuple[int, list[str]]:
-    """Load the newest good checkpoint, or that of `from_step`, after which all is cut; steps done, and what to say.
+def restore(trainer: Trainer, folder: Path, config: RunConfig, total: int, onward: Onward) -> tuple[int, list[str]]:
+    """Load the newest good checkpoint, or that of a step, after which all is cut; steps done, and what to say.
 
     Raises:
         CheckpointError: there is no good one, or it does not fit the model.
-        ConfigError: nothing is left to do; the run is left as it is.
+        ConfigError: nothing is left to do, or its config was edited since; the run is left as it is.
     """
     from balancer.record import checkpoint
 
     root = folder / CHECKPOINTS
-    loaded = checkpoint.load_latest(root, at=from_step)
+    loaded = checkpoint.load_latest(root, at=onward.from_step)
     if loaded.step >= total:
         raise ConfigError(f"--resume {folder}: it has done {loaded.step} steps already; ask for more with --steps")
-    later = [step for step in checkpoint.steps(root) if step > loaded.step] if from_step is not None else []
-    trainer.load_state_dict(loaded.state, other_data=other_data)
-    if from_step is None:
-        onward = [f"going on from step {loaded.step}"] if loaded.skipped else []
-        return loaded.step, [*loaded.skipped, *onward]
+    refuse_edits(folder, loaded.step, loaded.state.get("settings"), config.resolved(), onward.allowed)
+    trainer.load_state_dict(loaded.state, other_data="data" in onward.allowed)
+    if onward.from_step is None:
+        return loaded.step, [*loaded.skipped, *([f"going on from step {loaded.step}"] if loaded.skipped else [])]
+    later = [step for step in checkpoint.steps(root) if step > loaded.step]
     if trainer.accelerator.is_main_process:
         checkpoint.cut(root, loaded.step)
     gone = f", and the checkpoints of steps {', '.join(map(str, later))}" if later else ""

@@ -24,6 +24,7 @@ def saved_state(trainer: Trainer) -> dict[str, Any]:
         "data": trainer.model.data_record(),
         "balance": trainer.balance.state_dict(),
         "rollbacks": trainer.rollbacks,
+        "settings": trainer.settings,
     }
 
 

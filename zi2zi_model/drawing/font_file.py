@@ -141,6 +141,8 @@ def validate(path: Path, family: str, version: str = "1.000") -> None:
         raise ConfigError(f"font version {version!r}: is a number such as 1.000")
     if path.is_dir():
         raise ConfigError(f"--out {path}: is a folder; add the file's name")
+    if path.exists() and not path.is_file():
+        raise ConfigError(f"--out {path}: is a device or a pipe, and a font is read again to be checked; name a file")
 
 
 def code_pages(characters: Iterable[str]) -> set[int]:

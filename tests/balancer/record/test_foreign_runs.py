@@ -93,7 +93,7 @@ def test_a_run_that_is_reached_through_a_link_goes_on(run: Path, cli: Cli) -> No
 
 COMMANDS = {
     "train": ("train", "--steps", "25", "--quiet", "--resume"),
-    "report": ("report", "--out", os.devnull),
+    "report": ("report", "--out", "page.html"),
     "explain": ("explain", "--step", "3"),
     "replay": ("replay",),
     "diagnose": ("diagnose",),
@@ -125,7 +125,9 @@ def test_no_command_waits_for_a_pipe_or_reads_a_device_without_end(kind: str, ru
         "            ended = None\n"
         "print('through')\n"
     )
-    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=240, check=False)
+    done = subprocess.run(
+        [sys.executable, "-c", script], cwd=run.parent, capture_output=True, text=True, timeout=240, check=False
+    )
     assert done.stdout.endswith("through\n"), done.stderr
     assert "Traceback" not in done.stderr
 

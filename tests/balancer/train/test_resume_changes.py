@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 from support.resumed_runs import BASE, POINTS, STEPS, STOP, Cli, final_state, snapshot, train
 
+from balancer.record import checkpoint
 from balancer.record.signals import read_signals
 
 
@@ -152,3 +153,66 @@ def test_every_config_that_held_for_some_steps_is_kept_and_no_other(tmp_path: Pa
         shutil.rmtree(run / "checkpoints" / f"step_000000{step}")
     resume("3e-3", 15)
     assert kept(run) == {"config.toml": 3e-3, "config.until_00000010.toml": 5e-3}
+
+
+def edit(run: Path, **settings: object) -> None:
+    """Change settings in a run's config.toml by hand."""
+    path = run / "config.toml"
+    lines = path.read_text().splitlines()
+    for key, value in settings.items():
+        (place,) = (at for at, line in enumerate(lines) if line.startswith(f"{key} = "))
+        lines[place] = f"{key} = {value}"
+    path.write_text("\n".join(lines) + "\n")
+
+
+class TestEditedConfig:
+    """A config.toml that was edited says other settings than the checkpoint, which is asked about like `--set`."""
+
+    @pytest.fixture
+    def run(self, tmp_path: Path, cli: Cli) -> Path:
+        train(cli, "--plugins", "dynamic_lambda", *POINTS, "--steps", STOP, "--out", tmp_path / "run")
+        return tmp_path / "run"
+
+    def test_it_is_refused_field_by_field(self, run: Path, cli: Cli) -> None:
+        edit(run, lr=0.01, seed=5)
+        before = snapshot(run)
+        result = cli("train", "--resume", run, "--steps", STEPS)
+        assert (result.status, result.err.count("\n")) == (2, 1)
+        for part in ("train.lr: 0.005 -> 0.01", "train.seed: 0 -> 5", "--allow-change train.lr", str(run)):
+            assert part in result.err
+        assert snapshot(run) == before
+        result = cli("train", "--resume", run, "--steps", STEPS, "--allow-change", "train.lr")
+        assert result.status == 2
+        assert "train.lr:" not in result.err
+
+    def test_a_single_flipped_bit_is_noticed(self, run: Path, cli: Cli) -> None:
+        text = (run / "config.toml").read_text()
+        assert "lr = 0.005" in text
+        (run / "config.toml").write_text(text.replace("lr = 0.005", "lr = 0.004", 1))  # 5 is 0x35, 4 is 0x34
+        assert "train.lr: 0.005 -> 0.004" in cli("train", "--resume", run, "--steps", STEPS).err
+
+    def test_it_may_be_allowed(self, run: Path, cli: Cli) -> None:
+        edit(run, lr=0.01)
+        train(cli, "--resume", run, "--steps", STEPS, "--allow-change", "train.lr", "--quiet")
+        assert set(read_signals(run)["lr_g"][STOP:]) == {0.01}
+        train(cli, "--resume", run, "--steps", STEPS + 1, "--quiet")
+
+    def test_the_length_of_a_run_is_no_change(self, run: Path, cli: Cli) -> None:
+        edit(run, steps=STEPS)
+        train(cli, "--resume", run, "--quiet")
+
+    def test_a_change_that_a_resume_made_is_asked_about_once(self, run: Path, cli: Cli) -> None:
+        change = ("--set", "train.lr=1e-3", "--allow-change", "train.lr")
+        train(cli, "--resume", run, "--steps", STEPS, "--quiet", *change)
+        # As after a kill before its first checkpoint.
+        for step in (20, STEPS):
+            shutil.rmtree(run / "checkpoints" / f"step_{step:08d}")
+        train(cli, "--resume", run, "--steps", STEPS, "--quiet")
+        assert set(read_signals(run)["lr_g"][STOP:]) == {1e-3}
+
+    def test_a_checkpoint_of_before_says_nothing(self, run: Path, cli: Cli) -> None:
+        step, state, *_ = checkpoint.load_latest(run / "checkpoints")
+        del state["settings"]
+        checkpoint.save(run / "checkpoints", step, state, keep=9)
+        edit(run, lr=0.01)
+        train(cli, "--resume", run, "--steps", STEPS, "--quiet")
