@@ -26,7 +26,7 @@ class DecisionLog:
 
     def __init__(self, folder: Path) -> None:
         self._path: Final = folder / DECISIONS
-        self.file: IO[str] | None = None
+        self.file: IO[bytes] | None = None
 
     def append(self, entry: Decision | Note) -> None:
         """Keep one decision or note."""
@@ -34,9 +34,10 @@ class DecisionLog:
         if isinstance(entry, Note):
             row = {_NOTE: row.pop("kind"), **row}
         if self.file is None:
-            # Half of a surrogate pair, which UTF-8 has no bytes for, becomes JSON's own escape of it.
-            self.file = self._path.open("a", encoding="utf-8", errors="backslashreplace")
-        self.file.write(json.dumps(row, ensure_ascii=False) + "\n")
+            # As bytes, of which a write that fails takes all or nothing.
+            self.file = self._path.open("ab")
+        # Half of a surrogate pair, which UTF-8 has no bytes for, becomes JSON's own escape of it.
+        self.file.write((json.dumps(row, ensure_ascii=False) + "\n").encode(errors="backslashreplace"))
 
 
 def decision_lines(folder: Path) -> Iterator[Decision | None]:
