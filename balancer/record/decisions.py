@@ -6,7 +6,6 @@ A note is a line with the key `note_kind`, which no decision has.
 from __future__ import annotations
 
 import dataclasses
-import io
 import json
 from collections.abc import Iterator
 from pathlib import Path
@@ -27,7 +26,7 @@ class DecisionLog:
 
     def __init__(self, folder: Path) -> None:
         self._folder: Final = folder
-        self.file: IO[str] | None = None
+        self.file: IO[bytes] | None = None
 
     def append(self, entry: Decision | Note) -> None:
         """Keep one decision or note."""
@@ -35,10 +34,10 @@ class DecisionLog:
         if isinstance(entry, Note):
             row = {_NOTE: row.pop("kind"), **row}
         if self.file is None:
-            # Half of a surrogate pair, which UTF-8 has no bytes for, becomes JSON's own escape of it.
-            file = files.open_to_append(self._folder, DECISIONS)
-            self.file = io.TextIOWrapper(file, encoding="utf-8", errors="backslashreplace")
-        self.file.write(json.dumps(row, ensure_ascii=False) + "\n")
+            # As bytes, of which a write that fails takes all or nothing.
+            self.file = files.open_to_append(self._folder, DECISIONS)
+        # Half of a surrogate pair, which UTF-8 has no bytes for, becomes JSON's own escape of it.
+        self.file.write((json.dumps(row, ensure_ascii=False) + "\n").encode(errors="backslashreplace"))
 
 
 def decision_lines(folder: Path) -> Iterator[Decision | None]:

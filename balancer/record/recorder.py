@@ -9,7 +9,7 @@ import os
 import warnings
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from balancer.contract.knobs import Decision
 from balancer.contract.notes import Note
@@ -30,7 +30,7 @@ class Recorder:
     """The logs of one run directory; `healthy` is the range of `d_adv` in a healthy run, where one is known.
 
     Every step goes to `signals.bin`; TensorBoard gets every `log_every`-th step. A log that cannot be written (full
-    disk) is given up with one warning.
+    disk) is told with one warning and tried again with each entry; when it is back, how many are lost is told too.
 
     Raises:
         ConfigError: the directory cannot be made.
@@ -39,7 +39,8 @@ class Recorder:
     def __init__(self, folder: Path, log_every: int, healthy: Band = None) -> None:
         self.folder: Final = folder
         self._log_every: Final = log_every
-        self._dead: set[str] = set()
+        # Logs that cannot be written at present, and how many of their entries are lost.
+        self._lost: dict[str, int] = {}
         self._healthy: Final = healthy
         try:
             files.make_run(folder)
@@ -87,10 +88,9 @@ class Recorder:
 
     def flush(self) -> None:
         """Bring everything to the disk, so that a kill afterwards loses nothing up to here."""
-        for name, file in (("signals", self._signals.file), (DECISIONS, self._decisions.file)):
-            if file is not None:
-                self._guard(name, functools.partial(_to_disk, file))
-        self._guard("TensorBoard", self._events.flush)
+        for what, log in self._logs.items():
+            if log.file is not None:
+                self._guard(what, functools.partial(self._to_disk, what), entry=False)
 
     def refuse_logged(self) -> None:
         """Refuse to log a new run over an earlier one's signals.
@@ -125,27 +125,54 @@ class Recorder:
     def close(self) -> None:
         """Flush and close the files."""
         self.flush()
-        for log in (self._signals, self._decisions, self._events):
+        for what, lost in self._lost.items():
+            # What is still in a buffer is not among them.
+            self._warn(f"the {what} log is not whole", f"the disk refused {lost} entries or more to the end")
+        for log in self._logs.values():
             if log.file is not None:
                 with contextlib.suppress(OSError):
                     log.file.close()
         self._open()
 
     def _open(self) -> None:
+        self._lost.clear()
         self._signals = SignalLog(self.folder)
         self._decisions = DecisionLog(self.folder)
         self._events = EventLog(self.folder, self._healthy)
+        self._logs: dict[str, SignalLog | DecisionLog | EventLog] = {
+            "signals": self._signals,
+            DECISIONS: self._decisions,
+            "TensorBoard": self._events,
+        }
 
-    def _guard(self, what: str, action: Callable[[], object]) -> None:
-        if what in self._dead:
-            return
+    def _guard(self, what: str, action: Callable[[], object], *, entry: bool = True) -> None:
+        """Do what writes to a log. What a failed flush leaves in its buffer is not lost: the next one brings it."""
+        failing = what in self._lost
         try:
             action()
         except (OSError, DataError, KeyError, TypeError, ValueError) as error:
-            self._dead.add(what)
-            warnings.warn(f"{self.folder}: no more {what} log in this run: {error}", stacklevel=3)
+            self._lost[what] = self._lost.get(what, 0) + entry
+            if not failing:
+                self._warn(f"the {what} log cannot be written now, it is tried again with each entry", error)
+            log = self._logs.get(what)
+            if log is not None and log.file is not None and log.file.closed:
+                log.file = None
+            return
+        if failing:
+            try:
+                self._to_disk(what)
+            except OSError:
+                return
+            lost = self._lost.pop(what)
+            self._warn(f"the {what} log is written again", f"{lost} entries are lost" if lost else "nothing is lost")
 
+    def _to_disk(self, what: str) -> None:
+        log = self._logs.get(what)
+        if log is None or log.file is None:
+            return
+        log.file.flush()
+        if not isinstance(log, EventLog):
+            os.fsync(log.file.fileno())
 
-def _to_disk(file: IO[Any]) -> None:
-    file.flush()
-    os.fsync(file.fileno())
+    def _warn(self, text: str, why: object) -> None:
+        warnings.warn(f"{self.folder}: {text}: {why}", stacklevel=4)

@@ -206,6 +206,6 @@ class TestFullDisk:
         *given_up, last = ended.err.splitlines()
         assert last.startswith("balancer: cannot save checkpoint"), "it trained to its end, and only then needed room"
         assert "step_00000300" in last
-        # A line each for TensorBoard, the signals and perhaps the decisions; no trace of TensorBoard's own thread.
-        assert 2 <= len(given_up) <= 3, ended.err
-        assert all(line.startswith(f"warning: {disk / 'run'}: no more ") for line in given_up), ended.err
+        # Two lines each for TensorBoard, the signals and perhaps the decisions: when it begins, and at the end.
+        assert len(given_up) in (4, 6), ended.err
+        assert all(line.startswith(f"warning: {disk / 'run'}: the ") for line in given_up), ended.err

@@ -87,14 +87,16 @@ def test_a_line_number_counts_notes_too(folder: Path) -> None:
         list(read_decisions(folder))
 
 
-def test_what_cannot_be_written_is_given_up_with_one_warning(tmp_path: Path) -> None:
-    recorder = Recorder(tmp_path, 10)
+def test_what_cannot_be_written_is_told_once_and_at_the_end(tmp_path: Path) -> None:
     (tmp_path / DECISIONS).mkdir()
-    with pytest.warns(UserWarning, match=f"no more {DECISIONS} log in this run") as caught:
+    recorder = Recorder(tmp_path, 10)
+    with pytest.warns(UserWarning, match=f"the {DECISIONS} log") as caught:
         for note in NOTES:
             recorder.note(note)
-    recorder.close()
-    assert len(caught) == 1
+        recorder.close()
+    begun, end = (str(warning.message) for warning in caught)
+    assert "log cannot be written now" in begun
+    assert end.endswith(f"log is not whole: the disk refused {len(NOTES)} entries or more to the end")
     assert sum(map(len, texts(tmp_path).values())) == len(NOTES)
 
 

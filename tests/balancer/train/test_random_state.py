@@ -8,15 +8,17 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import pytest
 import torch
 
+from balancer import Plugin, StepContext, hookimpl
 from balancer.record import checkpoint
 from balancer.record.run_config import make_config
 from balancer.testing import toy_trainer
+from balancer.train.progress import Progress
 from balancer.train.run import build
 
 Cli = Callable[..., Any]
@@ -119,3 +121,30 @@ def test_a_state_brings_every_generator_back() -> None:
     expected = draws()
     trainer.load_state_dict(state)
     assert draws() == expected
+
+
+class Drawing(Plugin):
+    """Weighs a term of its own by what Python's and NumPy's global generators draw."""
+
+    name = "drawing"
+    brings_terms: ClassVar = {"g": ("drawn",)}
+
+    @hookimpl
+    def g_loss_terms(self, ctx: StepContext) -> dict[str, torch.Tensor]:
+        assert ctx.fake is not None
+        return {"drawn": (random.random() + float(np.random.rand())) * ctx.fake.abs().mean()}
+
+
+def test_a_plugin_may_draw_from_the_global_generators(tmp_path: Path) -> None:
+    def run(folder: Path, steps: int, resume: bool = False) -> dict[str, torch.Tensor]:
+        trainer = toy_trainer([Drawing], folder=folder, seed=3, checkpoint_every=4)
+        if resume:
+            trainer.load_state_dict(checkpoint.load_latest(folder / "checkpoints").state)
+        trainer.run(steps, Progress(steps, quiet=True))
+        return weights(folder, steps)
+
+    first, second = run(tmp_path / "first", 9), run(tmp_path / "second", 9)
+    assert equal(first, second)
+    run(tmp_path / "third", 4)
+    random.seed(99), np.random.seed(99)
+    assert equal(first, run(tmp_path / "third", 9, resume=True))
