@@ -171,8 +171,7 @@ class Recorder:
         if log is None or log.file is None:
             return
         log.file.flush()
-        if not isinstance(log, EventLog):
-            os.fsync(log.file.fileno())
+        os.fsync(log.file.fileno())
 
     def _warn(self, text: str, why: object) -> None:
         warnings.warn(f"{self.folder}: {text}: {why}", stacklevel=4)

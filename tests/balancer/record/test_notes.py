@@ -88,8 +88,8 @@ def test_a_line_number_counts_notes_too(folder: Path) -> None:
 
 
 def test_what_cannot_be_written_is_told_once_and_at_the_end(tmp_path: Path) -> None:
-    (tmp_path / DECISIONS).mkdir()
     recorder = Recorder(tmp_path, 10)
+    (tmp_path / DECISIONS).mkdir()
     with pytest.warns(UserWarning, match=f"the {DECISIONS} log") as caught:
         for note in NOTES:
             recorder.note(note)
