@@ -24,11 +24,12 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Outcome:
-    """How a run ended: whether it reached its length, and where it stands."""
+    """How a run ended: whether it reached its length, where it stands, and what seems wrong with it."""
 
     folder: Path
     steps: int
     finished: bool
+    fault: str = ""
 
 
 def config_for_resume(
@@ -118,7 +119,7 @@ def train(
     trainer.accelerator.wait_for_everyone()
     trainer.trackers.finish()
     trainer.accelerator.end_training()
-    return Outcome(folder, trainer.balance.step, finished)
+    return Outcome(folder, trainer.balance.step, finished, trainer.divergence.at_the_end)
 
 
 def build(config: RunConfig, folder: Path | None) -> Trainer:
