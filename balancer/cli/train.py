@@ -65,6 +65,8 @@ def train(
             raise
         if is_first_rank():
             folder = shlex.quote(str(outcome.folder))
+            if outcome.fault:
+                print(f"warning: {outcome.fault}", file=sys.stderr, flush=True)
             if outcome.finished:
                 print(f"done: {outcome.steps} steps; see it with: tensorboard --logdir {folder}")
             else:

@@ -22,6 +22,7 @@ from balancer.engine.gradient_signals import how_often
 from balancer.engine.ranks import distributed_mean
 from balancer.errors import NotFiniteError
 from balancer.record.run_config import TrainSettings
+from balancer.train.divergence import Divergence
 from balancer.train.finite import require_finite_weights
 from balancer.train.health import StrongStart
 from balancer.train.place import Place
@@ -106,6 +107,7 @@ class Trainer:
             g_updates=train.g_updates,
         )
         self._place: Final = Place(folder) if folder is not None and accelerator.is_main_process else None
+        self.divergence: Final = Divergence(self.balance.loss)
         self.average: AveragedModel | None = None
         if train.ema_half_life is not None:
             # As in Karras et al. 2018 (PGGAN) and the later StyleGANs: a decay of 0.5^(batch / half-life) a step.
@@ -198,8 +200,9 @@ class Trainer:
             self._place.require()
         if self.trackers and (done - 1) % train.log_every == 0:
             self.trackers.log(done - 1, balance.last_row)
-        progress.update(done, balance.row)
-        if (warning := start.update(balance.row)) is not None:
+        found = self.divergence.update(done, balance.row), start.update(balance.row)
+        progress.update(done, balance.row, self.divergence.standing[0])
+        for warning in filter(None, found):
             progress.say(f"warning: {warning}")
         epoch_done = done % self.steps_per_epoch == 0
         if epoch_done:

@@ -56,10 +56,12 @@ class Progress:
         if self._bar is not None:
             self._bar.stop()
 
-    def update(self, done: int, row: StepRow) -> None:
-        """Take in one finished step; `row` is what it measured and did."""
+    def update(self, done: int, row: StepRow, fault: str = "") -> None:
+        """Take in one finished step; `row` is what it measured and did, `fault` a word that goes before health."""
         state = self._health.update(done, row)
-        if state and done - self._first < HALF_LIFE:
+        if fault:
+            state = fault
+        elif state and done - self._first < HALF_LIFE:
             state = "warming up"  # an untrained D is at chance, which is not a fault
         if self._quiet:
             return

@@ -35,11 +35,12 @@ class Onward:
 
 @dataclass(frozen=True)
 class Outcome:
-    """How a run ended: whether it reached its length, and where it stands."""
+    """How a run ended: whether it reached its length, where it stands, and what seems wrong with it."""
 
     folder: Path
     steps: int
     finished: bool
+    fault: str = ""
 
 
 def config_for_resume(
@@ -150,7 +151,7 @@ def _train_in(
     trainer.accelerator.wait_for_everyone()
     trainer.trackers.finish()
     trainer.accelerator.end_training()
-    return Outcome(folder, trainer.balance.step, finished)
+    return Outcome(folder, trainer.balance.step, finished, trainer.divergence.at_the_end)
 
 
 def build(config: RunConfig, folder: Path | None) -> Trainer:
