@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from contextlib import redirect_stdout
 from dataclasses import dataclass
@@ -12,6 +13,7 @@ from typing import TYPE_CHECKING, Final
 
 from balancer.contract.boundary import blame, described, from_outside, short
 from balancer.contract.distributions import UNKNOWN, Distribution, distributions
+from balancer.contract.input_files import read_input
 from balancer.errors import ConfigError, PluginError, printable, suggestion
 from balancer.extras import extra_of, install
 
@@ -216,13 +218,13 @@ def find_config(name: str) -> Path:
         ConfigError: there is neither such a file nor such a recipe.
     """
     path = Path(name)
-    if path.suffix == ".toml" or path.exists():
-        if not path.is_file():
-            raise ConfigError(f"config {name}: no such file")
+    if os.path.isfile(name):  # noqa: PTH113  # Path.is_file raises where a name is too long
         return path
+    if path.suffix == ".toml" or os.path.lexists(name):
+        raise ConfigError(f"config {name}: no such file, or not a regular one")
     known = recipes()
     if name not in known:
-        raise ConfigError(f"config {name!r} is neither a file nor a recipe: {suggestion(name, sorted(known))}")
+        raise ConfigError(f"config {short(name)} is neither a file nor a recipe: {suggestion(name, sorted(known))}")
     return known[name]
 
 
@@ -235,7 +237,7 @@ def card_beside(module: Path | None, name: str, source: str = "") -> str | None:
         return None
     path = module.parent / "cards" / f"{name}.md"
     try:
-        return printable(path.read_text(encoding="utf-8")) if path.is_file() else None
+        return printable(read_input(path).decode("utf-8")) if path.is_file() else None
     except (OSError, ValueError) as error:
         whose = f"{name} of {source}" if source else name
         raise PluginError(f"the card of plugin {whose} cannot be read: {described(error)}") from None

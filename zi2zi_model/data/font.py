@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import math
+import os
 import re
 from collections import Counter
 from collections.abc import Iterable
@@ -15,10 +16,12 @@ import numpy as np
 from fontTools.ttLib import TTFont
 from PIL import Image, ImageDraw, ImageFont
 
+from balancer import read_input
 from balancer.errors import DataError
 from zi2zi_model.data.glyphs import INK, Pixels, Typeface
 from zi2zi_model.data.placement import InkBox, Placement
 
+MOST_FONT_BYTES: Final = 256 * 2**20
 _LAYOUT: Final = ImageFont.Layout.BASIC  # the same picture with and without the Raqm library
 _MEASURE: Final = 256  # pixels per em
 _PROBES: Final = 256  # ideographs of every font that are searched for a repeated drawing
@@ -48,9 +51,9 @@ class Font(Typeface):
         self.name = Path(path).name
         self.path = str(path)
         try:
-            face = None if Path(path).exists() else re.fullmatch(r"(.+):(\d+)", str(path))
+            face = None if os.path.lexists(path) else re.fullmatch(r"(.+):(\d+)", str(path))
             file, self._index = (face[1], int(face[2])) if face else (str(path), 0)
-            self._data = Path(file).read_bytes()
+            self._data = read_input(Path(file), MOST_FONT_BYTES)
         except OSError as error:
             raise DataError(f"font {path}: cannot be read: {error.strerror}") from error
         faces = int.from_bytes(self._data[8:12], "big") if self._data[:4] == b"ttcf" else 1
