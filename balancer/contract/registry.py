@@ -221,7 +221,8 @@ def find_config(name: str) -> Path:
     if os.path.isfile(name):  # noqa: PTH113  # Path.is_file raises where a name is too long
         return path
     if path.suffix == ".toml" or os.path.lexists(name):
-        raise ConfigError(f"config {name}: no such file, or not a regular one")
+        why = "not a regular file" if os.path.lexists(name) else "no such file"
+        raise ConfigError(f"config {name}: {why}")
     known = recipes()
     if name not in known:
         raise ConfigError(f"config {short(name)} is neither a file nor a recipe: {suggestion(name, sorted(known))}")

@@ -18,6 +18,9 @@ MOST_SHEETS: Final = 10
 JUDGED: Final = (3.0, 5.0)  # epochs whose sheets the source document asks to look at
 WIDTHS: Final = (720, 480, 320, 240)  # pixels of a sheet, tried in turn
 BYTES: Final = 1_000_000  # of all sheets of a run
+# A sheet that is larger is counted among those that cannot be shown.
+FILE_BYTES: Final = 64 * 2**20
+PIXELS: Final = 50_000_000
 _NAME: Final = re.compile(r"step_(\d+)\.png")
 
 
@@ -33,8 +36,14 @@ def page_sheets(folder: Path, steps_per_epoch: float | None) -> tuple[list[Sheet
     pictures, unreadable = {}, 0
     for step in chosen:
         try:
-            with Image.open(named[step]) as image:
+            if named[step].stat().st_size > FILE_BYTES:
+                raise ValueError
+            with Image.open(named[step], formats=["PNG"]) as image:
+                if image.width * image.height > PIXELS:
+                    raise ValueError
+                # What is shown is no wider, so no more is kept of any.
                 pictures[step] = image.convert("L" if image.mode in ("1", "L", "I;16") else "RGB")
+                pictures[step].thumbnail((WIDTHS[0], 2 * WIDTHS[0]), Image.Resampling.LANCZOS)
         except (OSError, ValueError, SyntaxError, Image.DecompressionBombError):
             unreadable += 1
     sheets: list[Sheet] = []

@@ -18,6 +18,7 @@ from balancer.errors import CheckpointError
 from balancer.record.files import write_atomically
 from balancer.record.folder import DECISIONS
 
+_LONGEST: Final = 16 * 2**20  # bytes of a line
 _NOTE: Final = "note_kind"
 
 
@@ -92,11 +93,8 @@ def cut_decisions(folder: Path, step: int) -> None:
     path = folder / DECISIONS
     if not path.is_file():
         return
-    kept = []
-    for line in path.read_bytes().splitlines(keepends=True):
-        if line.endswith(b"\n") and json.loads(line)["step"] < step:
-            kept.append(line)
-    write_atomically(path, b"".join(kept))
+    lines = (line for _, line in _lines(folder) if json.loads(line)["step"] < step)
+    write_atomically(path, lines)
 
 
 def _lines(folder: Path) -> Iterator[tuple[int, bytes]]:
@@ -104,7 +102,12 @@ def _lines(folder: Path) -> Iterator[tuple[int, bytes]]:
     path = folder / DECISIONS
     try:
         with path.open("rb") as file:
-            for number, line in enumerate(file, 1):
+            number = 0
+            while line := file.readline(_LONGEST + 1):
+                number += 1
+                if len(line) > _LONGEST:
+                    why = f"line {number} is longer than {_LONGEST / 2**20:.0f} MiB: the file is damaged"
+                    raise CheckpointError(f"{path}, {why}; take that line out to go on")
                 if not line.endswith(b"\n"):
                     return
                 yield number, line

@@ -8,11 +8,13 @@ import os
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
     from pathlib import Path
 
 
-def write_atomically(path: Path, data: bytes) -> None:
+def write_atomically(path: Path, data: bytes | Iterable[bytes]) -> None:
     """Put `data` into `path`, durably: when this returns, a power cut keeps the new content; before, the old.
+    `data` may come in pieces.
 
     One writer per path at a time. A kill may leave `.NAME.tmp` beside it, which the next write reuses.
 
@@ -23,7 +25,10 @@ def write_atomically(path: Path, data: bytes) -> None:
     temporary = path.with_name(f".{path.name}.tmp")
     try:
         with temporary.open("wb") as file:
-            file.write(data)
+            if isinstance(data, bytes):
+                file.write(data)
+            else:
+                file.writelines(data)
             file.flush()
             os.fsync(file.fileno())
         temporary.replace(path)

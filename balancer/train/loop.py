@@ -23,6 +23,7 @@ from balancer.engine.gradient_signals import how_often
 from balancer.engine.ranks import distributed_mean
 from balancer.errors import CheckpointError
 from balancer.record import checkpoint
+from balancer.record.checkpoint_form import require_moments
 from balancer.record.folder import CHECKPOINTS, TRACKERS
 from balancer.record.run_config import TrainSettings
 from balancer.train.health import StrongStart
@@ -235,6 +236,7 @@ class Trainer:
             self.D.load_state_dict(state["discriminator"])
             for role, optimizer in self.optimizers.items():
                 optimizer.load_state_dict(state["optimizers"][role])
+                require_moments(role, optimizer)
             if self.average is not None:
                 # A run without an average so far begins one here.
                 self.average.module.load_state_dict(state["generator"])

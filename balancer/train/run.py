@@ -149,12 +149,14 @@ def restore(trainer: Trainer, folder: Path, total: int, *, other_data: bool = Fa
         CheckpointError: there is no good one, or it does not fit the model.
         ConfigError: nothing is left to do; the run is left as it is.
     """
-    from balancer.record import checkpoint
+    from balancer.record import checkpoint, checkpoint_form
 
     loaded = checkpoint.load_latest(folder / CHECKPOINTS)
     if loaded.step >= total:
         raise ConfigError(f"--resume {folder}: it has done {loaded.step} steps already; ask for more with --steps")
-    trainer.load_state_dict(loaded.state, other_data=other_data)
+    with checkpoint.reading(loaded.path):
+        checkpoint_form.require_form(loaded.state, loaded.step)
+        trainer.load_state_dict(loaded.state, other_data=other_data)
     onward = [f"going on from step {loaded.step}"] if loaded.skipped else []
     return loaded.step, [*loaded.skipped, *onward]
 
