@@ -21,7 +21,7 @@ from balancer.cli.options import (
     refuse_folder,
 )
 from balancer.cli.progress import progress_of
-from balancer.errors import ConfigError
+from balancer.errors import ConfigError, say
 
 if TYPE_CHECKING:
     from balancer.diagnosis.diagnose import Diagnosis
@@ -111,7 +111,7 @@ def diagnose(
         console = Console(highlight=False, markup=False, emoji=False)
         print_diagnosis(console, diagnosis, lang, since=since, calibration=calibration)
         if html is not None:
-            print(f"page: {html}")
+            say(f"page: {html}")
     if watched & diagnosis.keys:
         raise typer.Exit(1)
 
@@ -128,7 +128,7 @@ def report(
     check_language(lang)
     refuse_folder(out)
     report_on([diagnosed(path) for path in runs], lang=lang).write(out)
-    print(f"report: {out}")
+    say(f"report: {out}")
 
 
 def diagnosed(

@@ -11,7 +11,7 @@ import typer
 
 from balancer.cli.options import ConfigOption, ModelOption, PluginsOption, SetOption, composed, plugin_names
 from balancer.engine.ranks import is_first_rank
-from balancer.errors import ConfigError
+from balancer.errors import ConfigError, say
 from balancer.extras import extras_named
 
 
@@ -60,7 +60,7 @@ def train(
             from balancer.train.dry_run import dry_run as measure
 
             if is_first_rank():
-                print("measuring one step …", file=sys.stderr, flush=True)
+                say("measuring one step …", file=sys.stderr)
             estimate = measure(run)
             if is_first_rank():
                 print_dry_run(run, estimate)
@@ -71,6 +71,6 @@ def train(
     if is_first_rank():
         folder = shlex.quote(str(outcome.folder))
         if outcome.finished:
-            print(f"done: {outcome.steps} steps; see it with: tensorboard --logdir {folder}")
+            say(f"done: {outcome.steps} steps; see it with: tensorboard --logdir {folder}")
         else:
-            print(f"stopped at step {outcome.steps}; go on with: balancer train --resume {folder}")
+            say(f"stopped at step {outcome.steps}; go on with: balancer train --resume {folder}")

@@ -184,8 +184,18 @@ def load_loss(name: str) -> type[AdversarialLoss]:
 
 
 def recipes() -> dict[str, Path]:
-    """Shipped config files by name, from the packages that entry points of `balancer.recipes` name."""
+    """Shipped config files by name, from the packages that entry points of `balancer.recipes` name.
+
+    A name that two distributions use is that of neither.
+    """
+    return _recipes()[0]
+
+
+def _recipes() -> tuple[dict[str, Path], dict[str, str]]:
+    """Recipes by name, and for each name that two distributions use, which ones these are."""
     found: dict[str, Path] = {}
+    doubled: dict[str, str] = {}
+    owners: dict[str, Entry] = {}
     for entry in entries(RECIPES):
         try:
             spec = _located(entry.value)
@@ -193,8 +203,14 @@ def recipes() -> dict[str, Path]:
             paths = [] if folder is None else sorted(folder.glob("*.toml"))
         except Exception:
             continue  # a broken distribution harms nobody who does not ask for its recipes
-        found.update({path.stem: path for path in paths})
-    return found
+        for path in paths:
+            first = owners.setdefault(path.stem, entry)
+            if first.distribution == entry.distribution:
+                found[path.stem] = path
+            else:
+                found.pop(path.stem, None)
+                doubled[path.stem] = f"{first.distribution} {first.version} and {entry.distribution} {entry.version}"
+    return found, doubled
 
 
 def _located(package: str) -> ModuleSpec | None:
@@ -223,7 +239,9 @@ def find_config(name: str) -> Path:
     if path.suffix == ".toml" or os.path.lexists(name):
         why = "not a regular file" if os.path.lexists(name) else "no such file"
         raise ConfigError(f"config {name}: {why}")
-    known = recipes()
+    known, doubled = _recipes()
+    if name in doubled:
+        raise ConfigError(f"config {name}: a recipe of that name is brought by {doubled[name]}: uninstall one of them")
     if name not in known:
         raise ConfigError(f"config {short(name)} is neither a file nor a recipe: {suggestion(name, sorted(known))}")
     return known[name]

@@ -64,7 +64,7 @@ class TextReader:
                 except ValueError as error:
                     source.unread.note(line, one_line(text, 80), str(error))
                     continue
-                except Exception as error:
+                except (Exception, SystemExit) as error:
                     self._failed(error, source.family)
                     source.unread.note(line, one_line(text, 80), type(error).__name__)
                     continue

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import logging
 import math
 import os
 import re
@@ -29,6 +30,8 @@ _MOST_EMS: Final = 8  # a glyph that reaches further from its origin cannot be d
 _PROBES: Final = 256  # ideographs of every font that are searched for a repeated drawing
 _TOFU_REPEATS: Final = 4  # unified variants share a drawing in twos and threes
 _IDEOGRAPHS: Final = range(0x4E00, 0xA000)
+# What fontTools notes of a damaged table is no line of ours; whoever listens to its logger still hears it.
+logging.getLogger("fontTools").addHandler(logging.NullHandler())
 
 
 class _Drawing(NamedTuple):

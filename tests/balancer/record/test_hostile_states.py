@@ -40,7 +40,9 @@ def test_whatever_a_sealed_checkpoint_holds_a_resume_ends_with_one_line(
 
 
 @pytest.mark.parametrize("step", [-1, "4", 2**70, None, 1.5, True])
-def test_a_step_that_is_none_is_refused(tmp_path: Path, step: object, cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_step_that_is_none_is_refused(
+    tmp_path: Path, step: object, cli: Cli, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.chdir(tmp_path)
     folder = tmp_path / "step_00000004"
     folder.mkdir()
