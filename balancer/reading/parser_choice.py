@@ -48,7 +48,7 @@ class ParserChoice:
         given: Mapping[str, str],
         pattern: str | None,
         families: Mapping[str, LogFamily],
-        failed: Callable[[Exception, str], None],
+        failed: Callable[[BaseException, str], None],
     ) -> None:
         self._source: Final = source
         self._names: Final = names
