@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from balancer.contract.adversarial import AdversarialLoss, Halves
     from balancer.contract.handles import KnobHandle
     from balancer.contract.host import CompositionView
+    from balancer.contract.input_files import read_input
     from balancer.contract.knobs import Decision, KnobSpec
     from balancer.contract.losses import AdversarialName
     from balancer.contract.model import DOutput, GanModel, GOutput, HeadSpec, ModelFamily, ModelSpec
@@ -68,6 +69,7 @@ __all__ = [
     "explain",
     "hookimpl",
     "load_run",
+    "read_input",
     "read_signals",
     "replay",
     "report",
@@ -112,6 +114,7 @@ _HOME = {
     "explain": "hindsight.explain",
     "hookimpl": "contract.moments",
     "load_run": "record.saved_run",
+    "read_input": "contract.input_files",
     "read_signals": "record.signals",
     "replay": "hindsight.replay",
     "report": "page.report",

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from difflib import get_close_matches
+from typing import TextIO
 from unicodedata import category
 
 
@@ -64,6 +65,11 @@ class MissingExtra(BalancerError, ModuleNotFoundError):
 def printable(text: str) -> str:
     """A text without control characters, which would steer the terminal that shows it; spaces and line ends stay."""
     return "".join(c if c.isprintable() or c == "\n" or category(c) == "Zs" else _escaped(c) for c in text)
+
+
+def say(text: object = "", *, file: TextIO | None = None) -> None:
+    """Print a text without control characters: what commands show may come from anybody's file."""
+    print(printable(str(text)), file=file, flush=file is not None)
 
 
 def _escaped(character: str) -> str:

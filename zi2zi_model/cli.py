@@ -10,6 +10,7 @@ from typing import Annotated
 
 import typer
 
+from balancer.errors import say
 from zi2zi_model.data_commands import JsonOption, data_app, print_json
 
 app = typer.Typer(no_args_is_help=True, help="Commands of the model zi2zi.")
@@ -54,9 +55,9 @@ def import_port(
         plugins=names,
     )
     for remark in remarks:
-        print(remark)
+        say(remark)
     folder = shlex.quote(str(out))
-    print(f"imported at step {done}; go on with: balancer train --resume {folder} --steps {done + 1000}")
+    say(f"imported at step {done}; go on with: balancer train --resume {folder} --steps {done + 1000}")
 
 
 @app.command("infer")
@@ -120,9 +121,9 @@ def infer(
         return
     _say_lacking(drawn.lacking)
     skipped = f", {len(drawn.skipped)} were there already" if drawn.skipped else ""
-    print(f"{len(drawn.written)} characters drawn into {out}{skipped}")
+    say(f"{len(drawn.written)} characters drawn into {out}{skipped}")
     for path in drawn.files:
-        print(path)
+        say(path)
 
 
 @app.command("font")
@@ -170,12 +171,12 @@ def make_font_file(
         return
     _say_lacking(made.lacking)
     kept = f", {len(made.own)} kept as they are" if keep_own else ""
-    print(f"{out}: {len(made.drawn)} characters drawn{kept}")
+    say(f"{out}: {len(made.drawn)} characters drawn{kept}")
     if made.drawn:
         worst = min(made.overlap, key=made.overlap.__getitem__)
         lowest = f"lowest {made.overlap[worst]:.3f} ({worst})"
-        print(f"shown by FreeType, overlap (IoU) with what was drawn: mean {made.mean_overlap:.3f}, {lowest}")
-    print(f"preview: {made.preview}")
+        say(f"shown by FreeType, overlap (IoU) with what was drawn: mean {made.mean_overlap:.3f}, {lowest}")
+    say(f"preview: {made.preview}")
 
 
 @app.command("evaluate")
@@ -194,8 +195,8 @@ def evaluate(
         print_json(result)
         return
     for line in evaluation_lines(result):
-        print(line)
-    print(f"sheet: {result['sheet']}")
+        say(line)
+    say(f"sheet: {result['sheet']}")
 
 
 @app.command("compare")
@@ -213,20 +214,20 @@ def compare_two(
         print_json(result)
         return
     for line in comparison_lines(result):
-        print(line)
-    print(f"\n{result['verdict']}")
-    print(f"picture:  {out}")
-    print(f"runs:     {first} and {second}")
-    print(f"see both: tensorboard --logdir {first.parent if first.parent == second.parent else first}")
+        say(line)
+    say(f"\n{result['verdict']}")
+    say(f"picture:  {out}")
+    say(f"runs:     {first} and {second}")
+    say(f"see both: tensorboard --logdir {first.parent if first.parent == second.parent else first}")
 
 
 def _say(remarks: Sequence[str]) -> None:
     for remark in remarks:
-        print(remark, file=sys.stderr)
+        say(remark, file=sys.stderr)
 
 
 def _say_lacking(lacking: Mapping[str, str]) -> None:
     for reason in sorted({*lacking.values()}):
         characters = "".join(c for c, why in lacking.items() if why == reason)
         more = " …" if len(characters) > 60 else ""
-        print(f"not drawn, {reason}: {characters[:60]}{more} ({len(characters)})", file=sys.stderr)
+        say(f"not drawn, {reason}: {characters[:60]}{more} ({len(characters)})", file=sys.stderr)

@@ -9,6 +9,7 @@ from typing import Annotated, Any
 
 import typer
 
+from balancer.errors import say
 from zi2zi_model.data.packages import MOST_BYTES
 
 data_app = typer.Typer(no_args_is_help=True, help="Build and inspect data sets.")
@@ -63,10 +64,10 @@ def build(
         print_json({"data": str(out), **data.counts})
         return
     for line in data.summary:
-        print(line)
-    print(f"data set: {out}")
-    print(f"look at it: balancer zi2zi data show {shlex.quote(str(out))}")
-    print(f"train on it: balancer train --set model.data={shlex.quote(str(out))} --epochs 40")
+        say(line)
+    say(f"data set: {out}")
+    say(f"look at it: balancer zi2zi data show {shlex.quote(str(out))}")
+    say(f"train on it: balancer train --set model.data={shlex.quote(str(out))} --epochs 40")
 
 
 @data_app.command("show")
@@ -83,10 +84,11 @@ def show(
         print_json(figures)
         return
     for line in report_lines(figures):
-        print(line)
-    print(f"sheet: {figures['sheet']}")
+        say(line)
+    say(f"sheet: {figures['sheet']}")
 
 
 def print_json(value: Any) -> None:
     """Print a value as JSON, in the language it is in."""
-    print(json.dumps(value, ensure_ascii=False, indent=1))
+    text = json.dumps(value, ensure_ascii=False, indent=1)
+    print("".join(c if c.isprintable() or c == "\n" else json.dumps(c)[1:-1] for c in text))

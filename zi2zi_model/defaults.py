@@ -7,6 +7,8 @@ import tomllib
 from pathlib import Path
 from typing import Any, Final
 
+from balancer import read_input
+
 # Class defaults are those of `tiny`. `zi2zi` is max32002/zi2zi-pytorch (December 2025, the code of the
 # source document), `classic` EuphoriaYan/zi2zi-pytorch at 256 px.
 PRESETS: Final[dict[str, dict[str, Any]]] = {
@@ -80,10 +82,10 @@ def _of_start(data: dict[str, Any]) -> dict[str, Any]:
         return {}
     path = absolute(Path(start)) / "config.toml"
     try:
-        model = tomllib.loads(path.read_text(encoding="utf-8"))["model"]
+        model = tomllib.loads(read_input(path).decode("utf-8"))["model"]
         inherited = {key: model[key] for key in _INHERITED if key in model}
         rows = int(model["styles"])
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
         if {"styles", "style_offset", *_INHERITED} <= data.keys():
             return {}  # a resolved config needs nothing of it any more
         raise ValueError(f"start: {path} is not the config of a zi2zi run ({error})") from None
@@ -105,7 +107,7 @@ def _of_data(data: dict[str, Any]) -> dict[str, Any]:
 def _manifest(data: dict[str, Any]) -> dict[str, Any]:
     """The manifest of the data set named, unverified; empty where it cannot be read, which building will say."""
     try:
-        manifest = json.loads((absolute(Path(data["data"])) / "dataset.json").read_text(encoding="utf-8"))
-    except (OSError, ValueError, KeyError, TypeError):
+        manifest = json.loads(read_input(absolute(Path(data["data"])) / "dataset.json"))
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):
         return {}
     return manifest if isinstance(manifest, dict) else {}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
@@ -193,9 +194,9 @@ class Zi2ziSettings(Settings):
     @field_validator("charset")
     @classmethod
     def _charset_file_isabsolute(cls, value: str) -> str:
-        return (
-            value if value in CHARSETS else str(absolute(Path(value))) if Path(value).expanduser().is_file() else value
-        )
+        file = Path(value).expanduser()
+        there = value not in CHARSETS and os.path.isfile(file)  # noqa: PTH113  # Path.is_file raises on a long name
+        return str(absolute(file)) if there else value
 
     @field_validator("attention")
     @classmethod

@@ -22,7 +22,7 @@ from balancer.cli.options import (
     write_output,
 )
 from balancer.cli.progress import progress_of
-from balancer.errors import ConfigError
+from balancer.errors import ConfigError, say
 
 if TYPE_CHECKING:
     from balancer.diagnosis.diagnose import Diagnosis
@@ -111,7 +111,7 @@ def diagnose(
         console = Console(highlight=False, markup=False, emoji=False)
         print_diagnosis(console, diagnosis, lang, since=since, calibration=calibration)
         if html is not None:
-            print(f"page: {html}")
+            say(f"page: {html}")
     if watched & diagnosis.keys:
         raise typer.Exit(1)
 
@@ -129,7 +129,7 @@ def report(
     refuse_folder(out)
     page = report_on([diagnosed(path) for path in runs], lang=lang)
     write_output(out, page.html().encode())
-    print(f"report: {out}")
+    say(f"report: {out}")
 
 
 def diagnosed(

@@ -10,7 +10,7 @@ from typing import Annotated, Any
 import typer
 
 from balancer.cli.options import ConfigOption, JsonOption, ModelOption, SetOption, composed, plugin_names, print_json
-from balancer.errors import ConfigError, printable
+from balancer.errors import ConfigError, printable, say
 
 app = typer.Typer(no_args_is_help=True, help="List, show, check, test and begin plugins.")
 
@@ -29,14 +29,14 @@ def list_plugins(as_json: JsonOption = False) -> None:
     for one in found:
         remark = f" ({one.remark})" if one.remark else ""
         home = f"  {one.homepage}" if one.homepage else ""
-        print(f"{printable(one.name):<18} {one.distribution} {one.version}{remark}{home}")
+        say(f"{printable(one.name):<18} {one.distribution} {one.version}{remark}{home}")
         if one.sentence:
-            print(f"    {one.sentence}")
-        print(f"    at {'—' if one.hooks is None else ', '.join(one.hooks) or 'no hook'}")
+            say(f"    {one.sentence}")
+        say(f"    at {'—' if one.hooks is None else ', '.join(one.hooks) or 'no hook'}")
     for lost in broken:
-        print(f"{'?':<18} {lost.distribution} {lost.version} ({lost.why})")
-    print(f"\nrecipes (for --config): {', '.join(map(printable, sorted(recipes())))}")
-    print("one plugin in full: balancer plugins show NAME")
+        say(f"{'?':<18} {lost.distribution} {lost.version} ({lost.why})")
+    say(f"\nrecipes (for --config): {', '.join(map(printable, sorted(recipes())))}")
+    say("one plugin in full: balancer plugins show NAME")
 
 
 @app.command("show")
@@ -102,10 +102,10 @@ def test_plugin(
         print_json(report.as_dict())
     else:
         for one in report.checks:
-            print(one)
+            say(one)
         failed = len(report.failures)
         count = len(report.checks)
-        print(
+        say(
             f"{report.plugin}: {failed} of {count} checks failed"
             if failed
             else f"{report.plugin}: {count} checks passed"
@@ -124,7 +124,7 @@ def begin_plugin(
 
     folder = new_plugin(name, out)
     place = shlex.quote(str(folder))
-    print(f"{folder}: install it with pip install -e {place}, then run balancer plugins test {name}")
+    say(f"{folder}: install it with pip install -e {place}, then run balancer plugins test {name}")
 
 
 def _own(tables: dict[str, dict[str, Any]], name: str) -> dict[str, Any]:

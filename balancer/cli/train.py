@@ -12,7 +12,7 @@ import typer
 
 from balancer.cli.options import ConfigOption, ModelOption, PluginsOption, SetOption, composed, plugin_names
 from balancer.engine.ranks import is_first_rank
-from balancer.errors import ConfigError
+from balancer.errors import ConfigError, say
 from balancer.extras import extras_named
 
 if TYPE_CHECKING:
@@ -61,17 +61,17 @@ def train(
                 )
         except Stopped:
             if is_first_rank():
-                print(f"{stop.name}: ended before the first step; nothing was trained", file=sys.stderr)
+                say(f"{stop.name}: ended before the first step; nothing was trained", file=sys.stderr)
             raise
         if is_first_rank():
             folder = shlex.quote(str(outcome.folder))
             if outcome.fault:
                 print(f"warning: {outcome.fault}", file=sys.stderr, flush=True)
             if outcome.finished:
-                print(f"done: {outcome.steps} steps; see it with: tensorboard --logdir {folder}")
+                say(f"done: {outcome.steps} steps; see it with: tensorboard --logdir {folder}")
             else:
                 by = f" by {stop.name}, with a checkpoint" if stop.number else ""
-                print(f"stopped at step {outcome.steps}{by}; go on with: balancer train --resume {folder}")
+                say(f"stopped at step {outcome.steps}{by}; go on with: balancer train --resume {folder}")
             sys.stdout.flush()
         if stop.number:
             raise typer.Exit(128 + stop.number)
@@ -115,7 +115,7 @@ def _dry_run(run: RunConfig) -> None:
     from balancer.train.dry_run import dry_run as measure
 
     if is_first_rank():
-        print("measuring one step …", file=sys.stderr, flush=True)
+        say("measuring one step …", file=sys.stderr)
     estimate = measure(run)
     if is_first_rank():
         print_dry_run(run, estimate)

@@ -64,7 +64,9 @@ def first_error(error: ValidationError, prefix: str, model: Any) -> str:
         return f"{key}: no such setting: {suggestion(str(first['loc'][-1]), known)}"
     message = first["msg"].removeprefix("Value error, ")
     message = message[:1].lower() + message[1:]
-    return f"{key}: {message}" + (f", got {first['input']!r}" if first["loc"] and first["type"] != "missing" else "")
+    return f"{key}: {message}" + (
+        f", got {short(first['input'])}" if first["loc"] and first["type"] != "missing" else ""
+    )
 
 
 def _misdeclared(plugin: Any) -> str | None:

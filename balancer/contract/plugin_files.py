@@ -13,6 +13,7 @@ from types import ModuleType
 from typing import Any, Final, TextIO
 
 from balancer.contract.boundary import calling
+from balancer.contract.input_files import read_input
 from balancer.contract.plugin import Plugin, check_plugin_class
 from balancer.errors import PluginError, suggestion
 from balancer.extras import extra_of, install
@@ -57,7 +58,7 @@ def load_plugin_file(reference: str, prints: TextIO | None = None) -> tuple[type
     path = Path(text).expanduser().absolute()
     where = f"plugin {reference}"
     try:
-        content = path.read_bytes()
+        content = read_input(path)
     except OSError as error:
         raise PluginError(f"{where}: {path} cannot be read: {error.strerror}") from None
     digest = hashlib.sha256(content).hexdigest()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from contextlib import redirect_stdout
 from dataclasses import dataclass
@@ -12,6 +13,7 @@ from typing import TYPE_CHECKING, Final
 
 from balancer.contract.boundary import blame, described, from_outside, short
 from balancer.contract.distributions import UNKNOWN, Distribution, distributions
+from balancer.contract.input_files import read_input
 from balancer.errors import ConfigError, PluginError, printable, suggestion
 from balancer.extras import extra_of, install
 
@@ -182,8 +184,18 @@ def load_loss(name: str) -> type[AdversarialLoss]:
 
 
 def recipes() -> dict[str, Path]:
-    """Shipped config files by name, from the packages that entry points of `balancer.recipes` name."""
+    """Shipped config files by name, from the packages that entry points of `balancer.recipes` name.
+
+    A name that two distributions use is that of neither.
+    """
+    return _recipes()[0]
+
+
+def _recipes() -> tuple[dict[str, Path], dict[str, str]]:
+    """Recipes by name, and for each name that two distributions use, which ones these are."""
     found: dict[str, Path] = {}
+    doubled: dict[str, str] = {}
+    owners: dict[str, Entry] = {}
     for entry in entries(RECIPES):
         try:
             spec = _located(entry.value)
@@ -191,8 +203,14 @@ def recipes() -> dict[str, Path]:
             paths = [] if folder is None else sorted(folder.glob("*.toml"))
         except Exception:
             continue  # a broken distribution harms nobody who does not ask for its recipes
-        found.update({path.stem: path for path in paths})
-    return found
+        for path in paths:
+            first = owners.setdefault(path.stem, entry)
+            if first.distribution == entry.distribution:
+                found[path.stem] = path
+            else:
+                found.pop(path.stem, None)
+                doubled[path.stem] = f"{first.distribution} {first.version} and {entry.distribution} {entry.version}"
+    return found, doubled
 
 
 def _located(package: str) -> ModuleSpec | None:
@@ -216,13 +234,16 @@ def find_config(name: str) -> Path:
         ConfigError: there is neither such a file nor such a recipe.
     """
     path = Path(name)
-    if path.suffix == ".toml" or path.exists():
-        if not path.is_file():
-            raise ConfigError(f"config {name}: no such file")
+    if os.path.isfile(name):  # noqa: PTH113  # Path.is_file raises where a name is too long
         return path
-    known = recipes()
+    if path.suffix == ".toml" or os.path.lexists(name):
+        why = "not a regular file" if os.path.lexists(name) else "no such file"
+        raise ConfigError(f"config {name}: {why}")
+    known, doubled = _recipes()
+    if name in doubled:
+        raise ConfigError(f"config {name}: a recipe of that name is brought by {doubled[name]}: uninstall one of them")
     if name not in known:
-        raise ConfigError(f"config {name!r} is neither a file nor a recipe: {suggestion(name, sorted(known))}")
+        raise ConfigError(f"config {short(name)} is neither a file nor a recipe: {suggestion(name, sorted(known))}")
     return known[name]
 
 
@@ -235,7 +256,7 @@ def card_beside(module: Path | None, name: str, source: str = "") -> str | None:
         return None
     path = module.parent / "cards" / f"{name}.md"
     try:
-        return printable(path.read_text(encoding="utf-8")) if path.is_file() else None
+        return printable(read_input(path).decode("utf-8")) if path.is_file() else None
     except (OSError, ValueError) as error:
         whose = f"{name} of {source}" if source else name
         raise PluginError(f"the card of plugin {whose} cannot be read: {described(error)}") from None

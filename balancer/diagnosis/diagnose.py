@@ -6,6 +6,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from balancer.contract.boundary import calling
+from balancer.contract.registry import entries
 from balancer.diagnosis.calibrate import Calibration, calibrate
 from balancer.diagnosis.derived import derive
 from balancer.diagnosis.extension import Extension, extensions
@@ -17,6 +19,7 @@ from balancer.diagnosis.since import Since, since
 from balancer.diagnosis.units import Units
 from balancer.diagnosis.verdict import verdict
 from balancer.errors import ConfigError
+from balancer.reading.families import GROUP
 from balancer.reading.history import History
 from balancer.reading.opening import NO_TAGS, open_source, read
 from balancer.reading.source import OnBytes, Source
@@ -124,19 +127,31 @@ def diagnose_history(
     stated = stated or Units()
     known = extensions()
     extension = known.get(source.family)
-    units = extension.units(history, source, stated) if extension is not None else None
+    whose = _whose(source.family)
+    with calling(whose, note=""):
+        units = extension.units(history, source, stated) if extension is not None else None
     if units is None:
         units = infer_units(history, source, stated)
     derive(history, units)
-    structure = _structure(source, checkpoint, extension, known.values())
+    with calling(whose, note=""):
+        structure = _structure(source, checkpoint, extension, known.values())
     case = Case(history, source, units, structure, items)
     if source.kind != "run" and extension is not None:
-        case = replace(case, import_command=extension.import_command(case, IMPORTED))
+        with calling(whose, note=""):
+            command = extension.import_command(case, IMPORTED)
+        case = replace(case, import_command=command)
     own: Iterable[NamedRule] = extension.rules if extension is not None else ()
-    found, left = judge([*RULES, *own], case)
+    with calling(whose, note=""):
+        found, left = judge([*RULES, *own], case)
     problems = [finding for finding in found if not finding.remark]
     remarks = [finding for finding in found if finding.remark]
     return Diagnosis(case, problems, remarks, left, verdict(case, problems))
+
+
+def _whose(family: str) -> str:
+    """Where the extension of a family comes from, as the beginning of an error about its code."""
+    owner = next((f" of {entry.distribution} {entry.version}" for entry in entries(GROUP) if entry.name == family), "")
+    return f"the diagnosis of {family or 'this log'}{owner} failed; uninstall or mend it"
 
 
 def _structure(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import io
+import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
@@ -20,6 +21,9 @@ MOST_SHEETS: Final = 10
 JUDGED: Final = (3.0, 5.0)  # epochs whose sheets the source document asks to look at
 WIDTHS: Final = (720, 480, 320, 240)  # pixels of a sheet, tried in turn
 BYTES: Final = 1_000_000  # of all sheets of a run
+# A sheet that is larger is counted among those that cannot be shown.
+FILE_BYTES: Final = 64 * 2**20
+PIXELS: Final = 50_000_000
 
 
 def page_sheets(run: Path, steps_per_epoch: float | None) -> tuple[list[Sheet], int, int]:
@@ -40,8 +44,15 @@ def page_sheets(run: Path, steps_per_epoch: float | None) -> tuple[list[Sheet], 
     pictures, unreadable = {}, 0
     for step in chosen:
         try:
-            with open_to_read(run, f"{SHEETS}/{named[step]}") as file, Image.open(file) as image:
-                pictures[step] = image.convert("L" if image.mode in ("1", "L", "I;16") else "RGB")
+            with open_to_read(run, f"{SHEETS}/{named[step]}") as file:
+                if os.fstat(file.fileno()).st_size > FILE_BYTES:
+                    raise ValueError
+                with Image.open(file, formats=["PNG"]) as image:
+                    if image.width * image.height > PIXELS:
+                        raise ValueError
+                    # What is shown is no wider, so no more is kept of any.
+                    pictures[step] = image.convert("L" if image.mode in ("1", "L", "I;16") else "RGB")
+                    pictures[step].thumbnail((WIDTHS[0], 2 * WIDTHS[0]), Image.Resampling.LANCZOS)
         except Misplaced:
             raise
         except (OSError, ValueError, SyntaxError, Image.DecompressionBombError):

@@ -48,7 +48,7 @@ class ParserChoice:
         given: Mapping[str, str],
         pattern: str | None,
         families: Mapping[str, LogFamily],
-        failed: Callable[[Exception, str], None],
+        failed: Callable[[BaseException, str], None],
     ) -> None:
         self._source: Final = source
         self._names: Final = names
@@ -94,7 +94,7 @@ class ParserChoice:
                 if apart is None or together is None or survey(apart, self.first).rows:
                     continue
                 rows = survey(together, whole).rows
-            except Exception as error:
+            except (Exception, SystemExit) as error:
                 self._failed(error, name)
                 continue
             if rows >= FAMILY_SHARE * sum(line.startswith(broken.begin) for line in whole):
@@ -116,7 +116,7 @@ class ParserChoice:
                 if parser is None or again is None:
                     continue
                 found = survey(parser, self.first)
-            except Exception as error:
+            except (Exception, SystemExit) as error:
                 self._failed(error, name)
                 continue
             if found.rows and found.rows >= most:
@@ -139,7 +139,7 @@ class ParserChoice:
         try:
             parser = self._another()
             return survey(parser, whole).origin if parser is not None else 0.0
-        except Exception as error:
+        except (Exception, SystemExit) as error:
             self._failed(error, self._source.family)
             return 0.0
 

@@ -64,7 +64,7 @@ class TextReader:
                 except ValueError as error:
                     source.unread.note(line, one_line(text, 80), str(error))
                     continue
-                except Exception as error:
+                except (Exception, SystemExit) as error:
                     self._failed(error, source.family)
                     source.unread.note(line, one_line(text, 80), type(error).__name__)
                     continue
@@ -98,7 +98,7 @@ class TextReader:
         if not source.rows:
             raise self._nothing()
 
-    def _failed(self, error: Exception, family: str) -> None:
+    def _failed(self, error: BaseException, family: str) -> None:
         if not self._broken:
             self._broken = True
             cause = one_line(f"{type(error).__name__}: {error}", 120)

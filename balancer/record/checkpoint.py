@@ -13,11 +13,12 @@ import contextlib
 import hashlib
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
-from balancer.errors import CheckpointError
+from balancer.contract.boundary import described, short
+from balancer.errors import BalancerError, CheckpointError
 from balancer.record import files
 from balancer.record.encoding import decode, encode
 from balancer.record.handles import Misplaced
@@ -84,7 +85,6 @@ def load(path: Path) -> tuple[int, dict[str, Any]]:
     Raises:
         CheckpointError: a file is missing, unreadable or damaged, or another version of balancer or torch wrote it.
     """
-    from safetensors import SafetensorError
     from safetensors.torch import load as load_tensors
 
     content = {}
@@ -99,18 +99,47 @@ def load(path: Path) -> tuple[int, dict[str, Any]]:
         manifest = json.loads(content[_MANIFEST])["manifest"]
     if _seal(manifest) != content.pop(_MANIFEST):
         raise _unusable(path, f"{_MANIFEST} is damaged")
-    if manifest["format"] != _FORMAT:
-        raise _unusable(path, f"it has format {manifest['format']}, and this version of balancer reads {_FORMAT}")
+    with reading(path):
+        if manifest["format"] != _FORMAT:
+            raise _unusable(path, f"it has format {manifest['format']}, and this version of balancer reads {_FORMAT}")
+        step = manifest["step"]
+        if type(step) is not int or not 0 <= step < 2**53:
+            raise _unusable(path, f"its step is {short(step)}, not a count of steps")
+        return step, _state(path, manifest, content, load_tensors)
+
+
+@contextlib.contextmanager
+def reading(path: Path) -> Iterator[None]:
+    """Let whatever content of another form makes the code within raise be an error that names the checkpoint.
+
+    Raises:
+        CheckpointError: names `path`, and what was met.
+    """
+    try:
+        yield
+    except BalancerError as error:
+        if not isinstance(error, CheckpointError) or str(path) in str(error):
+            raise
+        raise _unusable(path, str(error).rstrip(".")) from error
+    except Exception as error:  # whatever the types, keys and shapes in it lead to
+        raise _unusable(path, f"it holds what no checkpoint of this run would ({described(error)})") from error
+
+
+def _state(
+    path: Path, manifest: dict[str, Any], content: dict[str, bytes], load_tensors: Callable[[bytes], dict[str, Tensor]]
+) -> dict[str, Any]:
     for name, data in content.items():
         if _fingerprint(data) != manifest["files"][name]:
             raise _unusable(path, f"{name} is damaged (its SHA-256 or size is not the one in {_MANIFEST})")
     try:
-        step, state = manifest["step"], decode(json.loads(content[_STATE]), load_tensors(content[_TENSORS]))
-    except (SafetensorError, ValueError, KeyError) as error:
-        raise _unusable(path, f"this version of balancer or torch cannot read it ({error})") from error
+        state = decode(json.loads(content[_STATE]), load_tensors(content[_TENSORS]))
+    except Exception as error:  # whatever its JSON and its tensors make their parsers raise
+        raise _unusable(path, f"this version of balancer or torch cannot read it ({described(error)})") from error
+    if not isinstance(state, dict):
+        raise _unusable(path, f"its state is a {type(state).__name__}, not a dict")
     if (where := _spoiled(state)) is not None:
         raise _unusable(path, f"{where} holds NaN")
-    return step, state
+    return state
 
 
 def load_latest(root: Path, at: int | None = None) -> Loaded:

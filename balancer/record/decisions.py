@@ -18,6 +18,7 @@ from balancer.errors import CheckpointError
 from balancer.record import files
 from balancer.record.folder import DECISIONS
 
+_LONGEST: Final = 16 * 2**20  # bytes of a line
 _NOTE: Final = "note_kind"
 
 
@@ -92,11 +93,8 @@ def cut_decisions(folder: Path, step: int) -> None:
     """
     if not files.exists(folder, DECISIONS):
         return
-    kept = []
-    for line in files.read(folder, DECISIONS).splitlines(keepends=True):
-        if line.endswith(b"\n") and json.loads(line)["step"] < step:
-            kept.append(line)
-    files.replace(folder, DECISIONS, b"".join(kept))
+    with files.rewritten(folder, DECISIONS) as file:
+        file.writelines(line for _, line in _lines(folder) if json.loads(line)["step"] < step)
 
 
 def _lines(folder: Path) -> Iterator[tuple[int, bytes]]:
@@ -104,7 +102,12 @@ def _lines(folder: Path) -> Iterator[tuple[int, bytes]]:
     path = folder / DECISIONS
     try:
         with files.open_to_read(folder, DECISIONS) as file:
-            for number, line in enumerate(file, 1):
+            number = 0
+            while line := file.readline(_LONGEST + 1):
+                number += 1
+                if len(line) > _LONGEST:
+                    why = f"line {number} is longer than {_LONGEST / 2**20:.0f} MiB: the file is damaged"
+                    raise CheckpointError(f"{path}, {why}; take that line out to go on")
                 if not line.endswith(b"\n"):
                     return
                 yield number, line

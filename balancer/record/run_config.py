@@ -13,8 +13,10 @@ from typing import Any, Final, Literal
 import tomli_w
 from pydantic import BaseModel, Field, ValidationError, field_validator
 
+from balancer.contract.boundary import short
 from balancer.contract.compose import Composition, compose
 from balancer.contract.host import Host, model_host
+from balancer.contract.input_files import MOST_TOML_BYTES, read_input
 from balancer.contract.make import first_error
 from balancer.contract.model import ModelFamily
 from balancer.contract.plugin import RESERVED_NAMES
@@ -25,6 +27,10 @@ from balancer.errors import ConfigError, suggestion
 from balancer.record.settings_tables import as_table, require_read_back
 
 RESERVED: Final = RESERVED_NAMES
+# What the records and torch can hold: steps are exact in a float, sizes and counts fit 32 bits.
+_MOST_STEPS: Final = 2**53 - 1
+_MOST: Final = 2**31 - 1
+_MOST_THREADS: Final = 1024
 # What a run's config says besides its settings: who made it, how large it is, where plugins in files are.
 RECORDED: Final = ("versions", "sizes", "files")
 
@@ -32,7 +38,7 @@ RECORDED: Final = ("versions", "sizes", "files")
 class TrainSettings(Settings):
     """`train.*`: what the loop itself needs."""
 
-    batch_size: int = Field(16, ge=1, description="items per optimizer step, over all ranks together")
+    batch_size: int = Field(16, ge=1, le=_MOST, description="items per optimizer step, over all ranks together")
     lambda_adv: float = Field(1.0, ge=0, le=1e6, description="weight of G's adversarial term where no plugin sets it")
     lr: float = Field(2e-4, gt=0, le=1, description="Adam's learning rate, of G and of D")
     lr_d: float | None = Field(None, gt=0, le=1, description="D's own learning rate, where it differs from train.lr")
@@ -42,45 +48,53 @@ class TrainSettings(Settings):
     beta2: float = Field(0.999, ge=0, lt=1, description="Adam's second beta")
     g_updates: int = Field(1, ge=1, le=16, description="updates of G in each step (zi2zi and its ports: 2)")
     micro_batches: int = Field(
-        1, ge=1, description="parts in which a batch is computed, so that a larger one fits (gradient accumulation)"
+        1,
+        ge=1,
+        le=_MOST,
+        description="parts in which a batch is computed, so that a larger one fits (gradient accumulation)",
     )
     ema_half_life: float | None = Field(
         None,
         gt=0,
         description="half-life, in training items, of the average of G's weights that samples are drawn with",
     )
-    steps: int | None = Field(None, ge=1, description="length of the run in steps")
-    epochs: int | None = Field(None, ge=1, description="length of the run in epochs, where steps is not given")
+    steps: int | None = Field(None, ge=1, le=_MOST_STEPS, description="length of the run in steps")
+    epochs: int | None = Field(
+        None, ge=1, le=_MOST_STEPS, description="length of the run in epochs, where steps is not given"
+    )
     seed: int = Field(0, ge=0, lt=2**31, description="seed of weights, data order, dropout and plugins")
     device: Literal["auto", "cpu", "cuda"] = Field("auto", description="where to train")
     precision: Literal["fp32", "bf16"] = Field("fp32", description="bf16 runs forward passes under autocast")
-    threads: int | None = Field(None, ge=1, description="CPU threads; runs are bit-equal only with the same number")
+    threads: int | None = Field(
+        None, ge=1, le=_MOST_THREADS, description="CPU threads; runs are bit-equal only with the same number"
+    )
     timeout: int = Field(
         1800,
         ge=1,
         le=10**6,
         description="seconds that ranks wait for each other, before the run ends because one is lost",
     )
-    log_every: int = Field(10, ge=1, description="steps between two points in TensorBoard")
+    log_every: int = Field(10, ge=1, le=_MOST_STEPS, description="steps between two points in TensorBoard")
     trackers: list[str] | None = Field(
         None, description="trackers of accelerate that get every logged row too, such as wandb,mlflow"
     )
     gradients_every: int | None = Field(
         None,
         ge=0,
+        le=_MOST_STEPS,
         description="steps between two measurements of gradients (g_grad_adv, d_grad_norm, …), 0 for never; "
         "if not given, 16 where a plugin reads them",
     )
-    sheet_every: int = Field(1, ge=1, description="epochs between two sample sheets")
+    sheet_every: int = Field(1, ge=1, le=_MOST_STEPS, description="epochs between two sample sheets")
     on_nan: Literal["stop", "rollback"] = Field(
         "stop", description="on a loss, gradient or weight that is not finite: stop, or go back to the last checkpoint"
     )
-    rollbacks: int = Field(3, ge=1, description="how often a run may go back")
+    rollbacks: int = Field(3, ge=1, le=_MOST, description="how often a run may go back")
     rollback_change: Literal["order", "rate"] = Field(
         "order", description="what is changed each time: the order of the data, or the learning rates, halved"
     )
-    checkpoint_every: int = Field(500, ge=1, description="steps between two checkpoints")
-    keep: int = Field(3, ge=1, description="checkpoints to keep")
+    checkpoint_every: int = Field(500, ge=1, le=_MOST_STEPS, description="steps between two checkpoints")
+    keep: int = Field(3, ge=1, le=_MOST, description="checkpoints to keep")
 
     @field_validator("trackers", mode="before")
     @classmethod
@@ -149,7 +163,11 @@ class RunConfig:
         return tomli_w.dumps(tables).encode()
 
 
-def read_toml(path: Path, read: Callable[[Path], bytes] = Path.read_bytes) -> dict[str, Any]:
+def _named(path: Path) -> bytes:
+    return read_input(path, MOST_TOML_BYTES)
+
+
+def read_toml(path: Path, read: Callable[[Path], bytes] = _named) -> dict[str, Any]:
     """A config file's tables; `read` opens it.
 
     Raises:
@@ -157,7 +175,9 @@ def read_toml(path: Path, read: Callable[[Path], bytes] = Path.read_bytes) -> di
     """
     try:
         return tomllib.loads(read(path).decode())
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+    except OSError as error:
+        raise ConfigError(f"config {path} cannot be read: {error.strerror}") from None
+    except ValueError as error:  # not UTF-8, not TOML, or a number too long for Python
         raise ConfigError(f"config {path}: {error}") from None
     except RecursionError:
         raise ConfigError(f"config {path}: is nested too deeply to be read") from None
@@ -171,13 +191,13 @@ def check_shape(tables: Mapping[str, Any]) -> None:
     """
     for name, table in tables.items():
         if not isinstance(table, Mapping):
-            raise ConfigError(f"config: {name} = {table!r} is not a table; settings stand in one, such as [train]")
+            raise ConfigError(f"config: {name} = {short(table)} is not a table; settings stand in one, such as [train]")
     run = tables.get("run", {})
     if not isinstance(run.get("model", ""), str):
-        raise ConfigError(f"config: run.model must be a name, got {run['model']!r}")
+        raise ConfigError(f"config: run.model must be a name, got {short(run['model'])}")
     names = run.get("plugins", [])
     if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
-        raise ConfigError(f"config: run.plugins must be a list of names, got {names!r}")
+        raise ConfigError(f"config: run.plugins must be a list of names, got {short(names)}")
     files = run.get("files", {})
     if not isinstance(files, Mapping) or not all(
         isinstance(file, Mapping) and all(isinstance(file.get(key), str) for key in ("plugin", "sha256"))
@@ -197,11 +217,13 @@ def parse_set(items: Iterable[str]) -> dict[str, dict[str, Any]]:
         key, equals, text = item.partition("=")
         table, dot, name = key.strip().partition(".")
         if not (equals and dot and table and name):
-            raise ConfigError(f"--set {item!r}: expected NAME.KEY=VALUE, such as train.lambda_adv=0.3")
+            raise ConfigError(f"--set {short(item)}: expected NAME.KEY=VALUE, such as train.lambda_adv=0.3")
         try:
             (value,) = tomllib.loads(f"value = {text}").values()
         except ValueError:  # not TOML, or more than one value
             value = text.strip()
+        except RecursionError:
+            raise ConfigError(f"--set {table}.{name}: the value is nested too deeply to be read") from None
         tables.setdefault(table, {})[name] = value
     return tables
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from balancer.errors import ConfigError
 from balancer.extras import extras_named
 from balancer.record import checkpoint
+from balancer.record.checkpoint_form import require_form
 from balancer.record.config_files import read_config
 from balancer.record.folder import CHECKPOINTS
 from balancer.record.run_config import make_config
@@ -75,9 +76,11 @@ def load_run(folder: Path, model: str | None = None) -> SavedRun:
     if model is not None and config["run"]["model"] != model:
         raise ConfigError(f"{folder}: a run of model {config['run']['model']}, not of {model}")
     step, state, path, skipped = checkpoint.load_latest(folder / CHECKPOINTS)
-    average = state["average"]
-    if average is not None:
-        # As torch's AveragedModel names them.
-        average = {key.removeprefix("module."): value for key, value in average.items() if key != "n_averaged"}
-    networks = state["generator"], state["discriminator"]
-    return SavedRun(config, step, path, *networks, average, state["data"], tuple(skipped))
+    with checkpoint.reading(path):
+        require_form(state, step)
+        average = state["average"]
+        if average is not None:
+            # As torch's AveragedModel names them.
+            average = {key.removeprefix("module."): value for key, value in average.items() if key != "n_averaged"}
+        networks = state["generator"], state["discriminator"]
+        return SavedRun(config, step, path, *networks, average, state["data"], tuple(skipped))

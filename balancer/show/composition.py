@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
+from balancer.errors import say
 from balancer.record.run_config import RunConfig
 
 
@@ -33,36 +34,36 @@ def describe_composition(run: RunConfig) -> dict[str, Any]:
 def print_composition(described: dict[str, Any]) -> None:
     """Print what `describe_composition` returned, for people."""
     order = described["order"]
-    print(f"model:   {described['model']}")
-    print(f"plugins: {' → '.join(order) if order else 'none (the plain baseline)'}")
+    say(f"model:   {described['model']}")
+    say(f"plugins: {' → '.join(order) if order else 'none (the plain baseline)'}")
     for plugin in order:
         reads = ", ".join(described["reads"][plugin]) or "no signal"
-        print(f"  {plugin} ({described['sources'][plugin]}) reads {reads}")
+        say(f"  {plugin} ({described['sources'][plugin]}) reads {reads}")
     meaning = {"set": "sets it", "max": "upper bound", "min": "lower bound", "mul": "factor", "ratio": "ratio to lr_g",
                "gate": "gate", "period": "period", "add": "adds names"}  # fmt: skip
     for knob, row in described["knobs"].items():
         base = "scheduled" if knob.startswith("lr_") else shown(row["base"])
         how = ", ".join(f"{w['plugin']} ({meaning[w['how']]})" for w in row["writers"])
-        print(f"  {knob}: base {base}; {how}; read after {row['read after']}")
+        say(f"  {knob}: base {base}; {how}; read after {row['read after']}")
     for warning in described["warnings"]:
-        print(f"warning: {warning}")
-    print("these plugins can work together")
+        say(f"warning: {warning}")
+    say("these plugins can work together")
 
 
 def print_dry_run(run: RunConfig, estimate: dict[str, Any]) -> None:
     """Print a composition and what `balancer.train.dry_run.dry_run` returned for it, for people."""
     print_composition(describe_composition(run))
     for name, count in estimate["parameters"].items():
-        print(f"{name}: {count:,} parameters")
+        say(f"{name}: {count:,} parameters")
     for name, count in estimate["data"].items():
-        print(f"{name}: {count:,}")
+        say(f"{name}: {count:,}")
     for remark in estimate["remarks"]:
-        print(remark)
-    print(f"length: {estimate['steps']:,} steps, {estimate['steps per epoch']:,} an epoch")
+        say(remark)
+    say(f"length: {estimate['steps']:,} steps, {estimate['steps per epoch']:,} an epoch")
     memory = estimate["memory bytes"]
     rows = ", ".join(f"{size / 2**20:,.0f} MiB {name}" for name, size in memory.items())
-    print(f"memory, estimated: {sum(memory.values()) / 2**20:,.0f} MiB ({rows}), besides data and libraries")
-    print(f"time, estimated: {estimate['seconds per step']:.3g} s a step, {_duration(estimate['seconds'])} in all")
+    say(f"memory, estimated: {sum(memory.values()) / 2**20:,.0f} MiB ({rows}), besides data and libraries")
+    say(f"time, estimated: {estimate['seconds per step']:.3g} s a step, {_duration(estimate['seconds'])} in all")
 
 
 def shown(value: Any) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 
 from balancer.contract.notes import Note
+from balancer.errors import say
 from balancer.hindsight.explain import Explanation, Taken
 from balancer.hindsight.explain_step import Alternative, Contribution, KnobState, StepState
 from balancer.hindsight.merge_text import text_of
@@ -20,7 +21,7 @@ NOTE_LENGTH = 400
 def print_explanation(explanation: Explanation) -> None:
     """Print what `explain` returned, for people."""
     for line in explanation_lines(explanation):
-        print(line)
+        say(line)
 
 
 def explanation_lines(explanation: Explanation) -> Iterator[str]:

@@ -11,7 +11,7 @@ from balancer.contract.make import made_plugin
 from balancer.contract.moments import HOOK_NAMES, hook_options
 from balancer.contract.plugin_files import is_plugin_file, load_plugin_file
 from balancer.contract.registry import card_beside, load_plugin
-from balancer.errors import ConfigError, printable
+from balancer.errors import ConfigError, say
 from balancer.show.composition import shown
 
 if TYPE_CHECKING:
@@ -63,10 +63,10 @@ def describe_plugin(name: str) -> dict[str, Any]:
 def print_plugin(described: dict[str, Any]) -> None:
     """Print what `describe_plugin` returned, for people."""
     name = described["name"]
-    print(f"{name}, from {described['distribution']} {described['version']} ({described['module']})\n")
-    print(f"reads:  {', '.join(described['reads']) or 'no signal'}")
+    say(f"{name}, from {described['distribution']} {described['version']} ({described['module']})\n")
+    say(f"reads:  {', '.join(described['reads']) or 'no signal'}")
     turned = [f"{knob} ({', '.join(ops)})" for knob, ops in described["writes"].items()]
-    print(f"writes: {', '.join(turned) or 'no knob'}")
+    say(f"writes: {', '.join(turned) or 'no knob'}")
     terms = [
         f"{term} (of {loss.upper()}'s loss)" for loss, names in described["brings_terms"].items() for term in names
     ]
@@ -78,13 +78,13 @@ def print_plugin(described: dict[str, Any]) -> None:
         **{key: described[key] for key in ("sees", "requests", "after", "hooks")},
     }.items():
         if names:
-            print(printable(f"{key + ':':7} {', '.join(names)}"))
-    print()
-    print("settings:" if described["settings"] else "settings: none")
+            say(f"{key + ':':7} {', '.join(names)}")
+    say()
+    say("settings:" if described["settings"] else "settings: none")
     for row in described["settings"]:
         line = f"  {name}.{row['name']} = {shown(row['default'])}  [{row['type']}]\n      {row['description'] or ''}"
-        print(printable(line))
-    print(f"\n{described['card'] or 'It ships no card.'}")
+        say(line)
+    say(f"\n{described['card'] or 'It ships no card.'}")
 
 
 def _declared(plugin: Plugin | type[Plugin], whose: str) -> dict[str, Any]:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
-from balancer.errors import ConfigError
+from balancer.errors import ConfigError, say
 from balancer.hindsight.comparison import Comparison, Course
 from balancer.hindsight.replay_run import RunReplay
 from balancer.hindsight.trajectory import Replay
@@ -31,7 +31,7 @@ CAVEAT: Final = (
 def print_replay(run: RunReplay) -> None:
     """Print what `replay_run` returned, for people."""
     for line in replay_lines(run):
-        print(line)
+        say(line)
 
 
 def replay_lines(run: RunReplay) -> Iterator[str]:

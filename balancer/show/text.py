@@ -16,6 +16,7 @@ from rich.text import Text
 from balancer.diagnosis.diagnose import Diagnosis
 from balancer.diagnosis.trends import curve
 from balancer.diagnosis.units import g_terms
+from balancer.errors import printable
 from balancer.show.rendered import (
     Passage,
     RenderedFinding,
@@ -128,7 +129,7 @@ class _Text:
         for head, *cells in zip(passage.head, *passage.rows, strict=True):
             table.add_column(head, justify="right" if all(cell[0] in NUMERIC for cell in cells) else "left")
         for row in passage.rows:
-            table.add_row(*row)
+            table.add_row(*map(printable, row))
         self.console.print(table)
         for line in passage.lines[1:]:
             self._say(line, indent=3, style="dim")
@@ -163,6 +164,7 @@ class _Text:
         self._say(self.words(f"ui.{key}"), style="bold")
 
     def _say(self, text: str = "", *, indent: int = 0, style: str = "", wrap: bool = True) -> None:
+        text = printable(text)
         lines = wrapped(text, self.console.width - indent) if wrap else [text]
         for line in lines:
             self.console.print(Text(" " * indent + line, style=style), soft_wrap=True)
@@ -194,7 +196,9 @@ def signal_table(history: History, words: Words, width: int) -> Table:
         values = series.values
         part = max(1, min(len(values) // 5, 200))
         figures = (np.median(values[:part]), np.median(values[-part:]), series.low.min(), series.high.max())
-        table.add_row(name, sparkline(curve(series, bins=spark).values), *(number(float(figure)) for figure in figures))
+        table.add_row(
+            printable(name), sparkline(curve(series, bins=spark).values), *(number(float(figure)) for figure in figures)
+        )
     return table
 
 

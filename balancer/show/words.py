@@ -8,6 +8,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
+from balancer.contract.boundary import described
+from balancer.contract.input_files import MOST_TOML_BYTES, read_input
 from balancer.diagnosis.extension import extensions
 from balancer.errors import ConfigError
 
@@ -78,4 +80,7 @@ def _merge(tables: dict[str, Any], more: Mapping[str, Any]) -> None:
 
 @functools.cache
 def _read(path: Path) -> Mapping[str, Any]:
-    return tomllib.loads(path.read_text(encoding="utf-8"))
+    try:
+        return tomllib.loads(read_input(path, MOST_TOML_BYTES).decode("utf-8"))
+    except (OSError, ValueError, RecursionError) as error:
+        raise ConfigError(f"words {path} cannot be read: {described(error)}: reinstall what brings them") from None

@@ -10,6 +10,7 @@ from typing import Any, Final
 from balancer.contract.adversarial import AdversarialLoss
 from balancer.contract.losses import find_loss
 from balancer.contract.signals import Key, StepRow
+from balancer.errors import printable
 from balancer.train.health import HALF_LIFE, Health
 
 # d_adv is shown as the average that the word on the state is about; critic_gap where there is no d_adv.
@@ -83,6 +84,7 @@ class Progress:
         """Print one line above the bar."""
         if self._quiet:
             return
+        text = printable(text)
         if self._bar is not None:
             self._bar.console.print(text, markup=False, highlight=False)
         else:

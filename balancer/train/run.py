@@ -200,14 +200,16 @@ def restore(trainer: Trainer, folder: Path, config: RunConfig, total: int, onwar
         CheckpointError: there is no good one, or it does not fit the model.
         ConfigError: nothing is left to do, or its config was edited since; the run is left as it is.
     """
-    from balancer.record import checkpoint
+    from balancer.record import checkpoint, checkpoint_form
 
     root = folder / CHECKPOINTS
     loaded = checkpoint.load_latest(root, at=onward.from_step)
     if loaded.step >= total:
         raise ConfigError(f"--resume {folder}: it has done {loaded.step} steps already; ask for more with --steps")
-    refuse_edits(folder, loaded.step, loaded.state.get("settings"), config.resolved(), onward.allowed)
-    trainer.load_state_dict(loaded.state, other_data="data" in onward.allowed)
+    with checkpoint.reading(loaded.path):
+        checkpoint_form.require_form(loaded.state, loaded.step)
+        refuse_edits(folder, loaded.step, loaded.state.get("settings"), config.resolved(), onward.allowed)
+        trainer.load_state_dict(loaded.state, other_data="data" in onward.allowed)
     if onward.from_step is None:
         return loaded.step, [*loaded.skipped, *([f"going on from step {loaded.step}"] if loaded.skipped else [])]
     later = [step for step in checkpoint.steps(root) if step > loaded.step]

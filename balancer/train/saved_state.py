@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from balancer.errors import CheckpointError
+from balancer.record.checkpoint_form import require_moments
 from balancer.train.random_state import random_state, set_random_state
 
 if TYPE_CHECKING:
@@ -46,6 +47,7 @@ def restore_state(trainer: Trainer, state: Mapping[str, Any], *, other_data: boo
         trainer.D.load_state_dict(state["discriminator"])
         for role, optimizer in trainer.optimizers.items():
             optimizer.load_state_dict(state["optimizers"][role])
+            require_moments(role, optimizer)
         if trainer.average is not None:
             # A run without an average so far begins one here.
             trainer.average.module.load_state_dict(state["generator"])

@@ -9,6 +9,7 @@ from functools import cache
 from pathlib import Path
 from typing import Final
 
+from balancer import read_input
 from balancer.errors import DataError
 
 DEMO_SIZE: Final = 256
@@ -29,15 +30,16 @@ def load_charset(name: str) -> tuple[str, ...]:
     if name in CHARSETS:
         return CHARSETS[name]()
     try:
-        text = Path(name).read_text(encoding="utf-8-sig")
+        text = read_input(Path(name)).decode("utf-8-sig")
     except FileNotFoundError:
+        shown = name if len(name) <= 60 else f"{name[:60]} …"
         nearest = get_close_matches(name.lower(), CHARSETS, n=1)
         hint = f"; did you mean {nearest[0]}?" if nearest else ""
-        raise DataError(f"charset {name!r}: no such file, and not one of {', '.join(CHARSETS)}{hint}") from None
+        raise DataError(f"charset {shown!r}: no such file, and not one of {', '.join(CHARSETS)}{hint}") from None
     except UnicodeDecodeError as error:
         raise DataError(f"charset {name}: not UTF-8 at byte {error.start}; save it as UTF-8 text") from error
     except OSError as error:
-        raise DataError(f"charset {name}: cannot be read: {error.strerror}") from error
+        raise DataError(f"charset {name[:255]}: cannot be read: {error.strerror}") from error
     characters = tuple(dict.fromkeys(c for c in text if not c.isspace()))
     if not characters:
         raise DataError(f"charset {name}: the file holds no characters; write the ones to use into it")

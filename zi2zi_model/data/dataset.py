@@ -10,7 +10,7 @@ from typing import Any, Final
 
 import numpy as np
 
-from balancer import write_atomically
+from balancer import read_input, write_atomically
 from balancer.errors import DataError
 from zi2zi_model.data.pairs import GlyphData, TypefaceRecord
 from zi2zi_model.data.placement import Placement
@@ -110,7 +110,7 @@ def read_manifest(folder: Path) -> dict[str, Any]:
     """
     path = folder / MANIFEST
     try:
-        text = path.read_bytes()
+        text = read_input(path)
     except OSError as error:
         why = f"{folder}: no data set there ({MANIFEST} cannot be read: {error.strerror})"
         raise DataError(f"{why}; make one with: balancer zi2zi data build") from error

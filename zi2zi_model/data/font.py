@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import hashlib
+import logging
 import math
+import os
 import re
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from io import BytesIO
 from pathlib import Path
 from typing import Final, NamedTuple
@@ -15,15 +18,20 @@ import numpy as np
 from fontTools.ttLib import TTFont
 from PIL import Image, ImageDraw, ImageFont
 
+from balancer import read_input
 from balancer.errors import DataError
 from zi2zi_model.data.glyphs import INK, Pixels, Typeface
 from zi2zi_model.data.placement import InkBox, Placement
 
+MOST_FONT_BYTES: Final = 256 * 2**20
 _LAYOUT: Final = ImageFont.Layout.BASIC  # the same picture with and without the Raqm library
 _MEASURE: Final = 256  # pixels per em
+_MOST_EMS: Final = 8  # a glyph that reaches further from its origin cannot be drawn: no script has such
 _PROBES: Final = 256  # ideographs of every font that are searched for a repeated drawing
 _TOFU_REPEATS: Final = 4  # unified variants share a drawing in twos and threes
 _IDEOGRAPHS: Final = range(0x4E00, 0xA000)
+# What fontTools notes of a damaged table is no line of ours; whoever listens to its logger still hears it.
+logging.getLogger("fontTools").addHandler(logging.NullHandler())
 
 
 class _Drawing(NamedTuple):
@@ -31,6 +39,23 @@ class _Drawing(NamedTuple):
 
     box: InkBox
     digest: bytes
+
+
+@contextmanager
+def font_work(path: str, character: str) -> Iterator[None]:
+    """Let whatever FreeType, Pillow or fontTools raise about a damaged glyph be one line that names it.
+
+    Raises:
+        DataError: names the font and the character.
+    """
+    try:
+        yield
+    except DataError:
+        raise
+    except Exception as error:
+        why = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
+        where = f"font {path}: the glyph of {character} (U+{ord(character):04X})"
+        raise DataError(f"{where} is damaged ({why}); leave it out, or take another font") from error
 
 
 class Font(Typeface):
@@ -48,9 +73,9 @@ class Font(Typeface):
         self.name = Path(path).name
         self.path = str(path)
         try:
-            face = None if Path(path).exists() else re.fullmatch(r"(.+):(\d+)", str(path))
+            face = None if os.path.lexists(path) else re.fullmatch(r"(.+):(\d+)", str(path))
             file, self._index = (face[1], int(face[2])) if face else (str(path), 0)
-            self._data = Path(file).read_bytes()
+            self._data = read_input(Path(file), MOST_FONT_BYTES)
         except OSError as error:
             raise DataError(f"font {path}: cannot be read: {error.strerror}") from error
         faces = int.from_bytes(self._data[8:12], "big") if self._data[:4] == b"ttcf" else 1
@@ -61,12 +86,14 @@ class Font(Typeface):
                 characters: dict[int, str] | None = font.getBestCmap()
                 tables = {tag: font.reader[tag] for tag in font.reader.tables}  # fails where the file is cut short
             self.units_per_em = int.from_bytes(tables["head"][18:20], "big")
+            if not 16 <= self.units_per_em <= 16384:
+                raise ValueError(f"{self.units_per_em} units per em")
         except Exception as error:  # fontTools lets whatever its table parsers meet in a damaged file escape
             raise DataError(f"font {file}: damaged, or not TrueType or OpenType ({error or 'cut short'})") from error
         self._sizes: dict[int, ImageFont.FreeTypeFont] = {}
         try:
             self.at(_MEASURE)
-        except OSError as error:
+        except Exception as error:
             raise DataError(f"font {file}: FreeType cannot open it ({error})") from error
         if not characters:
             raise DataError(f"font {file}: has no Unicode character map, so its characters cannot be found")
@@ -119,18 +146,21 @@ class Font(Typeface):
         It is drawn at 256 pixels per em or more and reduced, so that neither hinting nor whole pixels move or
         reshape strokes, and a placement holds to a small part of a pixel.
         """
-        pixels = max(_MEASURE, math.ceil(2 * size * placement.scale))
+        # Where glyphs are specks in their em, a picture of the em would be without bounds.
+        pixels = max(_MEASURE, min(math.ceil(2 * size * placement.scale), 8 * size))
         side = pixels / placement.scale
         left, top = -placement.x * side, -placement.y * side
         x, y = math.floor(left), math.floor(top)
         picture = Image.new("L", (math.ceil(side) + 1, math.ceil(side) + 1), 255)
-        ImageDraw.Draw(picture).text((-x, -y), character, fill=0, font=self.at(pixels), anchor="ls")
+        with font_work(self.path, character):
+            ImageDraw.Draw(picture).text((-x, -y), character, fill=0, font=self.at(pixels), anchor="ls")
         frame = (left - x, top - y, left - x + side, top - y + side)
         return np.asarray(picture.resize((size, size), Image.Resampling.HAMMING, box=frame))
 
     def advance(self, character: str) -> float:
         """Advance width of a character in em."""
-        return float(self.at(_MEASURE).getlength(character)) / _MEASURE
+        with font_work(self.path, character):
+            return float(self.at(_MEASURE).getlength(character)) / _MEASURE
 
     def at(self, pixels: int) -> ImageFont.FreeTypeFont:
         """The font at a number of pixels per em."""
@@ -141,8 +171,8 @@ class Font(Typeface):
 
     def _find_tofu(self) -> set[bytes]:
         """Digests of `.notdef` and of any drawing repeated in an even sample of the font's ideographs."""
-        unmapped = next(code for code in range(0x10FFFF, 0, -1) if code not in self._codes)
-        notdef = self._draw(chr(unmapped))
+        unmapped = next((code for code in range(0x10FFFF, 0, -1) if code not in self._codes), None)
+        notdef = None if unmapped is None else self._draw(chr(unmapped))  # a font may map every code point
         ideographs = sorted(self._codes.intersection(_IDEOGRAPHS))
         sample = (self._drawing(chr(code)) for code in ideographs[:: 1 + len(ideographs) // _PROBES])
         repeats = Counter(drawing.digest for drawing in sample if drawing)
@@ -160,9 +190,11 @@ class Font(Typeface):
         font = self.at(_MEASURE)
         try:
             left, top, right, bottom = (int(edge) for edge in font.getbbox(character, anchor="ls"))
+            if max(map(abs, (left, top, right, bottom))) > _MOST_EMS * _MEASURE:
+                return None
             ink = Image.new("L", (right - left + 2, bottom - top + 2))
             ImageDraw.Draw(ink).text((1 - left, 1 - top), character, fill=255, font=font, anchor="ls")
-        except OSError:  # FreeType refuses the outline
+        except Exception:  # whatever FreeType and Pillow raise where they refuse the outline
             return None
         box = ink.point(INK).getbbox()
         if box is None:

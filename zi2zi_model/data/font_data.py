@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
@@ -28,7 +29,8 @@ def open_typeface(path: str | Path) -> Typeface:
     Raises:
         DataError: it cannot be used.
     """
-    return Pictures(path) if Path(path).is_dir() else Font(path)
+    folder = os.path.isdir(path)  # noqa: PTH112  # Path.is_dir raises where a name is too long
+    return Pictures(path) if folder else Font(path)
 
 
 def from_fonts(

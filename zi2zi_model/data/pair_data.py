@@ -13,12 +13,13 @@ from typing import Final, NamedTuple
 import numpy as np
 from PIL import Image
 
+from balancer import read_input
 from balancer.errors import DataError
 from zi2zi_model.data.charsets import is_held_out
 from zi2zi_model.data.glyphs import Pixels, is_blank
 from zi2zi_model.data.packages import MOST_BYTES, read_package
 from zi2zi_model.data.pairs import GlyphData
-from zi2zi_model.data.pictures import read_grey
+from zi2zi_model.data.pictures import MOST_PICTURE_BYTES, read_grey
 
 _PAIR_NAME: Final = re.compile(r"([0-9]{1,9})_([0-9]+)\.(?:png|jpe?g)", re.IGNORECASE)
 
@@ -51,7 +52,7 @@ def from_pairs(folder: str | Path, *, size: int = 64, held_out: float = 0.1) -> 
     def pairs() -> Iterator[_Pair]:
         for label, index, path in found:
             try:
-                image = path.read_bytes()
+                image = read_input(path, MOST_PICTURE_BYTES)
             except OSError as error:
                 raise DataError(f"picture {path}: cannot be read: {error.strerror}") from error
             yield _Pair(label, path.stem, f"picture {path}", image, is_held_out(index, held_out))

@@ -14,12 +14,14 @@ from typing import Final
 import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
 
+from balancer import read_input
 from balancer.errors import DataError
 from zi2zi_model.data.glyphs import Pixels, Typeface, ink_extent, is_blank, reframe
 from zi2zi_model.data.placement import EM_BOX, InkBox, Placement
 
 SUFFIXES: Final = (".png", ".jpg", ".jpeg")
 _CODE: Final = re.compile(r"(?:u\+|uni|u|0x)?([0-9a-f]{4,6})(?:[ _-].*)?", re.IGNORECASE | re.DOTALL)
+MOST_PICTURE_BYTES: Final = 256 * 2**20
 _MOST_SIDE: Final = 4096
 _PALEST_INK: Final = 191  # what `ink_extent` still takes for ink: as dark an edge is not paper
 _ON_DAMAGED: Final = (OSError, SyntaxError, ValueError, EOFError, Image.DecompressionBombError)
@@ -110,13 +112,13 @@ class Pictures(Typeface):
     def _read(self, character: str) -> bytes:
         path = self._files[character]
         try:
-            return path.read_bytes()
+            return read_input(path, MOST_PICTURE_BYTES)
         except OSError as error:
             raise DataError(f"picture {path}: cannot be read: {error.strerror}") from error
 
     def _square(self, character: str) -> Pixels:
         path = self._files[character]
-        grey = read_grey(path, f"picture {path}")
+        grey = read_grey(BytesIO(self._read(character)), f"picture {path}")
         edge = np.concatenate([grey[0], grey[-1], grey[:, 0], grey[:, -1]])
         if np.median(edge) <= _PALEST_INK:
             why = "its edge is dark; invert it, or brighten it until paper is white, or leave paper around the glyph"
@@ -128,7 +130,7 @@ class Pictures(Typeface):
         return square
 
 
-def read_grey(file: Path | BytesIO, where: str) -> Pixels:
+def read_grey(file: BytesIO, where: str) -> Pixels:
     """A PNG or JPEG picture (H, W) upright and in grey, paper under its transparent parts; `where` names it in errors.
 
     Raises:

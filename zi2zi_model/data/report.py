@@ -33,7 +33,8 @@ def inspect(folder: Path, out: Path | None = None) -> dict[str, Any]:
     """
     data = dataset.load(folder)
     figures = report(data)
-    path = out or folder.with_name(f"{folder.name}.png")
+    folder = folder.absolute()
+    path = out or folder.with_name(f"{folder.name or 'data'}.png")
     write(path, png(sheet(data)))
     return {**figures, "sheet": str(path)}
 

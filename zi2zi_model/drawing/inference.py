@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -150,12 +151,15 @@ def trained_run(folder: Path, device: str = "cpu") -> TrainedRun:
     generator = Generator(run.settings)
     try:
         generator.load_state_dict(run.generator if run.average is None else run.average)
-    except RuntimeError as error:
-        raise CheckpointError(
-            f"{run.checkpoint} does not fit the settings in {folder / 'config.toml'}: {error}"
-        ) from None
+        styles, rows = tuple(map(str, run.data["styles"])), tuple(map(operator.index, run.data["rows"]))
+        for face in run.data["typefaces"]:
+            _placement(face).to_em(0.0, 0.0)
+        if not rows or len(styles) != len(rows) or not all(0 <= row < run.settings.styles for row in rows):
+            raise ValueError(f"styles {styles!r:.60} and rows {rows!r:.60} do not go together")
+    except Exception as error:  # whatever content of another form leads to
+        why = f"does not fit the settings in {folder / 'config.toml'}: {type(error).__name__}: {error}"
+        raise CheckpointError(f"{run.checkpoint} {why}") from None
     generator.eval().to(device)
-    styles, rows = tuple(run.data["styles"]), tuple(run.data["rows"])
     return TrainedRun(
         folder.resolve().name, run.step, run.plugins, run.settings, generator, styles, rows, dict(run.data)
     )

@@ -20,7 +20,7 @@ from fontTools.pens.transformPen import TransformPen
 from fontTools.svgLib.path import parse_path
 from PIL import Image
 
-from zi2zi_model.data.font import Font
+from zi2zi_model.data.font import Font, font_work
 from zi2zi_model.data.glyphs import Pixels
 from zi2zi_model.data.placement import BASELINE, Placement
 
@@ -101,10 +101,11 @@ def font_outline(font: Font, character: str) -> Outline:
         DataError: the font does not draw it.
     """
     font.ink_box(character)
-    glyphs, names = _tables(font)
-    recording = DecomposingRecordingPen(glyphs)
-    scale = 1 / font.units_per_em
-    glyphs[names[ord(character)]].draw(TransformPen(recording, (scale, 0, 0, scale, 0, 0)))
+    with font_work(font.path, character):
+        glyphs, names = _tables(font)
+        recording = DecomposingRecordingPen(glyphs)
+        scale = 1 / font.units_per_em
+        glyphs[names[ord(character)]].draw(TransformPen(recording, (scale, 0, 0, scale, 0, 0)))
     area = AreaPen()
     recording.replay(area)
     if area.value > 0:
