@@ -24,8 +24,9 @@ from balancer.hindsight.trajectory import Replay
 from balancer.record.compositions import Composed, run_compositions
 from balancer.record.config_files import Segment, run_segments
 from balancer.record.decisions import read_decisions
-from balancer.record.run_config import RESERVED, TrainSettings
+from balancer.record.run_config import RESERVED
 from balancer.record.signals import SignalRows
+from balancer.record.train_settings import TrainSettings
 
 # What `train.*` says about a knob; the rest of it went into the signals.
 BASES: Final = ("lambda_adv", "lr", "lr_d", "lr_decay", "lr_floor")

@@ -10,7 +10,7 @@ from accelerate.utils import DistributedDataParallelKwargs, InitProcessGroupKwar
 
 from balancer.contract.compose import Composition
 from balancer.record.folder import TRACKERS
-from balancer.record.run_config import TrainSettings
+from balancer.record.train_settings import TrainSettings
 
 
 def make_accelerator(train: TrainSettings, composition: Composition, folder: Path | None = None) -> Accelerator:

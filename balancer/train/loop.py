@@ -21,7 +21,7 @@ from balancer.engine.balancer import Balancer
 from balancer.engine.gradient_signals import how_often
 from balancer.engine.ranks import distributed_mean
 from balancer.errors import NotFiniteError
-from balancer.record.run_config import TrainSettings
+from balancer.record.train_settings import TrainSettings
 from balancer.train.divergence import Divergence
 from balancer.train.finite import require_finite_weights
 from balancer.train.health import StrongStart

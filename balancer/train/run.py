@@ -16,8 +16,9 @@ from balancer.record.claim import locked, new_run
 from balancer.record.config_changes import kept_settings, refuse_changes, refuse_edits
 from balancer.record.config_files import read_config, write_config
 from balancer.record.folder import CHECKPOINTS, default_names
-from balancer.record.run_config import RunConfig, TrainSettings, check_shape, flat, make_config, read_toml
+from balancer.record.run_config import RunConfig, check_shape, flat, make_config, read_toml
 from balancer.record.settings_tables import as_table
+from balancer.record.train_settings import TrainSettings
 from balancer.train.same_everywhere import require_same_run, require_same_start
 
 if TYPE_CHECKING:

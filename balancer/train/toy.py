@@ -27,7 +27,7 @@ def small_trainer(
     audit: AuditMode = "warn",
 ) -> Trainer:
     """A seeded trainer of a family with these settings and plugins; `train` are settings of `train.*`."""
-    from balancer.record.run_config import TrainSettings
+    from balancer.record.train_settings import TrainSettings
     from balancer.train.accelerator import make_accelerator
     from balancer.train.loop import Trainer
     from balancer.train.random_state import seed_all

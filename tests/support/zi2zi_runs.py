@@ -13,7 +13,7 @@ from balancer.cli.main import main
 from balancer.contract.compose import compose
 from balancer.contract.host import model_host
 from balancer.record import checkpoint
-from balancer.record.run_config import TrainSettings
+from balancer.record.train_settings import TrainSettings
 from balancer.train.accelerator import make_accelerator
 from balancer.train.loop import Trainer
 from zi2zi_model.data.font_data import EMBEDDED_SOURCE, EMBEDDED_TARGETS

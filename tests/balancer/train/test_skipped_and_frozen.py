@@ -13,7 +13,7 @@ from balancer import Plugin, StepContext, hookimpl
 from balancer.contract.compose import compose
 from balancer.contract.host import model_host
 from balancer.contract.model import HeadSpec
-from balancer.record.run_config import TrainSettings
+from balancer.record.train_settings import TrainSettings
 from balancer.testing import toy_trainer
 from balancer.train.accelerator import make_accelerator
 from balancer.train.loop import Trainer
