@@ -16,7 +16,19 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import IO, Final
 
-from balancer.record.handles import NEW, Misplaced, names_in, opened_file, opened_folder, put, refuse_other, sync_handle
+from balancer.record.handles import (
+    NEW,
+    Handle,
+    Misplaced,
+    at,
+    moved,
+    names_in,
+    opened_file,
+    opened_folder,
+    put,
+    refuse_other,
+    sync_handle,
+)
 
 # Of a file on its way, which a kill leaves; the last two are from before 0.2.
 _TEMPORARY: Final = re.compile(r"\..+\.[0-9a-f]{16}\.tmp|\..+\.tmp|cut\.\d+\.tmp")
@@ -128,7 +140,8 @@ def make_folder(run: Path, name: str) -> None:
     """
     with _parent(run, name) as (handle, last):
         if not refuse_other(handle, last, folder=True):
-            os.mkdir(last, dir_fd=handle)
+            path, within = at(handle, last)
+            os.mkdir(path, **within)
             sync_handle(handle)
 
 
@@ -139,7 +152,7 @@ def rename(run: Path, old: str, new: str) -> None:
         OSError: it cannot be renamed.
     """
     with _parent(run, old) as (handle, last):
-        os.rename(last, new.rpartition("/")[2], src_dir_fd=handle, dst_dir_fd=handle)
+        moved(handle, last, new.rpartition("/")[2])
 
 
 def delete(run: Path, name: str) -> None:
@@ -150,7 +163,8 @@ def delete(run: Path, name: str) -> None:
     """
     with _parent(run, name) as (handle, last):
         if refuse_other(handle, last):
-            os.unlink(last, dir_fd=handle)
+            path, within = at(handle, last)
+            os.unlink(path, **within)
 
 
 def delete_folder(run: Path, name: str) -> None:
@@ -161,7 +175,8 @@ def delete_folder(run: Path, name: str) -> None:
     """
     with _parent(run, name) as (handle, last):
         refuse_other(handle, last, folder=True)
-        shutil.rmtree(last, dir_fd=handle)
+        path, within = at(handle, last)
+        shutil.rmtree(path, **within)  # type: ignore[arg-type]
 
 
 def delete_unfinished(run: Path, name: str = "") -> None:
@@ -173,8 +188,9 @@ def delete_unfinished(run: Path, name: str = "") -> None:
     with opened_folder(run, name) as handle:
         for left in filter(is_unfinished, names_in(handle)):
             # What is no file is none of ours.
-            if stat.S_ISREG(os.stat(left, dir_fd=handle, follow_symlinks=False).st_mode):
-                os.unlink(left, dir_fd=handle)
+            path, within = at(handle, left)
+            if stat.S_ISREG(os.stat(path, **within, follow_symlinks=False).st_mode):
+                os.unlink(path, **within)
 
 
 def is_unfinished(name: str) -> bool:
@@ -205,7 +221,7 @@ def make_run(run: Path) -> None:
 
 
 @contextlib.contextmanager
-def _parent(run: Path, name: str) -> Iterator[tuple[int, str]]:
+def _parent(run: Path, name: str) -> Iterator[tuple[Handle, str]]:
     """A handle of the folder that holds `name`, and the last part of it."""
     folder, _, last = name.rpartition("/")
     assert last not in ("", ".", ".."), f"{name!r} names nothing in a run"
