@@ -12,7 +12,7 @@ from balancer.errors import CheckpointError
 _MOST: Final = 2**53
 # Paths and types; a part that older releases did not write may be missing.
 _NEEDED: Final = ("generator", "discriminator", "optimizers", "random", "average", "data", "balance")
-_COUNTS: Final = ("step", "epoch", "d_updates", "g_updates", "rounds", "usual_rounds")
+_COUNTS: Final = ("step", "d_updates", "g_updates", "rounds", "usual_rounds")
 _TRUTHS: Final = ("open", "g_first", "epoch_open")
 _TABLES: Final = ("turns", "held", "knobs", "signals", "rates", "gradients", "plugins", "ranked")
 _TURN_COUNTS: Final = ("seen", "fired", "told", "reports")
@@ -57,6 +57,8 @@ def require_moments(role: str, optimizer: Any) -> None:
 def _balance(balance: Mapping[str, Any], step: int) -> None:
     for key in _COUNTS:
         _count(balance.get(key, 0), f"balance/{key}")
+    if balance.get("epoch") != -1:  # where nothing was trained yet
+        _count(balance.get("epoch", 0), "balance/epoch")
     if balance.get("step") != step:
         raise CheckpointError(f"balance/step is {short(balance.get('step'))}, and its manifest says {step}")
     for key in _TRUTHS:

@@ -12,7 +12,7 @@ import pytest
 
 from balancer.contract.boundary import calling
 from balancer.errors import PluginError
-from balancer.train.stopping import stop_requests
+from balancer.train.stopping import Stopped, stop_requests
 
 
 def raised(code: Callable[[], object]) -> BaseException:
@@ -61,11 +61,13 @@ def test_an_error_in_a_call_is_not_taken_for_that_of_a_handler() -> None:
     assert type(raised(lambda: signal.Signals(10**6))) is PluginError
 
 
-def test_in_our_loop_the_second_ctrl_c_stays_one_and_a_plugins_own_does_not() -> None:
+def test_in_our_loop_ctrl_c_is_no_error_of_a_plugin_and_a_plugins_own_is() -> None:
     with stop_requests() as stop:
+        assert type(raised(interrupt)) is Stopped  # before there is anything to keep
+    with stop_requests() as stop:
+        stop.begin()
         signal.raise_signal(signal.SIGINT)
-        assert stop.requested
-        assert type(raised(interrupt)) is KeyboardInterrupt
+        assert stop.number == signal.SIGINT
         assert type(raised(own)) is PluginError
 
 

@@ -1,6 +1,7 @@
 """Glyphs: what a font really draws, where it is drawn, and that both can be relied on."""
 
 import math
+import os
 from pathlib import Path
 
 import numpy as np
@@ -189,9 +190,9 @@ def test_a_font_that_cannot_be_opened_is_refused(tmp_path: Path, monkeypatch: py
     with pytest.raises(DataError, match="cannot be read"):
         Font(tmp_path)
 
-    def refuse(path: Path) -> bytes:
+    def refuse(path: Path, *_: object) -> int:
         raise PermissionError(13, "Permission denied", str(path))
 
-    monkeypatch.setattr(Path, "read_bytes", refuse)
+    monkeypatch.setattr(os, "open", refuse)
     with pytest.raises(DataError, match=r"source\.ttf: cannot be read: Permission denied"):
         Font(EMBEDDED_SOURCE)
