@@ -1,5 +1,6 @@
 # make demo: train on the embedded glyphs, with plugins and without, and compare.  make test: set up and test.
-# make check: what CI runs.  make audit: known holes of the pinned dependencies (asks the network).  make site: the documentation as a site.  make docs-cli: write docs/cli.md from the commands.
+# make check: what CI runs.  make faults: the fault matrix.
+# make audit: known holes of the pinned dependencies (asks the network).  make site: the documentation as a site.  make docs-cli: write docs/cli.md from the commands.
 PYTHON ?= python3
 BIN := .venv/bin
 DEMO := runs/demo
@@ -8,7 +9,7 @@ DEMO_STEPS := 1500
 # Laid out for the site as they lie here, so that links between them lead on.
 PAGES := *.md docs plugins/cards benchmarks/README.md zi2zi_model/fonts/LICENSES.md
 
-.PHONY: demo test lint check audit site docs-cli clean
+.PHONY: demo test faults lint check audit site docs-cli clean
 
 .venv/installed: pyproject.toml constraints.txt
 	$(PYTHON) -m venv .venv
@@ -27,6 +28,10 @@ demo: .venv/installed
 
 test: .venv/developing
 	$(BIN)/python -m pytest -n 2
+
+# Kills, power cuts and refusing disks at every operation on files of a run; `make test` tries one in twenty-four.
+faults: .venv/developing
+	$(BIN)/python tests/faults/matrix.py
 
 lint: .venv/developing
 	$(BIN)/ruff check .

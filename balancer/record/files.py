@@ -55,23 +55,25 @@ def open_to_read(run: Path, name: str) -> IO[bytes]:
 
 
 def open_to_append(run: Path, name: str) -> IO[bytes]:
-    """Open a file of a run for more at its end; it is made where it is not there.
+    """Open a file of a run for more at its end; it is made, durably, where it is not there.
 
     Raises:
         OSError: it cannot be written; `Misplaced` where something else lies there.
     """
     with _parent(run, name) as (handle, last):
-        return os.fdopen(opened_file(handle, last, os.O_WRONLY | os.O_CREAT | os.O_APPEND), "ab")
+        new = not refuse_other(handle, last)
+        file = os.fdopen(opened_file(handle, last, os.O_WRONLY | os.O_CREAT | os.O_APPEND), "ab")
+        return _named(handle, file) if new else file
 
 
 def create(run: Path, name: str) -> IO[bytes]:
-    """Open a file that is not there yet.
+    """Open a file that is not there yet; its name is durable.
 
     Raises:
         OSError: it is there, or cannot be made.
     """
     with _parent(run, name) as (handle, last):
-        return os.fdopen(opened_file(handle, last, NEW), "wb")
+        return _named(handle, os.fdopen(opened_file(handle, last, NEW), "wb"))
 
 
 def replace(run: Path, name: str, data: bytes) -> None:
@@ -218,6 +220,16 @@ def make_run(run: Path) -> None:
     run.mkdir(parents=True, exist_ok=True)
     for path in missing:
         sync(path.parent)
+
+
+def _named(handle: Handle, file: IO[bytes]) -> IO[bytes]:
+    """A new file, whose name is brought to the disk."""
+    try:
+        sync_handle(handle)
+    except BaseException:
+        file.close()
+        raise
+    return file
 
 
 @contextlib.contextmanager

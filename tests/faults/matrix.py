@@ -1,0 +1,156 @@
+"""The fault matrix of a run: `python tests/faults/matrix.py [--every N]` tries, prints and fails on a loss.
+
+Each row is one kind of fault. A trial does something to a small run, lets it go on as its maker would, and compares it
+with the run that nothing befell: weights, optimizers, random generators, signals, decisions, curves. A difference that
+nothing told of is a loss.
+"""
+
+from __future__ import annotations
+
+import argparse
+import errno
+import random
+import shutil
+import sys
+import tempfile
+import warnings
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+if __name__ == "__main__":  # as pytest has it: the root first, since tests/balancer would pass for the package
+    sys.path[:0] = [str(Path(__file__).parents[2]), str(Path(__file__).parents[1])]
+
+import torch
+
+from faults import runs
+from faults.operations import kills, refuses
+
+ERRORS = (errno.ENOSPC, errno.EIO, errno.EROFS, errno.EDQUOT)
+
+
+@dataclass
+class Row:
+    """One kind of fault: trials, and each loss in a sentence."""
+
+    kind: str
+    tried: int = 0
+    lost: list[str] = field(default_factory=list)
+
+    def __str__(self) -> str:
+        return f"{self.kind:<52}{self.tried:>7}{self.tried - len(self.lost):>10}{len(self.lost):>6}"
+
+
+# Of a fresh folder, what is lost; the trials of one row, each with its name.
+Trial = tuple[str, Callable[[Path], str]]
+
+
+class Matrix:
+    """Trials on runs beneath a folder, compared with one whole run."""
+
+    def __init__(self, folder: Path, *, every: int = 1, seed: int = 0) -> None:
+        self.folder = folder
+        # Of so many points one is tried; which one, the seed says.
+        self.every = every
+        self._random = random.Random(seed)
+        self.whole = runs.whole(folder / "whole")
+        # A run that was killed on its way, and how many operations there are from either start.
+        self.half = folder / "half"
+        new = runs.operations(folder / "run")
+        runs.befallen(self.half, kills(2 * new // 3, "before"))
+        assert runs.has_checkpoint(self.half)
+        self.counts = {"new": new, "killed": runs.operations(self.half)}
+
+    def rows(self) -> Iterator[Row]:
+        """All rows, as they are done."""
+        for start in self.counts:
+            yield self.row(start, "killed before, in and after an operation", self.killed)
+            yield self.row(start, "power cut: contents not synchronised", self.cut("contents"))
+            yield self.row(start, "power cut: names not synchronised", self.cut("names"))
+            for number in ERRORS:
+                yield self.row(start, f"{errno.errorcode[number]} once", self.refused(number, once=True))
+                yield self.row(start, f"{errno.errorcode[number]} from there on", self.refused(number, once=False))
+
+    def row(self, start: str, kind: str, trials: Callable[[int], Iterator[Trial]], *, until: int | None = None) -> Row:
+        """The trials at each operation, or every so many-th, from this start; `until` so many are lost."""
+        row = Row(f"{start} run, {kind}")
+        every = self.every if until is None else 1
+        first = 1 + self._random.randrange(min(every, self.counts[start]))
+        for at in range(first, self.counts[start] + 1, every):
+            if until is not None and len(row.lost) >= until:
+                break
+            for name, trial in trials(at):
+                folder = self.folder / "run"
+                shutil.rmtree(folder, ignore_errors=True)
+                if start == "killed":
+                    shutil.copytree(self.half, folder)
+                row.tried += 1
+                if lost := trial(folder):
+                    row.lost.append(f"{row.kind}, {name} {at}: {lost}")
+        return row
+
+    def killed(self, at: int) -> Iterator[Trial]:
+        """A kill at an operation."""
+        for when in ("before", "half", "after"):
+
+            def trial(folder: Path, when: str = when) -> str:
+                runs.befallen(folder, kills(at, when))
+                return self._compared(folder)
+
+            yield when, trial
+
+    def cut(self, lost: str) -> Callable[[int], Iterator[Trial]]:
+        """A power cut after an operation."""
+
+        def trials(at: int) -> Iterator[Trial]:
+            def trial(folder: Path) -> str:
+                runs.cut_off(folder, at, lost)
+                return self._compared(folder)
+
+            yield "after", trial
+
+        return trials
+
+    def refused(self, number: int, *, once: bool) -> Callable[[int], Iterator[Trial]]:
+        """An error of the disk at an operation."""
+
+        def trials(at: int) -> Iterator[Trial]:
+            def trial(folder: Path) -> str:
+                ended = runs.befallen(folder, refuses(at, number, once=once))
+                if ended.status not in (0, 2) or "Traceback" in ended.err:
+                    return f"exit status {ended.status}: {ended.err[-300:]}"
+                lost = self._compared(folder)
+                # What a run gave up it said; its weights it never gives up.
+                return "" if ended.err and lost != "weights" else lost
+
+            yield "at", trial
+
+        return trials
+
+    def _compared(self, folder: Path) -> str:
+        ended = runs.completed(folder)
+        if ended.status:
+            return f"it does not go on: {ended.err[-300:]}"
+        return runs.differs(folder, self.whole)
+
+
+def main() -> None:
+    """Print the table, and fail on a loss."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--every", type=int, default=1, help="try one of so many operations")
+    parser.add_argument("--seed", type=int, default=0)
+    given = parser.parse_args()
+    torch.set_num_threads(1)
+    warnings.simplefilter("ignore")
+    lost: list[str] = []
+    print(f"{'fault':<52}{'tried':>7}{'survived':>10}{'lost':>6}")
+    with tempfile.TemporaryDirectory() as folder:
+        for row in Matrix(Path(folder), every=given.every, seed=given.seed).rows():
+            print(row, flush=True)
+            lost += row.lost
+    print("\n".join(lost))
+    sys.exit(bool(lost))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,152 @@
+"""A small run, at whose operations something happens, and what must be the same of it in the end."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+import sys
+import tempfile
+import warnings
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from support.broken_saves import in_child
+from support.checkpoint_states import same
+from support.resumed_runs import final_state, logs, scalars
+
+from balancer.cli.main import main
+from balancer.record import checkpoint
+from faults.operations import Operations
+from faults.power import Disk, cuts, restore
+
+STEPS = 6
+NEW = (
+    "--model", "points", "--plugins", "dynamic_lambda,d_skip", "--device", "cpu", "--quiet", "--steps", STEPS,
+    "--set", "train.batch_size=64", "--set", "train.log_every=1", "--set", "train.checkpoint_every=2",
+    "--set", "train.keep=1", "--set", "train.sheet_every=2",
+)  # fmt: skip
+
+
+@dataclass
+class Ended:
+    """How a process ended: its exit status, negative where a signal ended it, and what it printed to standard error."""
+
+    status: int
+    err: str
+
+
+def command(*args: object, within: Callable[[], Any] = contextlib.nullcontext) -> Ended:
+    """`balancer ARGS…` in a process of its own, all of whose operations on files happen `within`."""
+    with tempfile.TemporaryFile("w+b") as errors:
+
+        def work() -> str:
+            os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+            os.dup2(errors.fileno(), 2)
+            sys.stdout, sys.stderr = os.fdopen(1, "w"), os.fdopen(2, "w")
+            # As outside pytest, which records warnings and makes errors of them.
+            warnings.resetwarnings()
+            warnings.showwarning = lambda *shown: print(warnings.formatwarning(*shown[:4]), end="", file=sys.stderr)
+            sys.argv = ["balancer", *map(str, args)]
+            status: object = 0
+            try:
+                with within():
+                    main()
+            except SystemExit as ended:
+                status = ended.code or 0
+            finally:
+                sys.stderr.flush()
+            return str(status if isinstance(status, int) else 1)
+
+        status, answer = in_child(work)
+        errors.seek(0)
+        said = errors.read().decode(errors="replace")
+    code = os.waitstatus_to_exitcode(status)
+    return Ended(int(answer), said) if code == 0 else Ended(code, said + answer)
+
+
+def has_checkpoint(folder: Path) -> bool:
+    """Whether a run can go on."""
+    return bool(checkpoint.steps(folder / "checkpoints"))
+
+
+def train(folder: Path) -> tuple[object, ...]:
+    """The command that begins the run, or goes on with it where it has a checkpoint."""
+    if has_checkpoint(folder):
+        return "train", "--resume", folder, "--steps", STEPS, "--quiet"
+    return "train", *NEW, "--out", folder
+
+
+def completed(folder: Path) -> Ended:
+    """Go on to the end, as the run's maker would; a run that never had a checkpoint begins anew."""
+    if folder.exists() and not has_checkpoint(folder):
+        shutil.rmtree(folder)
+    elif folder.exists() and checkpoint.load_latest(folder / "checkpoints").step >= STEPS:
+        return Ended(0, "")
+    return command(*train(folder))
+
+
+def differs(folder: Path, whole: Path) -> str:
+    """What is not as in the run that nothing befell; empty where all is."""
+    if not same(final_state(folder), final_state(whole)):
+        return "weights"
+    if logs(folder) != logs(whole):
+        return "signals or decisions"
+    if scalars(folder) != scalars(whole):
+        return "curves"
+    return ""
+
+
+def whole(folder: Path) -> Path:
+    """The run that nothing befalls, in this process: forks of it have all modules then."""
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    arguments, sys.argv = sys.argv, ["balancer", *map(str, train(folder))]
+    try:
+        main()
+    except SystemExit as ended:
+        assert not ended.code, ended.code
+    finally:
+        sys.argv = arguments
+    return folder
+
+
+def operations(folder: Path) -> int:
+    """How many operations the next command has."""
+    counted = folder.with_name("counted")
+    shutil.rmtree(counted, ignore_errors=True)
+    if folder.exists():
+        shutil.copytree(folder, counted)
+    told = folder.with_name("count")
+
+    class Counting(Operations):
+        def __exit__(self, *error: object) -> None:
+            super().__exit__(*error)
+            told.write_text(str(self.count))
+
+    command(*train(counted), within=lambda: Counting(counted, lambda *_: None))
+    shutil.rmtree(counted)
+    return int(told.read_text())
+
+
+def befallen(folder: Path, befalls: Callable[[int, str, str], None]) -> Ended:
+    """The next command of a run, to which something happens."""
+    return command(*train(folder), within=lambda: Operations(folder, befalls))
+
+
+def cut_off(folder: Path, at: int, lost: str) -> bool:
+    """The same, with a power cut after one operation; whether it came to that."""
+    scratch = folder.with_name("scratch")
+    shutil.rmtree(scratch, ignore_errors=True)
+    folder.mkdir(exist_ok=True)
+
+    def within() -> Operations:
+        disk = Disk(folder, scratch)
+        return Operations(folder, cuts(disk, at, lost), disk.synced)
+
+    command(*train(folder), within=within)
+    if not (scratch / "left").exists():
+        return False
+    restore(folder, scratch)
+    return True

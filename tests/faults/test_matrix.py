@@ -1,0 +1,69 @@
+"""A short version of the fault matrix (`make faults` tries all of it), and broken savers, which it must catch."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import Iterator
+from typing import IO
+
+import pytest
+
+from balancer.record import files, handles, outputs
+from balancer.record.handles import NEW, sync_handle
+from faults.matrix import Matrix
+
+
+@pytest.fixture(scope="module")
+def matrix(tmp_path_factory: pytest.TempPathFactory) -> Matrix:
+    return Matrix(tmp_path_factory.mktemp("faults"), every=30, seed=1)
+
+
+def test_nothing_is_lost_at_some_operations(matrix: Matrix) -> None:
+    tried = 0
+    for row in matrix.rows():
+        assert row.lost == []
+        assert row.tried >= 3
+        tried += row.tried
+    assert tried > 50
+
+
+# Savers of a whole file, each with its fault.
+
+
+@contextlib.contextmanager
+def no_fsync(handle: int, name: str, *, durable: bool = True) -> Iterator[IO[bytes]]:
+    """Trusts the file system to bring it to the disk."""
+    with os.fdopen(os.open(".new.tmp", NEW, dir_fd=handle), "wb") as file:
+        yield file
+    os.replace(".new.tmp", name, src_dir_fd=handle, dst_dir_fd=handle)
+
+
+@contextlib.contextmanager
+def no_rename(handle: int, name: str, *, durable: bool = True) -> Iterator[IO[bytes]]:
+    """Writes over what is there."""
+    with os.fdopen(os.open(name, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, dir_fd=handle), "wb") as file:
+        yield file
+        file.flush()
+        os.fsync(file.fileno())
+
+
+@contextlib.contextmanager
+def wrong_order(handle: int, name: str, *, durable: bool = True) -> Iterator[IO[bytes]]:
+    """Takes the name first and writes then."""
+    with os.fdopen(os.open(".new.tmp", NEW, dir_fd=handle), "wb") as file:
+        os.replace(".new.tmp", name, src_dir_fd=handle, dst_dir_fd=handle)
+        yield file
+        file.flush()
+        os.fsync(file.fileno())
+    sync_handle(handle)
+
+
+@pytest.mark.parametrize(
+    ("saver", "fault"), [(no_fsync, "contents"), (no_rename, "killed"), (wrong_order, "killed")], ids=str
+)
+def test_a_broken_saver_is_caught(saver: object, fault: str, matrix: Matrix, monkeypatch: pytest.MonkeyPatch) -> None:
+    for module in (handles, files, outputs):
+        monkeypatch.setattr(module, "put", saver)
+    trials = matrix.killed if fault == "killed" else matrix.cut(fault)
+    assert matrix.row("killed", fault, trials, until=1).lost
