@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import sys
 from collections.abc import Callable
 from typing import NamedTuple
@@ -13,6 +14,11 @@ from hypothesis import HealthCheck, settings
 from balancer.cli.main import main
 
 torch.set_num_threads(1)
+
+# A job in the background of a shell, or under nohup, ignores signals, and so would every process that a test starts.
+for _number in (signal.SIGINT, signal.SIGHUP):
+    if signal.getsignal(_number) is signal.SIG_IGN:
+        signal.signal(_number, signal.default_int_handler if _number == signal.SIGINT else signal.SIG_DFL)
 
 # An assertion of a shared check says what it compared, like one of a test.
 pytest.register_assert_rewrite("support")
