@@ -13,23 +13,24 @@ from balancer.engine.balancer import Balancer
 from balancer.errors import NotFiniteError
 
 if TYPE_CHECKING:
-    from torch import nn
+    from torch import Tensor, nn
 
 
-def require_finite_gradients(balance: Balancer, network: nn.Module, name: str, *hooks: str) -> None:
+def require_finite_gradients(balance: Balancer, parameters: Mapping[str, Tensor], name: str, *hooks: str) -> None:
     """Insist that the norm of a network's gradients, in their own precision, is finite, before its optimizer steps.
 
     It is read when the backward pass is over: the losses have left the device by then, so the two cannot travel
     together. All ranks have the same gradients, and so the same answer.
 
     Args:
+        parameters: the network's, by name; whoever asks in every step looks them up once.
         name: what the network is called, "G" or "D".
         hooks: those with which plugins may have made its gradients.
 
     Raises:
         NotFiniteError: names the network, the step, a parameter and what plugins contribute.
     """
-    gradients = {key: p.grad for key, p in network.named_parameters() if p.grad is not None}
+    gradients = {key: p.grad for key, p in parameters.items() if p.grad is not None}
     if not gradients:
         return
     norms = torch.stack(torch._foreach_norm(list(gradients.values())))

@@ -62,6 +62,8 @@ class GanStep:
         self.networks: Final = networks
         self.optimizers: Final = optimizers
         self.accelerator: Final = accelerator
+        self._of_d: Final = dict(networks.D.named_parameters())
+        self._of_g: Final = dict(networks.G.named_parameters())
         self.micro_batches: Final = micro_batches
         self.g_updates: Final = g_updates
         self._autocast: Final = accelerator.autocast if accelerator.native_amp else contextlib.nullcontext
@@ -82,7 +84,7 @@ class GanStep:
             with naming_plugins(balance, "D", *OF_D):
                 self.d_pass(self.networks.wrapped_D, parts, fakes)
             balance.require_finite()
-            require_finite_gradients(balance, self.networks.D, "D", *OF_D)
+            require_finite_gradients(balance, self._of_d, "D", *OF_D)
             opt_d.step()
         else:
             with undisturbed(self.networks.D):  # for the signals alone
@@ -97,7 +99,7 @@ class GanStep:
             with naming_plugins(balance, "G", *OF_G):
                 self.g_pass(parts, fakes if update == 0 and len(parts) == 1 else None)
             balance.require_finite()
-            require_finite_gradients(balance, self.networks.G, "G", *OF_G)
+            require_finite_gradients(balance, self._of_g, "G", *OF_G)
             opt_g.step()
             balance.after_g_step()
 
