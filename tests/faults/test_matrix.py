@@ -60,7 +60,9 @@ def wrong_order(handle: int, name: str, *, durable: bool = True) -> Iterator[IO[
 
 
 @pytest.mark.parametrize(
-    ("saver", "fault"), [(no_fsync, "contents"), (no_rename, "killed"), (wrong_order, "killed")], ids=str
+    ("saver", "fault"),
+    [(no_fsync, "contents"), (no_rename, "killed"), (wrong_order, "killed")],
+    ids=["no fsync", "no rename", "wrong order"],
 )
 def test_a_broken_saver_is_caught(saver: object, fault: str, matrix: Matrix, monkeypatch: pytest.MonkeyPatch) -> None:
     for module in (handles, files, outputs):
