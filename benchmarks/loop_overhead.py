@@ -2,15 +2,17 @@
 
     python benchmarks/loop_overhead.py --rounds 150
 
-Three copies of the `tiny` preset take turns on the same batches: a bare step, the loop without plugins or logs, and
-the loop with all six plugins and TensorBoard. The plugins' settings leave the arithmetic as it is (D is updated in
-every step, no head is frozen), so that what differs is balancing itself. Sheets and checkpoints are measured elsewhere.
+Four copies of the `tiny` preset take turns on the same batches: a bare step, the same with the loop's own check that
+gradients are finite, the loop without plugins or logs, and the loop with all six plugins and TensorBoard. The plugins'
+settings leave the arithmetic as it is (D is updated in every step, no head is frozen), so that what differs is
+balancing itself. Sheets and checkpoints are measured elsewhere.
 """
 
 from __future__ import annotations
 
 import argparse
 import copy
+import math
 import statistics
 import tempfile
 import time
@@ -19,6 +21,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from torch import nn
 from torch.nn import functional as F
 
 from balancer.record.run_config import make_config
@@ -31,12 +34,17 @@ PLUGINS = ("d_lr_ratio", "d_skip", "dynamic_lambda", "freeze_head", "label_smoot
 SAME_WORK = {"d_skip": {"every": 1}, "freeze_head": {"until": 0}}
 
 
-def bare_step(model: Zi2zi, batch_size: int) -> Callable[[dict[str, torch.Tensor]], None]:
+def bare_step(model: Zi2zi, batch_size: int, *, checked: bool = False) -> Callable[[dict[str, torch.Tensor]], None]:
     """The step of the PyTorch ports, written out: G forward, D once, G once, nothing measured."""
     G, D, settings = model.generator, model.discriminator, model.settings
     opt_g = torch.optim.Adam(G.parameters(), lr=5e-4, betas=(0.5, 0.999), fused=True)
     opt_d = torch.optim.Adam(D.parameters(), lr=5e-4, betas=(0.5, 0.999), fused=True)
     one, zero = torch.ones(batch_size, 1), torch.zeros(batch_size, 1)
+
+    def check(network: nn.Module) -> None:
+        if checked:
+            norms = torch._foreach_norm([p.grad for p in network.parameters() if p.grad is not None])
+            assert math.isfinite(torch.linalg.vector_norm(torch.stack(norms)).item())
 
     def step(batch: dict[str, torch.Tensor]) -> None:
         source, target, style = batch["source"], batch["target"], batch["style"]
@@ -49,6 +57,7 @@ def bare_step(model: Zi2zi, batch_size: int) -> Callable[[dict[str, torch.Tensor
         binary = binary + F.binary_cross_entropy_with_logits(fake_logits, zero)
         category = category_loss(real_category, style) + category_loss(fake_category, style)
         (0.5 * binary + 0.5 * category).backward()
+        check(D)
         opt_d.step()
         D.requires_grad_(False)
         opt_g.zero_grad(set_to_none=True)
@@ -58,6 +67,7 @@ def bare_step(model: Zi2zi, batch_size: int) -> Callable[[dict[str, torch.Tensor
         const = F.mse_loss(code, G.encode(fake))
         loss = adv + settings.lambda_l1 * l1 + settings.lambda_const * const + category_loss(fake_category, style)
         loss.backward()
+        check(G)
         opt_g.step()
 
     return step
@@ -95,19 +105,21 @@ def main() -> None:
         plain, plain_step = loop_step(copy.deepcopy(model), (), None)
         full, full_step = loop_step(copy.deepcopy(model), PLUGINS, Path(folder))
         bare = bare_step(copy.deepcopy(model), plain.batch_size)
+        checked = bare_step(copy.deepcopy(model), plain.batch_size, checked=True)
         seconds: dict[str, list[float]] = {
             "bare step": [],
+            "bare step, gradients checked": [],
             "loop, no plugins": [],
             "loop, six plugins, TensorBoard": [],
         }
-        turns = list(zip(seconds, (bare, plain_step, full_step), strict=True))
+        turns = list(zip(seconds, (bare, checked, plain_step, full_step), strict=True))
         for trainer in (plain, full):
             trainer.G.train()
             trainer.D.train()
         for index in range(rounds + 5):
             batch = plain.next_batch()
             # Who goes first changes with every round.
-            for name, step in turns[index % 3 :] + turns[: index % 3]:
+            for name, step in turns[index % 4 :] + turns[: index % 4]:
                 began = time.perf_counter()
                 step(batch)
                 if index >= 5:
