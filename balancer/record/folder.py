@@ -48,6 +48,16 @@ def sheet_step(name: str) -> int | None:
     return None if match is None else int(match[1])
 
 
+def sheets_drawn(folder: Path) -> set[int]:
+    """The steps done at each sheet that is there.
+
+    Raises:
+        OSError: they cannot be listed.
+    """
+    steps = {name: sheet_step(name) for name in files.listed(folder, SHEETS)}
+    return {step for name, step in steps.items() if step is not None and name == sheet_name(step)}
+
+
 def replaced_config_name(step: int) -> str:
     """The file of a config that a resume replaced at `step`."""
     return f"config.until_{step:08d}.toml"

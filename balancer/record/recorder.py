@@ -18,9 +18,19 @@ from balancer.errors import CheckpointError, ConfigError, DataError
 from balancer.record import files
 from balancer.record.compositions import Composed, cut_compositions, keep_composition
 from balancer.record.decisions import DecisionLog, cut_decisions
-from balancer.record.folder import COLUMNS, COMPOSITIONS, DECISIONS, SHEETS, refuse_misplaced, sheet_name, sheet_step
+from balancer.record.folder import (
+    COLUMNS,
+    COMPOSITIONS,
+    DECISIONS,
+    SHEETS,
+    refuse_misplaced,
+    sheet_name,
+    sheet_step,
+    sheets_drawn,
+)
 from balancer.record.signals import EPOCH, STEP, SignalLog, cut_signals
 from balancer.record.tensorboard import Band, EventLog, cut_events
+from balancer.record.thinning import is_shown, outlived, point_spacing
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -32,12 +42,16 @@ class Recorder:
     Every step goes to `signals.bin`; TensorBoard gets every `log_every`-th step. A log that cannot be written (full
     disk) is told with one warning and tried again with each entry; when it is back, how many are lost is told too.
 
+    Attributes:
+        thin: whether sheets and TensorBoard's points become sparser in a long run: see `balancer.record.thinning`.
+
     Raises:
         ConfigError: the directory cannot be made.
     """
 
     def __init__(self, folder: Path, log_every: int, healthy: Band = None) -> None:
         self.folder: Final = folder
+        self.thin = True
         self._log_every: Final = log_every
         # Logs that cannot be written at present, and how many of their entries are lost.
         self._lost: dict[str, int] = {}
@@ -53,18 +67,23 @@ class Recorder:
         """Keep one step's row; draw it where its turn has come."""
         numbered = {STEP: float(step), EPOCH: float(epoch), **row}
         self._guard("signals", lambda: self._signals.append(numbered))
-        if step % self._log_every == 0:
+        spacing = point_spacing(step, self._log_every) if self.thin else self._log_every
+        if step % spacing == 0:
             self._guard("TensorBoard", lambda: self._events.scalars(step, row))
 
     def sheet(self, done: int, sheet: Image) -> None:
-        """Keep a picture of held-out samples after `done` steps, as a file and in TensorBoard."""
+        """Keep a picture of held-out samples after `done` steps, as a file and in TensorBoard; those outlived go."""
 
         def keep() -> None:
             picture = io.BytesIO()
             sheet.save(picture, "PNG")
             files.make_folder(self.folder, SHEETS)
+            drawn = sheets_drawn(self.folder) - {done}
             files.replace(self.folder, f"{SHEETS}/{sheet_name(done)}", picture.getvalue())
-            self._events.image("held_out/source_output_target", sheet, done - 1)
+            if not self.thin or is_shown(done, max((step for step in drawn if step < done), default=None)):
+                self._events.image("held_out/source_output_target", sheet, done - 1)
+            for step in outlived({*drawn, done}, done) if self.thin else ():
+                files.delete(self.folder, f"{SHEETS}/{sheet_name(step)}")
 
         self._guard("sheet", keep)
 

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import fnmatch
+import math
 import os
+import re
 import socket
 import time
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import IO, TYPE_CHECKING, Any, Final
 
 from balancer.contract.signals import GRADIENT_SIGNALS, Key, StepRow
 from balancer.record import files
@@ -21,6 +23,15 @@ if TYPE_CHECKING:
 
 Band = tuple[float, float] | None
 BAND: Final = ("band/d_adv_low", "band/d_adv_high")
+# A file with so many bytes is finished, and another begun: a resume rewrites one file, and that takes a few seconds.
+FILE_BYTES: Final = 4 * 2**20
+# Of a name as `EventLog` gives it: the microsecond. SummaryWriter's names say the second.
+_OWN: Final = re.compile(r"events\.out\.tfevents\.(\d{16})\..+", re.ASCII)
+# Bytes of a record before its payload (length, checksum), and besides it.
+_HEAD_BYTES: Final = 12
+_FRAME_BYTES: Final = 16
+# Where a file begins and ends that nobody knows of.
+_UNKNOWN: Final = 0, math.inf
 
 
 def layout(healthy: Band) -> Layout:
@@ -62,7 +73,7 @@ def tagged(row: StepRow) -> dict[str, float]:
 
 
 class EventLog:
-    """The event files of a run directory: one for each process that wrote to it, opened when there is something to say.
+    """The event files of a run directory, one after the other, each opened when there is something to say.
 
     SummaryWriter writes from a thread of its own, which on a full disk dies late, with a traceback of its own.
     """
@@ -79,6 +90,8 @@ class EventLog:
         """Draw a step's values, and the edges of the healthy range, if any, beside `d_adv`."""
         from balancer.record import summaries
 
+        if self.file is not None and self.file.tell() >= FILE_BYTES:
+            self._finish()
         values = tagged(row)
         if self._healthy is not None and ("d", "d_adv") in row:
             values |= zip(BAND, self._healthy, strict=True)
@@ -127,21 +140,70 @@ class EventLog:
 
         from balancer.record import summaries
 
-        new = not _event_files(self._folder)
-        # The form of name that TensorBoard looks for; by time, so that it reads a resumed run's files in order.
-        name = f"events.out.tfevents.{time.time_ns() // 1000:016d}.{socket.gethostname()}.{os.getpid()}"
+        there = _event_files(self._folder)
+        # The form of name that TensorBoard looks for; by time, so that it reads a run's files in order, and after those
+        # that are there, even if the clock was set back.
+        begun = [int(match[1]) + 1 for name in there if (match := _OWN.fullmatch(name))]
+        number = max([time.time_ns() // 1000, *begun])
+        name = f"events.out.tfevents.{number:016d}.{socket.gethostname()}.{os.getpid()}"
         self.file = files.create(self._folder, name)
         self._records = RecordWriter(self.file)
         self._flushed = time.monotonic()
         self._records.write(Event(wall_time=time.time(), file_version="brain.Event:2").SerializeToString())
-        if new:
+        if not there:
             self.add(summaries.layout(layout(self._healthy)))
+
+    def _finish(self) -> None:
+        """Close a file, once all of it is on the disk."""
+        self.file.flush()
+        os.fsync(self.file.fileno())
+        self.file.close()
+        self.file = None
 
 
 def cut_events(folder: Path, step: int) -> None:
-    """Rewrite the event files without the events of `step` and later; headers and layouts stay."""
+    """Take the events of `step` and later out of the event files; headers and layouts stay.
+
+    Of our own files, those that end before that step are left, and those that begin with it or later deleted, so that
+    only one is rewritten; of other writers' files each is.
+    """
+    later: list[str] = []
     for name in _event_files(folder):
-        _cut_file(folder, name, step)
+        begin, end = _ends(folder, name) if _OWN.fullmatch(name) else _UNKNOWN
+        if begin >= max(step, 1):  # the one with the layout begins at 0
+            files.delete(folder, name)
+            later.append(name)
+        elif end >= step:
+            _cut_file(folder, name, step)
+    if later:
+        files.sync(folder)
+
+
+def _ends(folder: Path, name: str) -> tuple[int, float]:
+    """The steps of a file's first and last event, between which all others lie; _UNKNOWN where it is not whole."""
+    from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
+
+    begin, end, at = 0, 0, 0
+    with files.open_to_read(folder, name) as file:
+        size = os.fstat(file.fileno()).st_size
+        while at < size:
+            begin, end = begin or at, at  # the first record, at 0, is the header
+            file.seek(at)
+            at += _FRAME_BYTES + int.from_bytes(file.read(8), "little")
+        if at != size or not begin:
+            return _UNKNOWN
+        try:
+            return _step_at(file, begin), _step_at(file, end)
+        except DecodeError:
+            return _UNKNOWN
+
+
+def _step_at(file: IO[bytes], place: int) -> int:
+    from tensorboard.compat.proto.event_pb2 import Event
+
+    file.seek(place)
+    length = int.from_bytes(file.read(_HEAD_BYTES)[:8], "little")
+    return int(Event.FromString(file.read(length)).step)
 
 
 def _event_files(folder: Path) -> list[str]:

@@ -54,6 +54,9 @@ class TrainSettings(Settings):
         description="seconds that ranks wait for each other, before the run ends because one is lost",
     )
     log_every: int = Field(10, ge=1, le=_MOST_STEPS, description="steps between two points in TensorBoard")
+    thin: bool = Field(
+        True, description="let sheets and TensorBoard's points lie further apart in a long run; false keeps them all"
+    )
     trackers: list[str] | None = Field(
         None, description="trackers of accelerate that get every logged row too, such as wandb,mlflow"
     )

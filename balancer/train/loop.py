@@ -91,6 +91,8 @@ class Trainer:
             gradients_every=how_often(train.gradients_every, composition),
             audit=audit,
         )
+        if self.balance.recorder is not None:
+            self.balance.recorder.thin = train.thin
         # What the data order at hand was drawn from, and that order.
         self._order: tuple[list[int], NDArray[np.int64]] | None = None
         with warnings.catch_warnings():
