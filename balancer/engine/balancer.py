@@ -53,7 +53,7 @@ class Balancer(Parts):
         adversarial: the adversarial loss whose logits `after_d_step` receives: its name, or a subclass or an instance
             of `AdversarialLoss`.
         log_dir: where TensorBoard events, `decisions.jsonl` and the signals of every step go.
-        log_every: steps between two points in TensorBoard.
+        log_every: steps between two points in TensorBoard, at first; see `Recorder.thin`.
         seed: seed of the plugins' own random generators.
         steps_per_epoch, batch_size, steps: told to plugins, where the host knows them: steps in an epoch, items in a
             step over all ranks, and how many steps the run is planned to have, those before a resume included.

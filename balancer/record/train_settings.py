@@ -53,7 +53,7 @@ class TrainSettings(Settings):
         le=10**6,
         description="seconds that ranks wait for each other, before the run ends because one is lost",
     )
-    log_every: int = Field(10, ge=1, le=_MOST_STEPS, description="steps between two points in TensorBoard")
+    log_every: int = Field(10, ge=1, le=_MOST_STEPS, description="steps between two points in TensorBoard, at first")
     thin: bool = Field(
         True, description="let sheets and TensorBoard's points lie further apart in a long run; false keeps them all"
     )
