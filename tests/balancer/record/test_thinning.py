@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import itertools
 import shutil
 from pathlib import Path
@@ -227,3 +228,29 @@ def test_a_clock_that_is_set_back_does_not_put_new_files_first(tmp_path: Path, m
     assert len(names(tmp_path)) == 2
     copy = Path(shutil.copytree(tmp_path, tmp_path.with_name("copy")))
     assert [point.step for point in events(copy).Scalars("signal/d_adv")] == list(range(20))
+
+
+def test_a_refusal_where_a_file_ends_costs_one_row_of_points(
+    small_files: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    refused: list[int] = []
+
+    def once(handle: int) -> None:
+        if not refused:
+            refused.append(handle)
+            raise OSError(errno.EIO, "Input/output error")
+
+    record(recorder := Recorder(tmp_path, 1), range(5))
+    monkeypatch.setattr(tensorboard.os, "fsync", once)
+    with pytest.warns(UserWarning, match="TensorBoard log") as told:
+        record(recorder, range(5, 60))
+    recorder.close()
+    assert [str(one.message).rpartition(": ")[2] for one in told] == [
+        "[Errno 5] Input/output error",
+        "1 entries are lost",
+    ]
+    points = [point.step for point in events(tmp_path).Scalars("signal/d_adv")]
+    assert len(refused) == 1
+    assert len(points) == 59
+    assert set(range(60)) - set(points) < set(range(5, 59))
+    assert len(names(tmp_path)) > 2
