@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, Any, Final
 
 from balancer.contract.signals import GRADIENT_SIGNALS, Key, StepRow
 from balancer.record import files
+from balancer.record.damage import Damage
+from balancer.record.event_cut import cut_file
 from balancer.record.folder import EVENTS
 
 if TYPE_CHECKING:
@@ -138,26 +140,19 @@ class EventLog:
             self.add(summaries.layout(layout(self._healthy)))
 
 
-def cut_events(folder: Path, step: int) -> None:
-    """Rewrite the event files without the events of `step` and later; headers and layouts stay."""
-    for name in _event_files(folder):
-        _cut_file(folder, name, step)
+def cut_events(folder: Path, step: int) -> list[Damage]:
+    """Rewrite the event files without the events of `step` and later; headers and layouts stay. What was damaged.
+
+    Raises:
+        DataError: see `event_cut.cut_file`.
+    """
+
+    def wanted(event: Any) -> bool:
+        is_header = event.HasField("file_version")
+        return is_header or event.step < step or any("custom_scalars" in value.tag for value in event.summary.value)
+
+    return [cut_file(folder, name, wanted) for name in _event_files(folder)]
 
 
 def _event_files(folder: Path) -> list[str]:
     return fnmatch.filter(files.listed(folder), EVENTS)
-
-
-def _cut_file(folder: Path, name: str, step: int) -> None:
-    from tensorboard.backend.event_processing.event_file_loader import RawEventFileLoader
-    from tensorboard.compat.proto.event_pb2 import Event
-    from tensorboard.summary.writer.record_writer import RecordWriter
-
-    # TensorBoard's reader opens by name: that of the open file, which nobody can lead elsewhere.
-    with files.open_to_read(folder, name) as file, files.rewritten(folder, name) as kept:
-        writer = RecordWriter(kept)
-        for raw in RawEventFileLoader(f"/dev/fd/{file.fileno()}").Load():
-            event = Event.FromString(raw)
-            is_header = event.HasField("file_version")
-            if is_header or event.step < step or any("custom_scalars" in value.tag for value in event.summary.value):
-                writer.write(raw)

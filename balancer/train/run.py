@@ -14,7 +14,7 @@ from balancer.engine.ranks import is_first_rank
 from balancer.errors import ConfigError
 from balancer.record.claim import locked, new_run
 from balancer.record.config_changes import kept_settings, refuse_changes, refuse_edits
-from balancer.record.config_files import read_config, write_config
+from balancer.record.config_files import edited, read_config, write_config
 from balancer.record.folder import CHECKPOINTS, default_names
 from balancer.record.run_config import RunConfig, check_shape, flat, make_config, read_toml
 from balancer.record.settings_tables import as_table
@@ -127,7 +127,7 @@ def _train_in(
     done, notes = 0, [*said, *config.composition.warnings]
     if onward is not None:
         done, skipped = restore(trainer, folder, config, total, onward)
-        notes += skipped
+        notes += [*skipped, *edited(folder)]
     else:
         begun = trainer.model.begin()
     require_same_start(done, trainer.G, trainer.D)
