@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import re
 import warnings
 import zlib
@@ -102,15 +101,18 @@ def read_own(path: Path) -> bytes:
 
 
 def edited(folder: Path) -> list[str]:
-    """A sentence for each config of a run that is not as the run wrote it.
+    """A sentence for each config of a run that is not as the run wrote it, of those that can be read.
 
     Raises:
-        OSError: one cannot be read, or is no plain file.
+        OSError: the directory cannot be read.
     """
     sentences = []
     for name in files.listed(folder):
         if name == CONFIG or _REPLACED.fullmatch(name):
-            content = read_own(folder / name)
+            try:
+                content = read_own(folder / name)
+            except OSError:
+                continue
             seal = _SEAL.search(content)
             if seal is not None and seal[0] != _seal(content[: seal.start()]):
                 why = "it was edited, or is damaged; see that it says what is meant"
@@ -119,10 +121,13 @@ def edited(folder: Path) -> list[str]:
 
 
 def warn_of_edited(folder: Path) -> None:
-    """The same as warnings; what cannot be read is left to who needs it."""
-    with contextlib.suppress(OSError):
-        for sentence in edited(folder):
-            warnings.warn(sentence, BalancerWarning, stacklevel=2)
+    """The same as warnings.
+
+    Raises:
+        OSError: the directory cannot be read.
+    """
+    for sentence in edited(folder):
+        warnings.warn(sentence, BalancerWarning, stacklevel=2)
 
 
 def _seal(content: bytes) -> bytes:

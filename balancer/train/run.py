@@ -125,9 +125,10 @@ def _train_in(
     total = length(config, trainer.steps_per_epoch)
     begun: Sequence[str] = ()
     done, notes = 0, [*said, *config.composition.warnings]
+    damage: list[str] = []
     if onward is not None:
         done, skipped = restore(trainer, folder, config, total, onward)
-        notes += [*skipped, *edited(folder)]
+        damage = [*skipped, *edited(folder)]
     else:
         begun = trainer.model.begin()
     require_same_start(done, trainer.G, trainer.D)
@@ -145,6 +146,8 @@ def _train_in(
         progress.say(remark)
     for note in notes:
         progress.say(f"warning: {note}")
+    for note in damage if trainer.accelerator.is_main_process else ():
+        progress.say(f"warning: {note}", always=True)
     if trainer.balance.recorder is not None and not done:
         trainer.balance.recorder.hparams(flat(config.resolved()))
     finished = trainer.run(total, progress, stop)
