@@ -29,7 +29,7 @@ demo: .venv/installed
 test: .venv/developing
 	$(BIN)/python -m pytest -n 2
 
-# Kills, power cuts and refusing disks at every operation on files of a run; `make test` tries one in twenty-four.
+# Flipped bits in every file of a run; kills, power cuts and refusing disks at every operation on them; `make test` tries a few.
 faults: .venv/developing
 	$(BIN)/python tests/faults/matrix.py
 

@@ -22,7 +22,7 @@ from balancer.hindsight.player import RATES, Player, RatesAt
 from balancer.hindsight.replay_rows import PluginList, brought, plugin_names, refuse_missing, with_signals
 from balancer.hindsight.trajectory import Replay
 from balancer.record.compositions import Composed, run_compositions
-from balancer.record.config_files import Segment, run_segments
+from balancer.record.config_files import Segment, run_segments, warn_of_edited
 from balancer.record.decisions import read_decisions
 from balancer.record.run_config import RESERVED
 from balancer.record.signals import SignalRows
@@ -85,6 +85,7 @@ def replay_run(
     if steps is not None and len(steps) and steps[0] < compositions[0].first:
         begun = compositions[0].first
         raise ConfigError(f"{folder} does not say what it was composed of before step {begun}: nothing can be replayed")
+    warn_of_edited(folder)
     configs = {segment.first: segment for segment in run_segments(folder)}
     parts = _parts(compositions, configs, recorded, plugins, settings)
     result, count = Replay(), 0

@@ -15,6 +15,7 @@ from balancer.record.decisions import decision_lines
 from balancer.record.files import exists
 
 MOST_DECISIONS: Final = 20  # decisions in the table, of one run
+NAMED_LINES: Final = 10  # damaged lines of which the numbers are kept, and a sign that there are more
 COUNTED_STRETCHES: Final = 300
 CORNERS: Final = 4096  # changes of one contribution that are kept
 
@@ -34,9 +35,12 @@ def folded_decisions(path: Path, history: History) -> Decisions | None:
     # Most important first: (first of its contribution, size of the change, earliest); the heap's root goes first.
     best: list[tuple[bool, float, int, Decision]] = []
     count = broken = 0
-    for decision in decision_lines(path.parent):
+    named: list[str] = []
+    for number, decision in decision_lines(path.parent):
         if decision is None:
             broken += 1
+            if broken <= NAMED_LINES:
+                named.append(str(number) if broken < NAMED_LINES else "…")
             continue
         key = decision.plugin, decision.knob, decision.op
         new = key not in folds
@@ -52,7 +56,7 @@ def folded_decisions(path: Path, history: History) -> Decisions | None:
         count += 1
     contributions = [FoldedContribution(*key, fold.values(), fold.count) for key, fold in folds.items()]
     chosen = [decision for *_, decision in sorted(best, key=lambda row: -row[2])]
-    return Decisions(count, broken, contributions, marks, chosen)
+    return Decisions(count, broken, contributions, marks, chosen, named)
 
 
 class _Fold:

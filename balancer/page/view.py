@@ -38,7 +38,8 @@ class Decisions:
     """What decisions.jsonl holds, folded: bounded, however many there are.
 
     `marks` counts them by knob in equal stretches from the first step of the run to its last. `chosen` are the
-    first of each contribution and those that changed an effective value the most. `broken` lines could not be read.
+    first of each contribution and those that changed an effective value the most. `broken` lines could not be read,
+    `broken_lines` are the numbers of the first.
     """
 
     count: int
@@ -46,6 +47,7 @@ class Decisions:
     contributions: Sequence[FoldedContribution]
     marks: Mapping[str, NDArray[np.int64]]
     chosen: Sequence[Decision]
+    broken_lines: Sequence[str] = ()
 
 
 @dataclass(frozen=True)

@@ -78,8 +78,10 @@ def _open_file(path: str, tags: Mapping[str, str], pattern: str | None, progress
 
     data = RawBytes(path)
     try:
-        kind = kind_of(path if path != "-" else "standard input", data) if pattern is None else "log"
-        if kind == "tensorboard" or (EVENT_FILE_MARK in Path(path).name and path != "-" and pattern is None):
+        # By its name too, since its beginning may be damaged.
+        is_events = EVENT_FILE_MARK in Path(path).name and path != "-"
+        kind = "log" if pattern is not None else "tensorboard" if is_events else kind_of(_named(path), data)
+        if kind == "tensorboard":
             data.close()
             return _open_events(Path(path), [Path(path)], tags, progress)
         source = Source(path, kind, folder=None if path == "-" else Path(path).parent)
@@ -95,6 +97,10 @@ def _open_file(path: str, tags: Mapping[str, str], pattern: str | None, progress
     except BaseException:
         data.close()
         raise
+
+
+def _named(path: str) -> str:
+    return path if path != "-" else "standard input"
 
 
 def _open_events(

@@ -11,11 +11,13 @@ from typing import Final
 from balancer.errors import ConfigError, DataError
 from balancer.reading.event_scalars import event_of, scalars_of
 from balancer.reading.names import LISTED_NAMES, REMEMBERED_NAMES, Names
-from balancer.reading.records import FRAME_BYTES, HEADER_BYTES, Records, is_head
 from balancer.reading.source import OnBytes, Row, Source
 from balancer.reading.step_axis import MOST_RESTARTS, EpochLength
+from balancer.record.damage import between
+from balancer.record.event_records import FRAME_BYTES, HEADER_BYTES, Records, is_head
 
 SAMPLED_FILES: Final = 16  # whose beginnings settle which tag is which signal
+SAMPLED_RECORDS: Final = 10_000  # that are enough of a beginning
 # When it was written, its step, and its scalars by tag.
 Scalars = tuple[float, int, Sequence[tuple[str, float]]]
 
@@ -130,14 +132,19 @@ class EventReader:
 
     def _events(self, path: Path) -> Iterator[Scalars]:
         unread, folder = self.source.unread, path.parent.name
-        records = Records(path, self._progress)
+        records = Records(lambda: path.open("rb"), self._progress)
+        step: int | None = None
+        named = 0
         try:
-            for payloads in records.blocks():
+            for _, payloads in records.blocks():
                 for payload in payloads:
                     event = event_of(payload)
                     if event is None:
                         unread.note(0, path.name, "a record that is not an event")
                         continue
+                    for gap in records.gaps[named:]:
+                        unread.note(gap.start, f"{between(step, event.step)}, {path.name}", gap.why)
+                    step, named = event.step, len(records.gaps)
                     scalars = scalars_of(event)
                     if path in self._beside:
                         scalars = [(name, value) for tag, value in scalars if (name := _shown_name(folder, tag))]
@@ -145,9 +152,8 @@ class EventReader:
                         yield event.wall_time, event.step, scalars
         except OSError as error:
             unread.note(0, path.name, f"cannot be read: {error.strerror}")
-        if records.damage is not None:
-            offset, why = records.damage
-            unread.note(offset, path.name, f"{why}; nothing after it was read")
+        for gap in records.gaps[named:]:
+            unread.note(gap.start, f"{between(step, None)}, {path.name}", f"{gap.why}; nothing after it was read")
 
     def _sample(self) -> dict[str, int]:
         """Tags in the beginning of the files, each with the number of its values there."""
@@ -197,19 +203,27 @@ def _begun(path: Path) -> float:
     try:
         with path.open("rb") as file:
             head = file.read(4096)
+        length = int.from_bytes(head[:8], "little")
+        if is_head(head) and length <= len(head) - FRAME_BYTES:
+            event = event_of(head[HEADER_BYTES : HEADER_BYTES + length])
+        else:
+            block = next(Records(lambda: path.open("rb")).blocks(), None)
+            event = None if block is None else event_of(block.payloads[0])
     except OSError as error:
         raise ConfigError(f"{path} cannot be read: {error.strerror}") from None
-    length = int.from_bytes(head[:8], "little")
-    if not is_head(head) or length > len(head) - FRAME_BYTES:
-        return math.inf
-    event = event_of(head[HEADER_BYTES : HEADER_BYTES + length])
     return event.wall_time if event is not None and math.isfinite(event.wall_time) else math.inf
 
 
 def _first_tags(path: Path) -> list[str]:
     """The tags of the first scalars of a file, one for each value."""
+    records = Records(lambda: path.open("rb"))
+    payloads: list[bytes] = []
     try:
-        payloads = next(Records(path).blocks(), [])
+        for _, block in records.blocks():
+            payloads += block
+            # A block ends where damage is, which may be soon.
+            if not records.is_damaged or len(payloads) > SAMPLED_RECORDS:
+                break
     except OSError:
         return []
     return [tag for event in map(event_of, payloads) if event is not None for tag, _ in scalars_of(event)]

@@ -15,8 +15,8 @@ from balancer.errors import CheckpointError, ConfigError, DataError, suggestion
 from balancer.reading.source import OnBytes, Row, Source
 from balancer.reading.step_axis import EpochLength
 from balancer.record.compositions import read_compositions
-from balancer.record.config_files import read_own
-from balancer.record.folder import CONFIG
+from balancer.record.config_files import read_own, warn_of_edited
+from balancer.record.folder import COMPOSITIONS, CONFIG
 from balancer.record.run_config import read_toml
 from balancer.record.signals import STEP, SignalRows
 
@@ -44,9 +44,10 @@ class RunReader:
         self._columns: Final[dict[str, int]] = {}
         self._losses: Final = [place for place, key in enumerate(self._recorded.keys) if _is_loss(key)]
         config = _config(folder / CONFIG)
+        warn_of_edited(folder)
         family = (config or {}).get("run", {}).get("model", "")
-        loss = _loss(folder)
-        self.source = Source(str(folder), "run", family=str(family), config=config, loss=loss, folder=folder)
+        self.source = Source(str(folder), "run", family=str(family), config=config, folder=folder)
+        self.source.loss = self._loss(folder)
         for wanted, name in tags.items():
             if name not in columns:
                 raise ConfigError(f"{folder}: --tag {wanted}={name}: no such column: {suggestion(name, columns)}")
@@ -95,12 +96,24 @@ class RunReader:
                 yield steps, columns
         except OSError as error:
             raise DataError(f"{recorded.path} cannot be read: {error.strerror}") from None
+        for where in recorded.damage.places:
+            source.unread.note(0, f"{where}, {recorded.path.name}", "a damaged row")
         if recorded.torn:
             place = recorded.path.stat().st_size - recorded.torn
             source.unread.note(place, recorded.path.name, "the beginning of a row at its end")
         source.steps_per_epoch = length.steps
         if not source.rows:
-            raise DataError(f"{recorded.path} holds no step: has the run begun?")
+            why = "each is damaged" if recorded.damage.count else "has the run begun?"
+            raise DataError(f"{recorded.path} holds no step: {why}")
+
+    def _loss(self, folder: Path) -> AdversarialLoss | None:
+        """The adversarial loss of a run; None where its record does not say, or is damaged."""
+        try:
+            compositions = read_compositions(folder)
+        except CheckpointError as error:
+            self.source.unread.note(0, str(error), f"the adversarial loss in {COMPOSITIONS}")
+            return None
+        return compositions[-1].host.adversarial if compositions else None
 
     def _sound(self, table: Floats, last: float) -> Floats:
         """The rows whose step is one, above those before."""
@@ -150,15 +163,6 @@ def _signal(key: Key) -> str | None:
 def _is_loss(key: Key) -> bool:
     kind, name = key
     return (kind == "g" and not name.endswith("_share")) or (kind == "d" and name.startswith(OF_D))
-
-
-def _loss(folder: Path) -> AdversarialLoss | None:
-    """The adversarial loss of a run; None where its record does not say, or is damaged."""
-    try:
-        compositions = read_compositions(folder)
-    except CheckpointError:
-        return None
-    return compositions[-1].host.adversarial if compositions else None
 
 
 def _config(path: Path) -> Mapping[str, Any] | None:

@@ -9,8 +9,8 @@ from balancer.reading.csv_tables import delimiter
 from balancer.reading.json_objects import is_spread, object_on
 from balancer.reading.lines import lines
 from balancer.reading.raw_bytes import RawBytes
-from balancer.reading.records import is_head
 from balancer.reading.source import Unread
+from balancer.record.event_records import is_head
 
 LogKind = Literal["tensorboard", "csv", "jsonl", "log"]
 SAMPLE_LINES: Final = 200  # lines

@@ -10,6 +10,7 @@ whole.
 from __future__ import annotations
 
 import contextlib
+import errno
 import hashlib
 import json
 import re
@@ -30,6 +31,7 @@ _FORMAT: Final = 2
 _MANIFEST: Final = "manifest.json"
 _STATE: Final = "state.json"
 _TENSORS: Final = "tensors.safetensors"
+_MOST_MANIFEST_BYTES: Final = 2**20
 _NAME: Final = re.compile(r"step_(\d{8,})(\.old)?")
 
 
@@ -87,17 +89,11 @@ def load(path: Path) -> tuple[int, dict[str, Any]]:
     """
     from safetensors.torch import load as load_tensors
 
-    content = {}
-    run, top = _place(path.parent)
-    for name in (_MANIFEST, _STATE, _TENSORS):
-        try:
-            content[name] = files.read(run, f"{top}/{path.name}/{name}")
-        except OSError as error:
-            raise _unusable(path, f"{name} is missing or unreadable ({error.strerror})") from error
+    sealed = _part(path, _MANIFEST, _MOST_MANIFEST_BYTES)
     manifest: dict[str, Any] = {}
-    with contextlib.suppress(ValueError, KeyError, TypeError):
-        manifest = json.loads(content[_MANIFEST])["manifest"]
-    if _seal(manifest) != content.pop(_MANIFEST):
+    with contextlib.suppress(ValueError, KeyError, TypeError, RecursionError):
+        manifest = json.loads(sealed)["manifest"]
+    if _seal(manifest) != sealed:
         raise _unusable(path, f"{_MANIFEST} is damaged")
     with reading(path):
         if manifest["format"] != _FORMAT:
@@ -105,7 +101,19 @@ def load(path: Path) -> tuple[int, dict[str, Any]]:
         step = manifest["step"]
         if type(step) is not int or not 0 <= step < 2**53:
             raise _unusable(path, f"its step is {short(step)}, not a count of steps")
+        # A file that is not of the size that was written is not read.
+        content = {name: _part(path, name, manifest["files"][name]["size"]) for name in (_STATE, _TENSORS)}
         return step, _state(path, manifest, content, load_tensors)
+
+
+def _part(path: Path, name: str, most: int) -> bytes:
+    run, top = _place(path.parent)
+    try:
+        return files.read(run, f"{top}/{path.name}/{name}", most)
+    except OSError as error:
+        if error.errno == errno.EFBIG:
+            raise _unusable(path, f"{name} is damaged (it is larger than what was written)") from error
+        raise _unusable(path, f"{name} is missing or unreadable ({error.strerror})") from error
 
 
 @contextlib.contextmanager

@@ -22,11 +22,14 @@ from balancer.contract.model import HeadSpec
 from balancer.contract.signals import SignalSpec
 from balancer.errors import CheckpointError, ConfigError
 from balancer.record import files
+from balancer.record.damage import Damage
 from balancer.record.decisions import from_json
 from balancer.record.folder import COMPOSITIONS
+from balancer.record.sealed import SEAL, holds, sealed
 from balancer.record.settings_tables import as_table
 
-FORMAT: Final = 1
+# Lines of format 1 had no seal.
+FORMAT: Final = 2
 
 
 @dataclass(frozen=True)
@@ -82,32 +85,44 @@ class Composed:
 
 def keep_composition(folder: Path, composed: Composed) -> None:
     """Add a line, unless the newest one says the same."""
-    line = _line(composed)
+    row = _row_of(composed)
     held = files.read(folder, COMPOSITIONS) if files.exists(folder, COMPOSITIONS) else b""
-    before = [_row(old) for old in held.splitlines()]
-    if before and {**before[-1], "step": 0} == {**_row(line), "step": 0}:
+    line = sealed(row, ensure_ascii=False, sort_keys=True, default=_plain) + b"\n"
+    lines = held.splitlines()
+    if lines and (newest := _row(lines[-1])) is not None and _said(newest) == _said(json.loads(line)):
         return
-    files.replace(folder, COMPOSITIONS, held + line)
+    # Where a damaged line has no end, the new one begins its own.
+    files.replace(folder, COMPOSITIONS, held + (b"" if held.endswith(b"\n") or not held else b"\n") + line)
 
 
 def read_compositions(folder: Path) -> list[Composed]:
     """What a run was composed of, in the order of its steps; empty where none is kept.
 
+    Behind a damaged line nobody knows where what it said began, so only what follows the last one is returned.
+
     Raises:
-        CheckpointError: the file is damaged, or cannot be read.
+        CheckpointError: nothing follows a damaged line, or the file cannot be read.
     """
     path = folder / COMPOSITIONS
+    made: list[Composed] = []
+    damaged = 0
     try:
-        made = [_composed(_row(line)) for line in files.read(folder, COMPOSITIONS).splitlines()]
-        steps = [one.first for one in made]
+        lines = files.read(folder, COMPOSITIONS).splitlines()
     except FileNotFoundError:
         return []
     except OSError as error:
         raise CheckpointError(f"{path} cannot be read: {error.strerror}") from None
-    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
-        why = "it is damaged, or a newer version wrote it"
-        raise CheckpointError(f"{path} does not say what the run was composed of: {why}") from None
-    return [dataclasses.replace(one, until=until) for one, until in zip(made, [*steps[1:], None], strict=False)]
+    for number, line in enumerate(lines, 1):
+        composed = _composed(line)
+        if composed is None:
+            made, damaged = [], number
+        else:
+            made.append(composed)
+    if damaged and not made:
+        why = f"line {damaged} is damaged, or a newer version wrote it"
+        raise CheckpointError(f"{path} does not say what the run was composed of: {why}")
+    untils = [*(one.first for one in made[1:]), None]
+    return [dataclasses.replace(one, until=until) for one, until in zip(made, untils, strict=False)]
 
 
 def run_compositions(folder: Path) -> list[Composed]:
@@ -128,18 +143,23 @@ def run_compositions(folder: Path) -> list[Composed]:
     return compositions
 
 
-def cut_compositions(folder: Path, step: int) -> None:
-    """Forget those that began at `step` or later.
-
-    Raises:
-        ValueError, KeyError: a line is damaged.
-    """
+def cut_compositions(folder: Path, step: int) -> Damage:
+    """Forget those that began at `step` or later; a damaged one goes with the one before it."""
+    damage, stays, kept = Damage(folder / COMPOSITIONS, "line"), True, []
     if files.exists(folder, COMPOSITIONS):
-        lines = files.read(folder, COMPOSITIONS).splitlines(keepends=True)
-        files.replace(folder, COMPOSITIONS, b"".join(line for line in lines if _row(line)["step"] < step))
+        for number, line in enumerate(files.read(folder, COMPOSITIONS).splitlines(keepends=True), 1):
+            row = _row(line)
+            if row is None:
+                damage.note(f"line {number}")
+            else:
+                stays = row["step"] < step
+            if stays:
+                kept.append(line)
+        files.replace(folder, COMPOSITIONS, b"".join(kept))
+    return damage
 
 
-def _line(composed: Composed) -> bytes:
+def _row_of(composed: Composed) -> dict[str, Any]:
     row = {
         "format": FORMAT,
         "step": composed.first,
@@ -166,7 +186,12 @@ def _line(composed: Composed) -> bytes:
     }
     if composed.files:
         row["files"] = {name: dict(table) for name, table in composed.files.items()}
-    return json.dumps(row, ensure_ascii=False, sort_keys=True, default=_plain).encode() + b"\n"
+    return row
+
+
+def _said(row: Mapping[str, Any]) -> dict[str, Any]:
+    """What a line says of the composition itself."""
+    return {key: value for key, value in row.items() if key not in ("step", "format", SEAL)}
 
 
 def _plain(value: Any) -> Any:
@@ -174,14 +199,27 @@ def _plain(value: Any) -> Any:
     return sorted(value) if isinstance(value, set | frozenset) else value.item()
 
 
-def _row(line: bytes) -> dict[str, Any]:
-    row: dict[str, Any] = json.loads(line)
-    if row["format"] != FORMAT:
-        raise ValueError(f"format {row['format']}")
-    return row
+def _row(line: bytes) -> dict[str, Any] | None:
+    """What a line says; None where it is damaged, or of another version."""
+    whole = holds(line)
+    try:
+        row: dict[str, Any] = json.loads(line)
+        step, version = row["step"], row["format"]
+    except (ValueError, KeyError, TypeError, RecursionError):
+        return None
+    known = version == FORMAT if whole else version == 1 and SEAL not in row
+    return row if known and whole is not False and isinstance(step, int) else None
 
 
-def _composed(row: Mapping[str, Any]) -> Composed:
+def _composed(line: bytes) -> Composed | None:
+    try:
+        row = _row(line)
+        return None if row is None else _made(row)
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
+        return None
+
+
+def _made(row: Mapping[str, Any]) -> Composed:
     knobs = {spec["name"]: _knob(spec) for spec in row["knobs"]}
     host = row["host"]
     return Composed(

@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 import re
+import warnings
+import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-from balancer.errors import ConfigError
+from balancer.contract.input_files import MOST_TOML_BYTES
+from balancer.errors import BalancerWarning, ConfigError
 from balancer.record import files
 from balancer.record.folder import CONFIG, replaced_config_name
 from balancer.record.run_config import check_shape, read_toml
 
+# The last line: the checksum of those before it. Before 0.2 there was none.
+_SEAL: Final = re.compile(rb"# crc32 = \d{1,10}\n\Z")
 _REPLACED: Final = re.compile(r"config\.until_(\d{8,})\.toml")
 
 
@@ -69,15 +74,15 @@ def write_config(new: bytes, folder: Path, done: int) -> None:
     Raises:
         ConfigError: the directory cannot be written.
     """
-    until = replaced_config_name(done)
+    until, new = replaced_config_name(done), new + _seal(new)
     try:
         files.make_run(folder)
-        held = files.read(folder, CONFIG) if files.exists(folder, CONFIG) else new
+        held = read_own(folder / CONFIG) if files.exists(folder, CONFIG) else new
         later = [name for name in files.listed(folder) if _REPLACED.fullmatch(name) and name > until]
         if later:
             # Steps beyond `done` are forgotten: what held at `done` is the config that held until the first of these.
-            held = files.read(folder, later[0])
-        if held != new and not files.exists(folder, until):
+            held = read_own(folder / later[0])
+        if _SEAL.sub(b"", held) != _SEAL.sub(b"", new) and not files.exists(folder, until):
             files.replace(folder, until, held)
         for forgotten in later:
             files.delete(folder, forgotten)
@@ -92,7 +97,41 @@ def read_own(path: Path) -> bytes:
     Raises:
         OSError: it cannot be read, or is no plain file.
     """
-    return files.read(path.parent, path.name)
+    return files.read(path.parent, path.name, MOST_TOML_BYTES)
+
+
+def edited(folder: Path) -> list[str]:
+    """A sentence for each config of a run that is not as the run wrote it, of those that can be read.
+
+    Raises:
+        OSError: the directory cannot be read.
+    """
+    sentences = []
+    for name in files.listed(folder):
+        if name == CONFIG or _REPLACED.fullmatch(name):
+            try:
+                content = read_own(folder / name)
+            except OSError:
+                continue
+            seal = _SEAL.search(content)
+            if seal is not None and seal[0] != _seal(content[: seal.start()]):
+                why = "it was edited, or is damaged; see that it says what is meant"
+                sentences.append(f"{folder / name} is not as the run wrote it: {why}")
+    return sentences
+
+
+def warn_of_edited(folder: Path) -> None:
+    """The same as warnings.
+
+    Raises:
+        OSError: the directory cannot be read.
+    """
+    for sentence in edited(folder):
+        warnings.warn(sentence, BalancerWarning, stacklevel=2)
+
+
+def _seal(content: bytes) -> bytes:
+    return f"# crc32 = {zlib.crc32(content)}\n".encode()
 
 
 def _tables(path: Path) -> dict[str, Any]:

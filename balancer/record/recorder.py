@@ -123,15 +123,15 @@ class Recorder:
             )
 
     def cut(self, step: int) -> None:
-        """Forget everything of `step` and later, so that a resumed run shows no step twice.
+        """Forget everything of `step` and later, so that a resumed run shows no step twice; say what is damaged.
 
         Raises:
-            CheckpointError: a log is damaged, or cannot be rewritten.
+            CheckpointError: a log is damaged beyond reading, or cannot be rewritten.
         """
         self.close()
         try:
-            for cut in (cut_signals, cut_decisions, cut_compositions, cut_events):
-                cut(self.folder, step)
+            damaged = [cut(self.folder, step) for cut in (cut_signals, cut_decisions, cut_compositions)]
+            damaged += cut_events(self.folder, step)
             drawn = files.listed(self.folder, SHEETS) if files.exists(self.folder, SHEETS, folder=True) else []
             for name in drawn:
                 if (done := sheet_step(name)) is not None and done > step:
@@ -140,6 +140,8 @@ class Recorder:
             raise CheckpointError(f"the logs in {self.folder} cannot be cut to step {step}: {error.strerror}") from None
         except (ValueError, KeyError, TypeError, DataError) as error:
             raise CheckpointError(f"a log in {self.folder} is damaged, move it away to go on: {error}") from None
+        for damage in damaged:
+            damage.warn()
 
     def close(self) -> None:
         """Flush and close the files."""

@@ -12,7 +12,7 @@ from balancer.errors import ConfigError
 from balancer.extras import extras_named
 from balancer.record import checkpoint
 from balancer.record.checkpoint_form import require_form
-from balancer.record.config_files import read_config
+from balancer.record.config_files import read_config, warn_of_edited
 from balancer.record.folder import CHECKPOINTS
 from balancer.record.run_config import make_config
 
@@ -73,6 +73,7 @@ def load_run(folder: Path, model: str | None = None) -> SavedRun:
         CheckpointError: it has no good checkpoint.
     """
     config = read_config(folder)
+    warn_of_edited(folder)
     if model is not None and config["run"]["model"] != model:
         raise ConfigError(f"{folder}: a run of model {config['run']['model']}, not of {model}")
     step, state, path, skipped = checkpoint.load_latest(folder / CHECKPOINTS)

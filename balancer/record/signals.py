@@ -1,26 +1,30 @@
 """signals.bin: everything that each step of a run measured and did, as rows of numbers; written, read and cut here.
 
 Rows are little-endian float64; `signals.json` says what each column holds (its kind and its name) and which file holds
-the rows. What a step did not measure is NaN.
+the rows. What a step did not measure is NaN. The first value of a row is the CRC-32 of the bytes of the others.
 """
 
 from __future__ import annotations
 
-import json
 import math
 import os
-import re
+import struct
+import zlib
 from collections.abc import Callable, Collection, Iterator
+from functools import cached_property
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any, Final
+from typing import IO, TYPE_CHECKING, Final
 
 import numpy as np
 
-from balancer.contract.knobs import STANDARD_KNOBS
-from balancer.contract.signals import GRADIENT_SIGNALS, STANDARD_SIGNALS, Key, Phase, StepRow
+from balancer.contract.signals import Key, Phase, StepRow
 from balancer.errors import DataError
 from balancer.record import files
+from balancer.record.damage import Damage, between
 from balancer.record.folder import COLUMNS, SIGNALS
+from balancer.record.signal_columns import EPOCH, STEP, Columns, column, read_columns, write_columns
+
+__all__ = ["EPOCH", "STEP", "SignalLog", "SignalRows", "column", "cut_signals", "read_signals"]
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -28,20 +32,9 @@ if TYPE_CHECKING:
     Floats = NDArray[np.float64]
 
 BLOCK_ROWS: Final = 4096
-MOST_COLUMNS: Final = 10_000
-_ROWS_FILE: Final = re.compile(r"signals(\.\d{1,5})?\.bin", re.ASCII)
-STEP: Final[Key] = ("clock", "step")
-EPOCH: Final[Key] = ("clock", "epoch")
-
-
-def column(key: Key) -> str:
-    """The column of a value, by the source document's names where it has them."""
-    kind, name = key
-    if kind == "base":
-        return f"{name}_base"
-    if kind != "g" or name in ("g_loss", *GRADIENT_SIGNALS) or name.endswith("_share"):
-        return name
-    return f"loss_{name}"
+# More than a run has, and more damage than is looked for: somebody else's file may be of any size.
+MOST_ROWS: Final = 100_000_000
+MOST_DAMAGED: Final = 100_000
 
 
 class SignalLog:
@@ -54,37 +47,43 @@ class SignalLog:
 
     def append(self, row: StepRow) -> None:
         """Keep one step's values."""
+        checked = True
         if self.file is None:
-            name = SIGNALS
             if files.exists(self._folder, COLUMNS):
-                self._keys, path = _header(self._folder)
-                name = path.name
+                self._keys, name, checked = read_columns(self._folder)
             else:
-                self._keys = list(row)
-                _write_header(self._folder, self._keys, name)
+                self._keys, name = list(row), SIGNALS
+                write_columns(self._folder, Columns(self._keys, name))
             self.file = files.open_to_append(self._folder, name)
         late = [key for key in row if key not in self._keys]
-        if late:
+        if late or not checked:
             self._widen(late)
-        values = [row.get(key, math.nan) for key in self._keys]
-        self.file.write(np.asarray(values, dtype="<f8").tobytes())
+        values = np.asarray([row.get(key, math.nan) for key in self._keys], dtype="<f8").tobytes()
+        self.file.write(struct.pack("<d", zlib.crc32(values)) + values)
 
     def _widen(self, late: list[Key]) -> None:
-        """Rewrite the rows with more columns, into a new file that the header then names."""
+        """Rewrite the rows with more columns, and with checksums, into a new file that the header then names."""
         assert self.file is not None
         self.file.close()
         old = SignalRows(self._folder)
         self._keys = [*self._keys, *late]
-        name = f"signals.{len(self._keys)}.bin"
-        wider = [np.hstack([table, np.full((len(table), len(late)), math.nan)]) for table in old.tables()]
-        files.replace(self._folder, name, b"".join(table.astype("<f8").tobytes() for table in wider))
-        _write_header(self._folder, self._keys, name)
+        # One more than before 0.2 had in a file of that name.
+        columns = Columns(self._keys, f"signals.{len(self._keys) + 1}.bin")
+        with files.rewritten(self._folder, columns.file) as wider:
+            for table, sound in old.blocks():
+                filled = np.hstack([table, np.full((len(table), len(late)), math.nan)]).astype("<f8")
+                checks = [zlib.crc32(row) for row in filled]
+                # What was damaged stays so.
+                wider.write(np.hstack([np.where(sound, checks, math.nan)[:, None], filled]).astype("<f8").tobytes())
+        write_columns(self._folder, columns)
         files.delete(self._folder, old.path.name)
-        self.file = files.open_to_append(self._folder, name)
+        self.file = files.open_to_append(self._folder, columns.file)
 
 
 class SignalRows:
     """The rows of a run, a few thousand at a time however long it was; they can be gone through more than once.
+
+    Damaged rows are left out, and a warning names their steps.
 
     Attributes:
         keys: what each column holds, as (kind, name), in order.
@@ -98,7 +97,9 @@ class SignalRows:
 
     def __init__(self, folder: str | Path) -> None:
         self.folder: Final = Path(folder)
-        self.keys, self.path = _header(self.folder)
+        self._columns: Final = read_columns(self.folder)
+        self.keys: Final = self._columns.keys
+        self.path: Final = self.folder / self._columns.file
         self.columns: Final = [column(key) for key in self.keys]
         self.phases: Final[dict[str, Phase]] = {
             name: kind for kind, name in self.keys if kind == "d" or kind == "g" or kind == "plugin"
@@ -109,10 +110,12 @@ class SignalRows:
         except OSError as error:
             raise DataError(f"{self.path} cannot be read: {error.strerror}: the run's signals are gone") from None
         # A run that was killed may have left the beginning of a row.
-        self._count, self.torn = divmod(size, 8 * len(self.keys))
+        self._count, self.torn = divmod(size, self._columns.row_bytes)
+        if self._count > MOST_ROWS:
+            raise DataError(f"{self.path} holds {self._count:,} rows, more than a run has ({MOST_ROWS:,})")
 
     def __len__(self) -> int:
-        return self._count
+        return self._count - len(self._scanned[0])
 
     def __iter__(self) -> Iterator[dict[str, float]]:
         return self.rows()
@@ -121,16 +124,62 @@ class SignalRows:
         """Whole rows in order, each table of shape (rows, columns); `progress` is given the bytes of each.
 
         Raises:
+            DataError: more of it is damaged than is looked for.
             OSError: the file cannot be read.
         """
-        width = len(self.keys)
+        self.damage.warn()
+        for table, sound in self.blocks(progress):
+            yield table if sound.all() else table[sound]
+
+    def blocks(self, progress: Callable[[int], None] | None = None) -> Iterator[tuple[Floats, NDArray[np.bool_]]]:
+        """The same with damaged rows among them, and which rows are sound."""
+        damaged, _ = self._scanned
+        for first, _, table in self._read(progress):
+            sound = np.ones(len(table), dtype=np.bool_)
+            here = damaged[slice(*np.searchsorted(damaged, [first, first + len(table)]))]
+            sound[here - first] = False
+            yield table, sound
+
+    @property
+    def damage(self) -> Damage:
+        """What is damaged of it."""
+        return self._scanned[1]
+
+    @cached_property
+    def _scanned(self) -> tuple[NDArray[np.int64], Damage]:
+        """The places of damaged rows, from 0, and what to say of them."""
+        places: list[int] = []
+        damage, before, waiting = Damage(self.path, "row"), math.nan, 0
+        for first, checks, table in self._read() if self._columns.checked else ():
+            wrong = checks != [zlib.crc32(row) for row in table]
+            steps = table[:, self.keys.index(STEP)]
+            if waiting or wrong.any():
+                for place, step in enumerate(steps.tolist()):
+                    if wrong[place]:
+                        places.append(first + place)
+                        waiting += 1
+                        continue
+                    if waiting:
+                        damage.note(_steps(before, step, waiting), waiting)
+                    before, waiting = step, 0
+            else:
+                before = float(steps[-1])
+            if len(places) > MOST_DAMAGED:
+                raise DataError(f"{self.path}: more than {MOST_DAMAGED:,} rows are damaged")
+        if waiting:
+            damage.note(_steps(before, math.nan, waiting), waiting)
+        return np.array(places, dtype=np.int64), damage
+
+    def _read(self, progress: Callable[[int], None] | None = None) -> Iterator[tuple[int, Floats, Floats]]:
+        """Blocks of rows: the number of the first, their checksums (none where rows have none), and their values."""
+        width, checked = self._columns.row_bytes // 8, self._columns.checked
         with files.open_to_read(self.folder, self.path.name) as file:
             for first in range(0, self._count, BLOCK_ROWS):
                 rows = min(BLOCK_ROWS, self._count - first)
                 table = np.fromfile(file, dtype="<f8", count=rows * width).reshape(-1, width)
                 if progress is not None:
                     progress(table.nbytes)
-                yield table
+                yield first, table[:, 0], table[:, checked:]
 
     def rows(self, names: Collection[str] | None = None) -> Iterator[dict[str, float]]:
         """What each step measured, by the signals' own names, with its `step` and `epoch`, and what schedules gave
@@ -178,69 +227,31 @@ def read_signals(folder: str | Path) -> dict[str, Floats]:
     return {name: table[:, place] for place, name in enumerate(rows.columns)}
 
 
-def cut_signals(folder: Path, step: int) -> None:
-    """Forget the rows of `step` and later."""
+def cut_signals(folder: Path, step: int) -> Damage:
+    """Forget the rows of `step` and later; a damaged one that no sound one follows goes too.
+
+    Raises:
+        DataError: they cannot be read.
+    """
     if not files.exists(folder, COLUMNS):
-        return
-    keys, path = _header(folder)
-    if not files.exists(folder, path.name):
-        return
+        return Damage(SIGNALS, "row")
+    columns = read_columns(folder)
+    if not files.exists(folder, columns.file):
+        return Damage(SIGNALS, "row")
     rows = SignalRows(folder)
+    place, keep, seen = rows.keys.index(STEP), 0, 0
+    for table, sound in rows.blocks():
+        before = np.flatnonzero(sound & (table[:, place] < step))
+        # Rows without checksums are counted: a step in them may be anything.
+        keep = (seen + int(before[-1]) + 1 if columns.checked else keep + len(before)) if len(before) else keep
+        seen += len(table)
     # Only whole rows: one that a kill or a full disk tore would shift all that follow.
-    keep = sum(int((table[:, keys.index(STEP)] < step).sum()) for table in rows.tables())
-    files.cut(folder, path.name, keep * 8 * len(keys))
+    files.cut(folder, columns.file, keep * columns.row_bytes)
+    return rows.damage
 
 
-def _header(folder: Path) -> tuple[list[Key], Path]:
-    """What the columns of a run's signals hold, and the file of its rows."""
-    path = folder / COLUMNS
-    try:
-        header: Any = json.loads(files.read(folder, COLUMNS))
-        columns, name = header["columns"], header["file"]
-        sound = isinstance(columns, list) and all(isinstance(column, str) for column in columns)
-        if not sound or not 0 < len(columns) <= MOST_COLUMNS or len(set(columns)) < len(columns):
-            raise ValueError
-        if not isinstance(name, str) or _ROWS_FILE.fullmatch(name) is None:
-            raise ValueError
-        keys = [_key(column) for column in columns]
-        if "kinds" in header:
-            keys = [(kind, _name(kind, column)) for kind, column in zip(header["kinds"], columns, strict=True)]
-        if STEP not in keys:
-            raise ValueError
-    except FileNotFoundError:
-        raise DataError(f"{folder} keeps no signals: {COLUMNS} is missing") from None
-    except OSError as error:
-        raise DataError(f"{path} cannot be read: {error.strerror}") from None
-    except (ValueError, KeyError, TypeError, RecursionError):
-        raise DataError(f"{path} does not name the columns of a run's signals: it is damaged") from None
-    return keys, folder / name
-
-
-def _write_header(folder: Path, keys: list[Key], name: str) -> None:
-    header = {
-        "dtype": "<f8",
-        "file": name,
-        "columns": [column(key) for key in keys],
-        "kinds": [kind for kind, _ in keys],
-    }
-    files.replace(folder, COLUMNS, json.dumps(header, indent=1).encode())
-
-
-def _name(kind: str, column: str) -> str:
-    if kind == "g":
-        return column.removeprefix("loss_")
-    return column.removesuffix("_base") if kind == "base" else column
-
-
-def _key(column: str) -> Key:
-    """What a column holds in a run whose header does not say kinds, as before 0.2."""
-    if column in ("step", "epoch"):
-        return "clock", column
-    if column == "adv_effective":
-        return "derived", column
-    if column in STANDARD_KNOBS or column.startswith("lambda_"):
-        return "knob", column
-    if column.startswith("loss_") or column.endswith("_share"):
-        return "g", column.removeprefix("loss_")
-    # What a script or a plugin brought besides was there when D's laws acted.
-    return STANDARD_SIGNALS[column].phase if column in STANDARD_SIGNALS else "d", column
+def _steps(before: float, after: float, count: int) -> str:
+    """The steps of damaged rows that lie between those of two others; NaN where there is no other."""
+    if after - before == count + 1:
+        return f"step {before + 1:.0f}" if count == 1 else f"steps {before + 1:.0f} to {after - 1:.0f}"
+    return between(*(None if math.isnan(step) else step for step in (before, after)))

@@ -14,6 +14,8 @@ from typing import IO, TYPE_CHECKING, Any, Final
 
 from balancer.contract.signals import GRADIENT_SIGNALS, Key, StepRow
 from balancer.record import files
+from balancer.record.damage import Damage
+from balancer.record.event_cut import UNKNOWN, cut_file, ends
 from balancer.record.folder import EVENTS
 
 if TYPE_CHECKING:
@@ -27,11 +29,6 @@ BAND: Final = ("band/d_adv_low", "band/d_adv_high")
 FILE_BYTES: Final = 4 * 2**20
 # Of a name as `EventLog` gives it: the microsecond. SummaryWriter's names say the second.
 _OWN: Final = re.compile(r"events\.out\.tfevents\.(\d{16})\..+", re.ASCII)
-# Bytes of a record before its payload (length, checksum), and besides it.
-_HEAD_BYTES: Final = 12
-_FRAME_BYTES: Final = 16
-# Where a file begins and ends that nobody knows of.
-_UNKNOWN: Final = 0, math.inf
 
 
 def layout(healthy: Band) -> Layout:
@@ -161,65 +158,33 @@ class EventLog:
         self.file = None
 
 
-def cut_events(folder: Path, step: int) -> None:
-    """Take the events of `step` and later out of the event files; headers and layouts stay.
+def cut_events(folder: Path, step: int) -> list[Damage]:
+    """Take the events of `step` and later out of the event files; headers and layouts stay. What was damaged.
 
     Of our own files, those that end before that step are left, and those that begin with it or later deleted, so that
     only one is rewritten; of other writers' files each is.
+
+    Raises:
+        DataError: see `event_cut.cut_file`.
     """
+
+    def wanted(event: Any) -> bool:
+        is_header = event.HasField("file_version")
+        return is_header or event.step < step or any("custom_scalars" in value.tag for value in event.summary.value)
+
     later: list[str] = []
+    damaged: list[Damage] = []
     for name in _event_files(folder):
-        begin, end = _ends(folder, name) if _OWN.fullmatch(name) else _UNKNOWN
+        begin, end = ends(folder, name) if _OWN.fullmatch(name) else UNKNOWN
         if begin >= max(step, 1):  # the one with the layout begins at 0
             files.delete(folder, name)
             later.append(name)
         elif end >= step:
-            _cut_file(folder, name, step)
+            damaged.append(cut_file(folder, name, wanted))
     if later:
         files.sync(folder)
-
-
-def _ends(folder: Path, name: str) -> tuple[int, float]:
-    """The steps of a file's first and last event, between which all others lie; _UNKNOWN where it is not whole."""
-    from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
-
-    begin, end, at = 0, 0, 0
-    with files.open_to_read(folder, name) as file:
-        size = os.fstat(file.fileno()).st_size
-        while at < size:
-            begin, end = begin or at, at  # the first record, at 0, is the header
-            file.seek(at)
-            at += _FRAME_BYTES + int.from_bytes(file.read(8), "little")
-        if at != size or not begin:
-            return _UNKNOWN
-        try:
-            return _step_at(file, begin), _step_at(file, end)
-        except DecodeError:
-            return _UNKNOWN
-
-
-def _step_at(file: IO[bytes], place: int) -> int:
-    from tensorboard.compat.proto.event_pb2 import Event
-
-    file.seek(place)
-    length = int.from_bytes(file.read(_HEAD_BYTES)[:8], "little")
-    return int(Event.FromString(file.read(length)).step)
+    return damaged
 
 
 def _event_files(folder: Path) -> list[str]:
     return fnmatch.filter(files.listed(folder), EVENTS)
-
-
-def _cut_file(folder: Path, name: str, step: int) -> None:
-    from tensorboard.backend.event_processing.event_file_loader import RawEventFileLoader
-    from tensorboard.compat.proto.event_pb2 import Event
-    from tensorboard.summary.writer.record_writer import RecordWriter
-
-    # TensorBoard's reader opens by name: that of the open file, which nobody can lead elsewhere.
-    with files.open_to_read(folder, name) as file, files.rewritten(folder, name) as kept:
-        writer = RecordWriter(kept)
-        for raw in RawEventFileLoader(f"/dev/fd/{file.fileno()}").Load():
-            event = Event.FromString(raw)
-            is_header = event.HasField("file_version")
-            if is_header or event.step < step or any("custom_scalars" in value.tag for value in event.summary.value):
-                writer.write(raw)

@@ -80,9 +80,9 @@ class Progress:
             left = (self._total - done) * (now - self._began) / max(done - self._first, 1)
             self.say(f"step {done}/{self._total}  {figures(row)}  {state}  ETA {left:.0f} s")
 
-    def say(self, text: str) -> None:
-        """Print one line above the bar."""
-        if self._quiet:
+    def say(self, text: str, *, always: bool = False) -> None:
+        """Print one line above the bar; `always`, even where the progress is quiet."""
+        if self._quiet and not always:
             return
         text = printable(text)
         if self._bar is not None:

@@ -14,7 +14,7 @@ from balancer.engine.ranks import is_first_rank
 from balancer.errors import ConfigError
 from balancer.record.claim import locked, new_run
 from balancer.record.config_changes import kept_settings, refuse_changes, refuse_edits
-from balancer.record.config_files import read_config, write_config
+from balancer.record.config_files import edited, read_config, write_config
 from balancer.record.folder import CHECKPOINTS, default_names
 from balancer.record.run_config import RunConfig, check_shape, flat, make_config, read_toml
 from balancer.record.settings_tables import as_table
@@ -125,9 +125,10 @@ def _train_in(
     total = length(config, trainer.steps_per_epoch)
     begun: Sequence[str] = ()
     done, notes = 0, [*said, *config.composition.warnings]
+    damage: list[str] = []
     if onward is not None:
         done, skipped = restore(trainer, folder, config, total, onward)
-        notes += skipped
+        damage = [*skipped, *edited(folder)]
     else:
         begun = trainer.model.begin()
     require_same_start(done, trainer.G, trainer.D)
@@ -145,6 +146,8 @@ def _train_in(
         progress.say(remark)
     for note in notes:
         progress.say(f"warning: {note}")
+    for note in damage if trainer.accelerator.is_main_process else ():
+        progress.say(f"warning: {note}", always=True)
     if trainer.balance.recorder is not None and not done:
         trainer.balance.recorder.hparams(flat(config.resolved()))
     finished = trainer.run(total, progress, stop)

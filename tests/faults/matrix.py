@@ -2,13 +2,14 @@
 
 Each row is one kind of fault. A trial does something to a small run, lets it go on as its maker would, and compares it
 with the run that nothing befell: weights, optimizers, random generators, signals, decisions, curves. A difference that
-nothing told of is a loss.
+nothing told of is a loss. Flipped bits are in `flips.py`.
 """
 
 from __future__ import annotations
 
 import argparse
 import errno
+import itertools
 import random
 import shutil
 import sys
@@ -24,6 +25,7 @@ if __name__ == "__main__":  # as pytest has it: the root first, since tests/bala
 import torch
 
 from faults import runs
+from faults.flips import Flips
 from faults.operations import kills, refuses
 
 ERRORS = (errno.ENOSPC, errno.EIO, errno.EROFS, errno.EDQUOT)
@@ -138,6 +140,8 @@ def main() -> None:
     """Print the table, and fail on a loss."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--every", type=int, default=1, help="try one of so many operations")
+    parser.add_argument("--flips", type=int, default=800, help="bits flipped in each file of a run")
+    parser.add_argument("--resumes", type=int, default=8, help="and how many of such runs go on")
     parser.add_argument("--seed", type=int, default=0)
     given = parser.parse_args()
     torch.set_num_threads(1)
@@ -145,7 +149,10 @@ def main() -> None:
     lost: list[str] = []
     print(f"{'fault':<52}{'tried':>7}{'survived':>10}{'lost':>6}")
     with tempfile.TemporaryDirectory() as folder:
-        for row in Matrix(Path(folder), every=given.every, seed=given.seed).rows():
+        flips = Flips(Path(folder), seed=given.seed).rows(given.flips, given.resumes)
+        flipped = (Row(f"bit flips in {name}", tried, found) for name, tried, found in flips)
+        rows = Matrix(Path(folder), every=given.every, seed=given.seed).rows()
+        for row in itertools.chain(flipped, rows):
             print(row, flush=True)
             lost += row.lost
     print("\n".join(lost))

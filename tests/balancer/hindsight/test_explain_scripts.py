@@ -14,7 +14,7 @@ from support.point_runs import ran
 
 from balancer import Balancer, KnobSpec, Plugin, PluginConfig, StepContext, hookimpl
 from balancer.contract.knobs import Decision
-from balancer.errors import CheckpointError, ConfigError
+from balancer.errors import BalancerWarning, ConfigError
 from balancer.hindsight.explain import explain, parse_steps
 from balancer.record.decisions import read_decisions
 from balancer.record.folder import DECISIONS
@@ -241,9 +241,12 @@ def test_a_torn_last_line_is_passed_over_and_a_damaged_one_is_named(tmp_path: Pa
     written(folder, good, '{"step": 4, "epo')
     assert [one.value for one in explain(folder, 9).first["lambda_adv"].contributions] == [0.7]
     for damaged in ("nonsense\n", "\n", "[]\n", '{"step": 1}\n', json.dumps({**asdict(good[0]), "moment": "x"}) + "\n"):
-        written(folder, good, damaged + json.dumps(asdict(good[0])) + "\n")
-        with pytest.raises(CheckpointError, match=r"decisions.jsonl, line 3 is not a decision"):
-            explain(folder, 9)
+        written(folder, good, damaged + json.dumps(asdict(decided(5, "after_d_step", 0.9))) + "\n")
+        with pytest.warns(
+            BalancerWarning, match=r"decisions.jsonl: a damaged line is left out \(line 3, between steps 3"
+        ):
+            explanation = explain(folder, 9)
+        assert [one.value for one in explanation.first["lambda_adv"].contributions] == [0.9]
 
 
 def test_decisions_that_do_not_make_what_was_recorded_are_remarked(tmp_path: Path) -> None:

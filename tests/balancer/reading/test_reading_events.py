@@ -4,38 +4,19 @@ from __future__ import annotations
 
 import math
 import struct
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
+from support.event_files import losses, write
 from tensorboard.compat.proto.event_pb2 import Event
 from tensorboard.compat.proto.summary_pb2 import Summary
 from tensorboard.compat.proto.tensor_pb2 import TensorProto
 from tensorboard.summary.writer.record_writer import RecordWriter
 
-from balancer.errors import BalancerError, ConfigError, DataError
+from balancer.errors import ConfigError, DataError
 from balancer.reading.opening import open_source, read
-from balancer.reading.records import Records
 from balancer.reading.superseded import without_superseded
-
-Values = Iterable[tuple[int, Mapping[str, float]]]
-
-
-def write(path: Path, values: Values, began: float = 1000.0) -> Path:
-    """An event file with one record for each value."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("wb") as file:
-        writer = RecordWriter(file)
-        writer.write(Event(wall_time=began, file_version="brain.Event:2").SerializeToString())
-        for count, (step, row) in enumerate(values):
-            for tag, value in row.items():
-                summary = Summary(value=[Summary.Value(tag=tag, simple_value=value)])
-                writer.write(Event(wall_time=began + count, step=step, summary=summary).SerializeToString())
-    return path
-
-
-def losses(first: int, last: int, scale: float = 1.0) -> Values:
-    return [(step, {"train/d_loss": scale * step, "train/g_loss": 2 * scale * step}) for step in range(first, last)]
 
 
 def test_tags_become_signals_and_steps_stay(tmp_path: Path) -> None:
@@ -203,81 +184,6 @@ def test_nan_is_counted(tmp_path: Path) -> None:
     values = [(step, {"d_loss": 1.0, "g_loss": math.nan if step > 7 else 1.0}) for step in range(10)]
     history = read(open_source(str(write(tmp_path / "a.tfevents", values))))
     assert history["g_loss"].nonfinite == 2 and history["g_loss"].first_nonfinite == 8
-
-
-def test_what_is_before_a_cut_is_used(tmp_path: Path) -> None:
-    whole = write(tmp_path / "whole.tfevents", losses(0, 100)).read_bytes()
-    for cut in range(1, 400, 7):
-        path = tmp_path / "cut.tfevents"
-        path.write_bytes(whole[:-cut])
-        reader = open_source(str(path))
-        history = read(reader)
-        assert 90 <= history["d_loss"].count <= 100
-        assert reader.source.unread.count in (0, 1)
-        if reader.source.unread.count:
-            assert reader.source.unread.why == {"a record cut short; nothing after it was read": 1}
-        assert history["d_loss"].values.tolist() == list(range(history["d_loss"].count))
-
-
-def test_a_flipped_bit_ends_the_reading_there_and_is_told(tmp_path: Path) -> None:
-    path = write(tmp_path / "a.tfevents", losses(0, 50))
-    whole = path.read_bytes()
-    for place in range(0, len(whole), 13):
-        path.write_bytes(whole[:place] + bytes([whole[place] ^ 0x40]) + whole[place + 1 :])
-        reader = None
-        try:
-            reader = open_source(str(path))
-            history = read(reader)
-        except BalancerError as error:
-            assert place < 150 or reader is None, error
-            continue
-        assert reader.source.unread.count == 1
-        ((offset, _),) = reader.source.unread.examples
-        assert offset <= place < offset + 60
-        count = history["d_loss"].count
-        assert history["d_loss"].values.tolist() == list(range(count)), "only what is before the damage"
-
-
-def test_a_length_that_claims_an_exbibyte_is_not_believed(tmp_path: Path) -> None:
-    path = write(tmp_path / "a.tfevents", losses(0, 20))
-    with path.open("ab") as file:
-        file.write(struct.pack("<Q", 2**60) + b"\0" * 100)
-    reader = open_source(str(path))
-    assert read(reader)["d_loss"].count == 20
-    assert reader.source.unread.why == {"a checksum that is wrong; nothing after it was read": 1}
-
-
-def test_records_are_what_tensorboard_reads(tmp_path: Path) -> None:
-    from tensorboard.backend.event_processing.event_file_loader import RawEventFileLoader
-
-    path = tmp_path / "a.tfevents"
-    with path.open("wb") as file:
-        writer = RecordWriter(file)
-        for length in [*range(0, 200), 1000, 4095, 4096, 4097, 5000, 3 << 20, 7]:
-            writer.write(bytes(index % 251 for index in range(length)))
-    records = Records(path)
-    assert [payload for block in records.blocks() for payload in block] == list(RawEventFileLoader(str(path)).Load())
-    assert records.damage is None
-
-
-def test_a_record_too_long_for_figures_is_passed_over(tmp_path: Path) -> None:
-    path = tmp_path / "a.tfevents"
-    with path.open("wb") as file:
-        writer = RecordWriter(file)
-        writer.write(b"before")
-        file.write(_long_record(17 << 20))
-        writer.write(b"after")
-    records = Records(path)
-    assert [payload for block in records.blocks() for payload in block] == [b"before", b"after"]
-    assert records.damage is None
-
-
-def _long_record(length: int) -> bytes:
-    """A record of zeros, without the checksum that is not looked at; in pure Python it would take half a minute."""
-    from tensorboard.compat.tensorflow_stub.pywrap_tensorflow import masked_crc32c
-
-    head = struct.pack("<Q", length)
-    return head + struct.pack("<I", masked_crc32c(head)) + b"\0" * (length + 4)
 
 
 def test_progress_counts_every_byte(tmp_path: Path) -> None:

@@ -6,11 +6,12 @@ import json
 from pathlib import Path
 
 import pytest
+from support.sealed_rows import unsealed
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from balancer.contract.knobs import Decision
 from balancer.contract.notes import Note
-from balancer.errors import CheckpointError
+from balancer.errors import BalancerWarning
 from balancer.record.decisions import decision_lines, read_decisions, read_notes
 from balancer.record.folder import DECISIONS
 from balancer.record.recorder import Recorder
@@ -44,14 +45,14 @@ def texts(folder: Path) -> dict[str, list[int]]:
 def test_both_are_read_back_as_they_were(folder: Path) -> None:
     assert tuple(read_notes(folder)) == NOTES
     assert list(read_decisions(folder)) == [DECISION]
-    assert list(decision_lines(folder)) == [DECISION]
+    assert list(decision_lines(folder)) == [(3, DECISION)]
     assert list(read_notes(folder / "nowhere")) == []
 
 
 def test_a_note_can_be_told_apart_by_its_key(folder: Path) -> None:
     rows = [json.loads(line) for line in (folder / DECISIONS).read_text(encoding="utf-8").splitlines()]
     assert [row.get("note_kind") for row in rows] == ["audit", "audit", None, "request"]
-    assert set(rows[0]) == {"note_kind", "step", "epoch", "who", "text"}
+    assert set(rows[0]) == {"note_kind", "step", "epoch", "who", "text", "crc32"}
 
 
 def test_tensorboard_shows_them_as_text_by_kind(folder: Path) -> None:
@@ -72,19 +73,21 @@ def test_damaged_notes_are_damaged_lines(folder: Path) -> None:
     path = folder / DECISIONS
     good = path.read_bytes().splitlines()
     odd = [{"note_kind": "gossip"}, {"step": -1}, {"step": "x"}, {"who": 3}, {"text": None}, {"epoch": []}]
-    damaged = [json.dumps({**json.loads(good[1]), **change}).encode() for change in odd]
+    damaged = [json.dumps({**unsealed(good[1]), **change}).encode() for change in odd]
     path.write_bytes(b"\n".join([good[0], *damaged, *good[1:], b'{"note_kind": "audit", "st']))
-    assert tuple(read_notes(folder)) == NOTES
-    assert list(decision_lines(folder)).count(None) == len(odd)
-    with pytest.raises(CheckpointError, match="line 2 is not a decision: the file is damaged"):
-        list(read_decisions(folder))
+    told = r"decisions.jsonl: 6 damaged lines are left out \(lines 2 to 7, between steps 0 and 3\), the rest is used"
+    for read, expected in ((read_notes, NOTES), (read_decisions, (DECISION,))):
+        with pytest.warns(BalancerWarning, match=told):
+            assert tuple(read(folder)) == expected
+    with pytest.warns(BalancerWarning, match=told):
+        assert [number for number, one in decision_lines(folder) if one is None] == [2, 3, 4, 5, 6, 7]
 
 
 def test_a_line_number_counts_notes_too(folder: Path) -> None:
     with (folder / DECISIONS).open("a") as file:
         file.write("damaged\n")
-    with pytest.raises(CheckpointError, match="line 5 is not a decision"):
-        list(read_decisions(folder))
+    with pytest.warns(BalancerWarning, match=r"a damaged line is left out \(line 5, after step 7\)"):
+        assert list(read_decisions(folder)) == [DECISION]
 
 
 def test_what_cannot_be_written_is_told_once_and_at_the_end(tmp_path: Path) -> None:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from support.sealed_rows import unsealed
 from torch import Tensor
 
 from balancer import (
@@ -131,7 +132,7 @@ def test_a_script_is_diagnosed_by_the_loss_that_it_named(tmp_path: Path) -> None
 
 def test_a_record_that_names_a_loss_only_is_read_too(tmp_path: Path) -> None:
     path = logged(tmp_path / "run", "hinge") / "compositions.jsonl"
-    row = json.loads(path.read_text(encoding="utf-8"))
+    row = {**unsealed(path.read_bytes()), "format": 1}
     row["host"]["adversarial"] = row["host"]["adversarial"]["name"]
     path.write_text(json.dumps(row) + "\n", encoding="utf-8")
     assert read_compositions(path.parent)[-1].host.adversarial.name == "hinge"

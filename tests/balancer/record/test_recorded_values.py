@@ -108,7 +108,13 @@ def test_a_value_that_first_comes_later_gets_a_column_of_its_own(tmp_path: Path)
     for step in (1, 2):
         recorder.step(step, 0, {("d", "d_adv"): 0.5, ("plugin", "late"): 1.0})
     recorder.close()
-    assert json.loads((tmp_path / COLUMNS).read_text(encoding="utf-8"))["columns"] == ["step", "epoch", "d_adv", "late"]
+    assert json.loads((tmp_path / COLUMNS).read_text(encoding="utf-8"))["columns"] == [
+        "row_crc32",
+        "step",
+        "epoch",
+        "d_adv",
+        "late",
+    ]
     columns = read_signals(tmp_path)
     assert columns["d_adv"].tolist() == [0.5] * 3
     assert math.isnan(columns["late"][0]) and columns["late"][1:].tolist() == [1.0] * 2

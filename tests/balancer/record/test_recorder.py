@@ -118,7 +118,7 @@ def test_every_decision_is_a_line_of_json_with_all_one_needs_to_judge_it(folder:
     made, columns = lines(folder), read_signals(folder)
     assert {row["plugin"] for row in made} == set(PLUGINS)
     assert [row["step"] for row in made] == sorted(row["step"] for row in made)
-    fields = {"step", "epoch", "moment", "plugin", "knob", "op", "old", "new", "effective", "signals", "note"}
+    fields = {"step", "epoch", "moment", "plugin", "knob", "op", "old", "new", "effective", "signals", "note", "crc32"}
     assert all(set(row) == fields and row["old"] != row["new"] for row in made)
     laws = [row for row in made if row["plugin"] == "dynamic_lambda" and row["moment"] == "after_d_step"]
     assert len(laws) >= 2
@@ -212,7 +212,7 @@ def test_a_cut_repairs_what_a_kill_tore(folder: Path, copy: Path) -> None:
 
 def test_rows_after_a_torn_one_are_not_shifted(copy: Path) -> None:
     """The signals log died on a full disk in step 20; training went on, and was resumed from step 30."""
-    width = 8 * len(read_signals(copy))
+    width = 8 * (1 + len(read_signals(copy)))
     os.truncate(copy / SIGNALS, 20 * width + 12)
     recorder = Recorder(copy, LOG_EVERY)
     recorder.cut(30)

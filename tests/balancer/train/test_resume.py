@@ -122,7 +122,7 @@ class TestDamage:
     ) -> None:
         """The log was given up within step 5, the checkpoint at step 20 was saved all the same."""
         rows, whole = run / "signals.bin", read_signals(run)
-        width = 8 * len(whole)
+        width = 8 * (1 + len(whole))
         os.truncate(rows, 5 * width + 44)
         train(cli, "--resume", run, "--steps", 25, "--quiet")
         columns = read_signals(run)

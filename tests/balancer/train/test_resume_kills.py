@@ -68,7 +68,7 @@ def logged_steps(run: Path) -> int:
     columns, rows = run / "signals.json", run / "signals.bin"
     if not (columns.exists() and rows.exists()):
         return 0
-    return rows.stat().st_size // (8 * len(read_signals(run)))
+    return rows.stat().st_size // (8 * (1 + len(read_signals(run))))
 
 
 ENDLESS = ("--plugins", ALL, *POINTS, *SETTINGS[ALL], "--set", "train.threads=1", "--steps", 1_000_000)
