@@ -16,6 +16,7 @@ from balancer.contract.notes import Note
 from balancer.contract.signals import StepRow
 from balancer.errors import CheckpointError, ConfigError, DataError
 from balancer.record import files
+from balancer.record.claim import hold, let_go
 from balancer.record.compositions import Composed, cut_compositions, keep_composition
 from balancer.record.decisions import DecisionLog, cut_decisions
 from balancer.record.folder import COLUMNS, COMPOSITIONS, DECISIONS, SHEETS, refuse_misplaced, sheet_name, sheet_step
@@ -23,6 +24,7 @@ from balancer.record.signals import EPOCH, STEP, SignalLog, cut_signals
 from balancer.record.tensorboard import Band, EventLog, cut_events
 
 if TYPE_CHECKING:
+    from filelock import FileLock
     from PIL.Image import Image
 
 
@@ -42,6 +44,7 @@ class Recorder:
         # Logs that cannot be written at present, and how many of their entries are lost.
         self._lost: dict[str, int] = {}
         self._healthy: Final = healthy
+        self._lock: FileLock | None = None
         try:
             files.make_run(folder)
         except OSError as error:
@@ -92,12 +95,26 @@ class Recorder:
             if log.file is not None:
                 self._guard(what, functools.partial(self._to_disk, what), entry=False)
 
+    def hold(self) -> None:
+        """Keep other processes from logging here until `close`.
+
+        Raises:
+            ConfigError: another process does.
+        """
+        if self._lock is not None:
+            return
+        try:
+            self._lock = hold(self.folder)
+        except OSError as error:
+            self._warn("it cannot be locked, so see that no other process logs there", error)
+
     def refuse_logged(self) -> None:
         """Refuse to log a new run over an earlier one's signals.
 
         Raises:
-            ConfigError: there are some.
+            ConfigError: there are some, or another process logs there.
         """
+        self.hold()
         if files.exists(self.folder, COLUMNS):
             raise ConfigError(
                 f"{self.folder} holds the logs of an earlier run: choose another log_dir, or load its state first"
@@ -108,8 +125,10 @@ class Recorder:
 
         Raises:
             CheckpointError: a log is damaged, or cannot be rewritten.
+            ConfigError: another process logs there.
         """
-        self.close()
+        self.hold()
+        self._close()
         try:
             for cut in (cut_signals, cut_decisions, cut_compositions, cut_events):
                 cut(self.folder, step)
@@ -123,7 +142,13 @@ class Recorder:
             raise CheckpointError(f"a log in {self.folder} is damaged, move it away to go on: {error}") from None
 
     def close(self) -> None:
-        """Flush and close the files."""
+        """Flush and close the files, and let other processes log here."""
+        self._close()
+        if self._lock is not None:
+            let_go(self.folder, self._lock)
+            self._lock = None
+
+    def _close(self) -> None:
         self.flush()
         for what, lost in self._lost.items():
             # What is still in a buffer is not among them.
