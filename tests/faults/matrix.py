@@ -15,7 +15,6 @@ import sys
 import tempfile
 import warnings
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
 from pathlib import Path
 
 if __name__ == "__main__":  # as pytest has it: the root first, since tests/balancer would pass for the package
@@ -25,24 +24,11 @@ import torch
 
 from faults import runs
 from faults.operations import kills, refuses
+from faults.processes import Processes
+from faults.ranks import Ranks
+from faults.row import Row, Trial
 
 ERRORS = (errno.ENOSPC, errno.EIO, errno.EROFS, errno.EDQUOT)
-
-
-@dataclass
-class Row:
-    """One kind of fault: trials, and each loss in a sentence."""
-
-    kind: str
-    tried: int = 0
-    lost: list[str] = field(default_factory=list)
-
-    def __str__(self) -> str:
-        return f"{self.kind:<52}{self.tried:>7}{self.tried - len(self.lost):>10}{len(self.lost):>6}"
-
-
-# Of a fresh folder, what is lost; the trials of one row, each with its name.
-Trial = tuple[str, Callable[[Path], str]]
 
 
 class Matrix:
@@ -134,10 +120,17 @@ class Matrix:
         return runs.differs(folder, self.whole)
 
 
+def _rows(folder: Path, every: int, seed: int) -> Iterator[Row]:
+    matrix = Matrix(folder, every=every, seed=seed)
+    yield from matrix.rows()
+    yield from Processes(folder / "processes", matrix.whole, share=1 / every, seed=seed).rows()
+    yield from Ranks(folder / "ranks", share=1 / every, seed=seed).rows()
+
+
 def main() -> None:
     """Print the table, and fail on a loss."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--every", type=int, default=1, help="try one of so many operations")
+    parser.add_argument("--every", type=int, default=1, help="try one of so many operations and moments")
     parser.add_argument("--seed", type=int, default=0)
     given = parser.parse_args()
     torch.set_num_threads(1)
@@ -145,7 +138,7 @@ def main() -> None:
     lost: list[str] = []
     print(f"{'fault':<52}{'tried':>7}{'survived':>10}{'lost':>6}")
     with tempfile.TemporaryDirectory() as folder:
-        for row in Matrix(Path(folder), every=given.every, seed=given.seed).rows():
+        for row in _rows(Path(folder), given.every, given.seed):
             print(row, flush=True)
             lost += row.lost
     print("\n".join(lost))
