@@ -23,6 +23,7 @@ if __name__ == "__main__":  # as pytest has it: the root first, since tests/bala
 import torch
 
 from faults import runs
+from faults.glyphs import Glyphs
 from faults.operations import kills, refuses
 from faults.processes import Processes
 from faults.ranks import Ranks
@@ -124,6 +125,7 @@ def _rows(folder: Path, every: int, seed: int) -> Iterator[Row]:
     matrix = Matrix(folder, every=every, seed=seed)
     yield from matrix.rows()
     yield from Processes(folder / "processes", matrix.whole, share=1 / every, seed=seed).rows()
+    yield Glyphs(folder / "glyphs", share=1 / every, seed=seed).row()
     yield from Ranks(folder / "ranks", share=1 / every, seed=seed).rows()
 
 

@@ -161,16 +161,10 @@ class Processes:
 
             yield f"{first}, {second} {pause:.3f} s later", trial
 
-    def _together(self, folder: Path, commands: Sequence[tuple[object, ...]], pause: float) -> str:
-        one = runs.Begun(*commands[0])
-        time.sleep(pause)
-        two = runs.Begun(*commands[1])
-        for words, ended in zip(commands, (one.ended(), two.ended()), strict=True):
-            may_refuse = words[0] == "train"
-            if ended.status not in ((0, 2) if may_refuse else (0,)) or "Traceback" in ended.err:
-                return f"{words[0]} ended with {ended.status}: {ended.err[-1500:]}"
-            if ended.status == 2 and ended.err.count("\n") != 1:
-                return f"{words[0]} said {ended.err[-500:]}"
+    def _together(self, folder: Path, commands: tuple[Sequence[object], Sequence[object]], pause: float) -> str:
+        for words, ended in runs.together(*commands, pause):
+            if wrong := runs.wrong_beside(words, ended):
+                return wrong
         lost = self._goes_on(folder)
         # One of them may have changed how often curves are written, which checkpoints keep too.
         changed = any("--allow-change" in words for words in commands)

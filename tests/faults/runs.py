@@ -8,8 +8,9 @@ import shutil
 import signal
 import sys
 import tempfile
+import time
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -98,14 +99,34 @@ def command(*args: object, within: Callable[[], Any] = contextlib.nullcontext) -
     return Begun(*args, within=within).ended()
 
 
+def together(
+    first: Sequence[object], second: Sequence[object], pause: float
+) -> Iterator[tuple[Sequence[object], Ended]]:
+    """Two commands, the second so many seconds after the first: each with its end."""
+    one = Begun(*first)
+    time.sleep(pause)
+    two = Begun(*second)
+    yield first, one.ended()
+    yield second, two.ended()
+
+
+def wrong_beside(words: Sequence[object], ended: Ended) -> str:
+    """What is wrong with an end beside another command: one that writes may be refused in a line, no reader is."""
+    if ended.status not in ((0, 2) if words[0] == "train" else (0,)) or "Traceback" in ended.err:
+        return f"{words} ended with {ended.status}: {ended.err[-1500:]}"
+    if ended.status == 2 and ended.err.count("\n") != 1:
+        return f"{words} said {ended.err[-500:]}"
+    return ""
+
+
 def has_checkpoint(folder: Path) -> bool:
     """Whether a run can go on."""
     return bool(checkpoint.steps(folder / "checkpoints"))
 
 
-def finished(folder: Path) -> bool:
+def finished(folder: Path, steps: int = STEPS) -> bool:
     """Whether a run has come to its end."""
-    return has_checkpoint(folder) and checkpoint.load_latest(folder / "checkpoints").step >= STEPS
+    return has_checkpoint(folder) and checkpoint.load_latest(folder / "checkpoints").step >= steps
 
 
 def train(folder: Path) -> tuple[object, ...]:
