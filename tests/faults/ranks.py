@@ -194,7 +194,7 @@ class Ranks:
         meet |= {"OMP_NUM_THREADS": "1", "FAULT": fault}
         command = runs.train(folder)
         if "--resume" not in command:
-            plugins = ("--plugins", f"dynamic_lambda,{self._plugin}:Faulty", "--set", "train.timeout=6")
+            plugins = ("--plugins", f"dynamic_lambda,{self._plugin}:Faulty", "--set", "train.timeout=10")
             command = (*command, *plugins)
         added = [words if every_rank else (), words]
         return [
