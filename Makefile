@@ -29,7 +29,8 @@ demo: .venv/installed
 test: .venv/developing
 	$(BIN)/python -m pytest -n 2
 
-# Flipped bits in every file of a run; kills, power cuts and refusing disks at every operation on them; `make test` tries a few.
+# Kills, power cuts and refusing disks at every operation on files of a run; kills, signals and other commands at random
+# moments; one of two ranks that dies, stops, differs or is slow. `make test` tries a few of each.
 faults: .venv/developing
 	$(BIN)/python tests/faults/matrix.py
 

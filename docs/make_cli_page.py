@@ -8,7 +8,7 @@ from typing import Any
 
 import typer
 
-from balancer.cli.main import app
+from balancer.cli.app import app
 from balancer.contract.registry import COMMANDS, entries
 
 PAGE = Path(__file__).with_name("cli.md")

@@ -35,38 +35,73 @@ from balancer.record.run_config import read_toml
 EARLY: Final = "held a run that stopped before its first checkpoint; it is begun anew"
 
 
-@contextlib.contextmanager
-def locked(folder: Path) -> Iterator[Path]:
-    """Keep other processes from training in a run directory; what writes that were killed left there is deleted.
+def hold(folder: Path) -> FileLock:
+    """Keep other processes from writing in a run directory, until `let_go`; what killed writes left there is deleted.
 
-    The lock is the operating system's: it goes with the process that holds it, however that ends.
+    The lock is the operating system's: it goes with the process that holds it, however that ends. Within a process it
+    counts: whoever trains there logs there too.
 
     Raises:
-        ConfigError: another process trains there (which, where, since when), or the directory cannot be written.
+        ConfigError: another process writes there (which, where, since when).
+        OSError: the directory cannot be written.
     """
     refuse_misplaced(folder)
-    new = LOCK not in files.listed(folder)
-    lock = FileLock(folder / LOCK)
+    lock = FileLock(folder / LOCK, is_singleton=True, thread_local=False)
+    held = lock.is_locked
     try:
         lock.acquire(timeout=0)
     except Timeout:
         raise ConfigError(
             f"run directory {folder} is in use: {_holder(folder)}; wait for its end, or stop it"
         ) from None
-    except OSError as error:
-        raise ConfigError(f"run directory {folder} cannot be written: {error.strerror}") from None
-    try:
-        _begin(folder)
-        yield folder
-    except BaseException:
-        if new:
-            with contextlib.suppress(OSError):
-                files.delete(folder, LOCK)
-        raise
-    finally:
+    if not held:
+        try:
+            _begin(folder)
+        except BaseException:
+            let_go(folder, lock)
+            raise
+    return lock
+
+
+def let_go(folder: Path, lock: FileLock) -> None:
+    """Let other processes write there, once for each `hold`."""
+    if lock.lock_counter == 1:
         with contextlib.suppress(OSError):
             files.delete(folder, HOLDER)
-        lock.release()
+    lock.release()
+
+
+@contextlib.contextmanager
+def locked(folder: Path) -> Iterator[Path]:
+    """Hold a run directory meanwhile.
+
+    Raises:
+        ConfigError: another process trains there (which, where, since when), or the directory cannot be written.
+    """
+    refuse_misplaced(folder)
+    before = files.listed(folder)
+    try:
+        lock = hold(folder)
+    except OSError as error:
+        _forget(folder, before)
+        raise ConfigError(f"run directory {folder} cannot be written: {error.strerror}") from None
+    try:
+        yield folder
+    except BaseException:
+        _forget(folder, before)
+        raise
+    finally:
+        let_go(folder, lock)
+
+
+def _forget(folder: Path, before: Sequence[str]) -> None:
+    """Delete the lock's file where it was not there before.
+
+    Beside a config that was written meanwhile it stays: by both, a run is known that hardly began.
+    """
+    with contextlib.suppress(OSError):
+        if LOCK not in before and (CONFIG in before or CONFIG not in files.listed(folder)):
+            files.delete(folder, LOCK)
 
 
 @contextlib.contextmanager
@@ -96,10 +131,19 @@ def new_run(out: Path | None, model: str, plugins: Sequence[str]) -> Iterator[tu
         raise
 
 
-def _made(out: Path) -> list[Path]:
-    """Make a run directory that was named; returns those that were not there, it first."""
+def refuse_begun(out: Path) -> None:
+    """Refuse a directory in which no run can be begun.
+
+    Raises:
+        ConfigError: it holds something else than a run that stopped before its first checkpoint.
+    """
     if not _is_early(out):
         refuse_used(out)
+
+
+def _made(out: Path) -> list[Path]:
+    """Make a run directory that was named; returns those that were not there, it first."""
+    refuse_begun(out)
     missing: list[Path] = []
     try:
         missing = [path for path in (out, *out.parents) if not path.exists()]
@@ -128,13 +172,10 @@ def _claimed(model: str, plugins: Sequence[str]) -> tuple[Path, list[Path]]:
 def _begin(folder: Path) -> None:
     since = datetime.now().astimezone().isoformat(" ", "seconds")
     holder = {"pid": os.getpid(), "host": socket.gethostname(), "since": since}
-    try:
-        files.delete_unfinished(folder)
-        if files.exists(folder, SHEETS, folder=True):
-            files.delete_unfinished(folder, SHEETS)
-        files.replace(folder, HOLDER, json.dumps(holder).encode())
-    except OSError as error:
-        raise ConfigError(f"run directory {folder} cannot be written: {error.strerror}") from None
+    files.delete_unfinished(folder)
+    if files.exists(folder, SHEETS, folder=True):
+        files.delete_unfinished(folder, SHEETS)
+    files.replace(folder, HOLDER, json.dumps(holder).encode())
 
 
 def _holder(folder: Path) -> str:

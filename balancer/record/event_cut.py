@@ -51,7 +51,7 @@ def cut_file(folder: Path, name: str, wanted: Callable[[Any], bool]) -> Damage:
 
 
 def ends(folder: Path, name: str) -> tuple[int, float]:
-    """The steps of a file's first and last event, between which all others of ours lie; UNKNOWN where it is not whole."""
+    """The steps of a file's first and last event, all others of ours between them; UNKNOWN where it is not whole."""
     begin, end, at = 0, 0, 0
     with files.open_to_read(folder, name) as file:
         size = os.fstat(file.fileno()).st_size

@@ -16,6 +16,7 @@ from balancer.contract.notes import Note
 from balancer.contract.signals import StepRow
 from balancer.errors import CheckpointError, ConfigError, DataError
 from balancer.record import files
+from balancer.record.claim import hold, let_go
 from balancer.record.compositions import Composed, cut_compositions, keep_composition
 from balancer.record.decisions import DecisionLog, cut_decisions
 from balancer.record.folder import (
@@ -33,6 +34,7 @@ from balancer.record.tensorboard import Band, EventLog, cut_events
 from balancer.record.thinning import is_shown, outlived, point_spacing
 
 if TYPE_CHECKING:
+    from filelock import FileLock
     from PIL.Image import Image
 
 
@@ -56,6 +58,7 @@ class Recorder:
         # Logs that cannot be written at present, and how many of their entries are lost.
         self._lost: dict[str, int] = {}
         self._healthy: Final = healthy
+        self._lock: FileLock | None = None
         try:
             files.make_run(folder)
         except OSError as error:
@@ -111,12 +114,26 @@ class Recorder:
             if log.file is not None:
                 self._guard(what, functools.partial(self._to_disk, what), entry=False)
 
+    def hold(self) -> None:
+        """Keep other processes from logging here until `close`.
+
+        Raises:
+            ConfigError: another process does.
+        """
+        if self._lock is not None:
+            return
+        try:
+            self._lock = hold(self.folder)
+        except OSError as error:
+            self._warn("it cannot be locked, so see that no other process logs there", error)
+
     def refuse_logged(self) -> None:
         """Refuse to log a new run over an earlier one's signals.
 
         Raises:
-            ConfigError: there are some.
+            ConfigError: there are some, or another process logs there.
         """
+        self.hold()
         if files.exists(self.folder, COLUMNS):
             raise ConfigError(
                 f"{self.folder} holds the logs of an earlier run: choose another log_dir, or load its state first"
@@ -127,8 +144,10 @@ class Recorder:
 
         Raises:
             CheckpointError: a log is damaged beyond reading, or cannot be rewritten.
+            ConfigError: another process logs there.
         """
-        self.close()
+        self.hold()
+        self._close()
         try:
             damaged = [cut(self.folder, step) for cut in (cut_signals, cut_decisions, cut_compositions)]
             damaged += cut_events(self.folder, step)
@@ -144,7 +163,13 @@ class Recorder:
             damage.warn()
 
     def close(self) -> None:
-        """Flush and close the files."""
+        """Flush and close the files, and let other processes log here."""
+        self._close()
+        if self._lock is not None:
+            let_go(self.folder, self._lock)
+            self._lock = None
+
+    def _close(self) -> None:
         self.flush()
         for what, lost in self._lost.items():
             # What is still in a buffer is not among them.

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import fnmatch
-import math
 import os
 import re
 import socket
 import time
 from collections.abc import Mapping
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from balancer.contract.signals import GRADIENT_SIGNALS, Key, StepRow
 from balancer.record import files

@@ -10,8 +10,9 @@ from balancer.contract.registry import find_config
 from balancer.errors import CheckpointError
 from balancer.extras import extras_named
 from balancer.record import checkpoint
+from balancer.record.claim import new_run, refuse_begun
 from balancer.record.config_files import write_config
-from balancer.record.folder import CHECKPOINTS, refuse_used
+from balancer.record.folder import CHECKPOINTS
 from balancer.record.run_config import check_shape, make_config, parse_set, read_toml
 from balancer.train.run import build, sizes
 
@@ -23,7 +24,7 @@ class NewRun:
     """A run to be begun in the directory `out`, as the user asked for it; `begin` makes the directory.
 
     Args:
-        out: the run directory; it must be empty or not there.
+        out: the run directory; it must be empty or not there, or hold a run that stopped before its first checkpoint.
         model: the family's name.
         config: a TOML file or the name of a recipe, as `balancer train --config` takes it.
         settings: `TABLE.KEY=VALUE` items, as `--set` takes them; they go before `config`.
@@ -45,7 +46,7 @@ class NewRun:
         settings: Sequence[str] = (),
         plugins: Sequence[str] | None = None,
     ) -> None:
-        refuse_used(out)
+        refuse_begun(out)
         self._out: Final = out
         self._model: Final = model
         self._plugins: Final = plugins
@@ -69,7 +70,8 @@ class NewRun:
         not given starts untrained; optimizers start anew. `balancer train --resume` goes on from here.
 
         Raises:
-            ConfigError, PluginError, CompositionError: the settings or plugins cannot be used.
+            ConfigError, PluginError, CompositionError: the settings or plugins cannot be used, or another process
+                begins a run there.
             CheckpointError: the weights do not fit the networks, or cannot be written.
             DataError: the data cannot be used.
         """
@@ -84,6 +86,7 @@ class NewRun:
             why = " ".join(str(error).split())
             raise CheckpointError(f"the weights do not fit model {self._model}: {why}") from None
         trainer.balance.begin_at(step)
-        write_config(made.toml(sizes(trainer)), self._out, step)
-        checkpoint.save(self._out / CHECKPOINTS, step, trainer.state_dict(), keep=1)
-        return [*trainer.model.remarks(), *made.composition.warnings]
+        with new_run(self._out, self._model, []) as (folder, said):
+            write_config(made.toml(sizes(trainer)), folder, step)
+            checkpoint.save(folder / CHECKPOINTS, step, trainer.state_dict(), keep=1)
+        return [*said, *trainer.model.remarks(), *made.composition.warnings]

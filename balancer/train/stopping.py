@@ -29,7 +29,7 @@ class StopRequests:
 
     def __init__(self, quiet: bool = True) -> None:
         self.number = 0
-        self._quiet: Final = quiet
+        self.quiet = quiet
         self._training = False
         self._first = 0.0
 
@@ -38,8 +38,19 @@ class StopRequests:
         """The signal's name."""
         return signal.Signals(self.number).name
 
+    @property
+    def broke_off(self) -> bool:
+        """Whether it came before there was anything to keep."""
+        return self.number > 0 and not self._training
+
     def begin(self) -> None:
-        """From here on there is something to keep: a signal waits for the next step boundary."""
+        """From here on there is something to keep: a signal waits for the next step boundary.
+
+        Raises:
+            Stopped: one came already, where Python passes over what a signal raises.
+        """
+        if self.number:
+            raise Stopped(128 + self.number)
         self._training = True
 
     def __call__(self, number: int, frame: FrameType | None) -> None:
@@ -48,14 +59,16 @@ class StopRequests:
         if not self.number:
             self.number, self._first = number, time.monotonic()
             if not self._training:
+                if _imports(frame):
+                    os._exit(128 + number)
                 raise Stopped(128 + number)
-            if not self._quiet:
+            if not self.quiet:
                 self._say(
                     f"{self.name}: ending after this step, with a checkpoint; another signal ends the run at once"
                 )
         elif time.monotonic() - self._first > SAME_REQUEST:
             # Nothing is half-written: whatever is named as a checkpoint is whole.
-            self._say("ended at once; the newest checkpoint is whole")
+            self._say("ended at once; the newest checkpoint is whole" if self._training else "ended at once")
             os._exit(128 + number)
 
     def _say(self, text: str) -> None:
@@ -67,7 +80,15 @@ class StopRequests:
 
 @contextlib.contextmanager
 def stop_requests(*, quiet: bool = True) -> Iterator[StopRequests]:
-    """Catch these signals meanwhile, where this is the main thread; one that is ignored (nohup) stays so."""
+    """Catch these signals meanwhile, where this is the main thread; one that is ignored (nohup) stays so.
+
+    Where they are caught already, such as from the start of the command line, that goes on.
+    """
+    handlers = [signal.getsignal(getattr(signal, name)) for name in SIGNALS if hasattr(signal, name)]
+    if caught := [handler for handler in handlers if isinstance(handler, StopRequests)]:
+        caught[0].quiet = quiet
+        yield caught[0]
+        return
     stop = StopRequests(quiet)
     before = {}
     try:
@@ -82,6 +103,22 @@ def stop_requests(*, quiet: bool = True) -> Iterator[StopRequests]:
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
+
+
+def _imports(frame: FrameType | None) -> bool:
+    """Whether a module is being imported: some pass over an exception there, and go on half-made."""
+    while frame is not None:
+        if frame.f_code.co_filename.startswith("<frozen importlib"):
+            return True
+        frame = frame.f_back
+    return False
+
+
+def ignore_requests() -> None:
+    """Pass over these signals from here on: the work is done, and the process leaves."""
+    for name in SIGNALS:
+        with contextlib.suppress(AttributeError, ValueError):
+            signal.signal(getattr(signal, name), signal.SIG_IGN)
 
 
 def leave_terminal() -> None:

@@ -20,7 +20,7 @@ import typer
 from support.built_in import BUILT_IN
 
 from balancer import Balancer
-from balancer.cli.main import app
+from balancer.cli.app import app
 from balancer.contract.knobs import STANDARD_KNOBS, VALUE_OPS
 from balancer.contract.losses import BUILT_IN as BUILT_IN_LOSSES
 from balancer.contract.moments import HOOK_NAMES, Moments, RunInfo, StepContext

@@ -15,7 +15,7 @@ import typer
 from support.readmes import ENGLISH, ROOT, blocks, in_code
 
 from balancer import Balancer
-from balancer.cli.main import app
+from balancer.cli.app import app
 from zi2zi_model.data.charsets import CHARSETS
 from zi2zi_model.data.font_data import EMBEDDED_SOURCE, EMBEDDED_TARGETS
 

@@ -16,7 +16,6 @@ import sys
 import tempfile
 import warnings
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
 from pathlib import Path
 
 if __name__ == "__main__":  # as pytest has it: the root first, since tests/balancer would pass for the package
@@ -26,25 +25,13 @@ import torch
 
 from faults import runs
 from faults.flips import Flips
+from faults.glyphs import Glyphs
 from faults.operations import kills, refuses
+from faults.processes import Processes
+from faults.ranks import Ranks
+from faults.row import Row, Trial
 
 ERRORS = (errno.ENOSPC, errno.EIO, errno.EROFS, errno.EDQUOT)
-
-
-@dataclass
-class Row:
-    """One kind of fault: trials, and each loss in a sentence."""
-
-    kind: str
-    tried: int = 0
-    lost: list[str] = field(default_factory=list)
-
-    def __str__(self) -> str:
-        return f"{self.kind:<52}{self.tried:>7}{self.tried - len(self.lost):>10}{len(self.lost):>6}"
-
-
-# Of a fresh folder, what is lost; the trials of one row, each with its name.
-Trial = tuple[str, Callable[[Path], str]]
 
 
 class Matrix:
@@ -136,10 +123,17 @@ class Matrix:
         return runs.differs(folder, self.whole)
 
 
+def _rows(folder: Path, every: int, seed: int) -> Iterator[Row]:
+    matrix = Matrix(folder, every=every, seed=seed)
+    yield from matrix.rows()
+    yield from Processes(folder / "processes", matrix.whole, share=1 / every, seed=seed).rows()
+    yield Glyphs(folder / "glyphs", share=1 / every, seed=seed).row()
+    yield from Ranks(folder / "ranks", share=1 / every, seed=seed).rows()
+
+
 def main() -> None:
     """Print the table, and fail on a loss."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--every", type=int, default=1, help="try one of so many operations")
     parser.add_argument("--flips", type=int, default=800, help="bits flipped in each file of a run")
     parser.add_argument("--resumes", type=int, default=8, help="and how many of such runs go on")
     parser.add_argument("--seed", type=int, default=0)
@@ -153,6 +147,7 @@ def main() -> None:
         flipped = (Row(f"bit flips in {name}", tried, found) for name, tried, found in flips)
         rows = Matrix(Path(folder), every=given.every, seed=given.seed).rows()
         for row in itertools.chain(flipped, rows):
+        for row in _rows(Path(folder), given.every, given.seed):
             print(row, flush=True)
             lost += row.lost
     print("\n".join(lost))

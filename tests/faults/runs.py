@@ -5,23 +5,27 @@ from __future__ import annotations
 import contextlib
 import os
 import shutil
+import signal
 import sys
 import tempfile
+import time
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from support.broken_saves import in_child
+from support.broken_saves import answer, forked
 from support.checkpoint_states import same
 from support.resumed_runs import final_state, logs, scalars
 
 from balancer.cli.main import main
 from balancer.record import checkpoint
+from balancer.train.stopping import stop_requests
 from faults.operations import Operations
 from faults.power import Disk, cuts, restore
 
+SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1)
 STEPS = 6
 NEW = (
     "--model", "points", "--plugins", "dynamic_lambda,d_skip", "--device", "cpu", "--quiet", "--steps", STEPS,
@@ -38,38 +42,91 @@ class Ended:
     err: str
 
 
-def command(*args: object, within: Callable[[], Any] = contextlib.nullcontext) -> Ended:
-    """`balancer ARGS…` in a process of its own, all of whose operations on files happen `within`."""
-    with tempfile.TemporaryFile("w+b") as errors:
+class Begun:
+    """`balancer ARGS…` in a process of its own, all of whose operations on files happen `within`.
 
-        def work() -> str:
-            os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
-            os.dup2(errors.fileno(), 2)
-            sys.stdout, sys.stderr = os.fdopen(1, "w"), os.fdopen(2, "w")
-            # As outside pytest, which records warnings and makes errors of them.
-            warnings.resetwarnings()
-            warnings.showwarning = lambda *shown: print(warnings.formatwarning(*shown[:4]), end="", file=sys.stderr)
-            sys.argv = ["balancer", *map(str, args)]
-            status: object = 0
-            try:
-                with within():
+    Signals reach it from its first moment on.
+    """
+
+    def __init__(self, *args: object, within: Callable[[], Any] = contextlib.nullcontext) -> None:
+        self._args = args
+        self._within = within
+        self._errors = tempfile.TemporaryFile("w+b")  # noqa: SIM115
+        signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
+        self.process, self._answer = forked(self._work)
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, SIGNALS)
+
+    def _work(self) -> str:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+        os.dup2(self._errors.fileno(), 2)
+        sys.stdout, sys.stderr = os.fdopen(1, "w"), os.fdopen(2, "w")
+        # As outside pytest, which records warnings and makes errors of them.
+        warnings.resetwarnings()
+        warnings.showwarning = lambda *shown: print(warnings.formatwarning(*shown[:4]), end="", file=sys.stderr)
+        sys.argv = ["balancer", *map(str, self._args)]
+        status: object = 0
+        try:
+            with stop_requests():
+                signal.pthread_sigmask(signal.SIG_UNBLOCK, SIGNALS)
+                with self._within():
                     main()
-            except SystemExit as ended:
-                status = ended.code or 0
-            finally:
-                sys.stderr.flush()
-            return str(status if isinstance(status, int) else 1)
+        except SystemExit as ended:
+            status = ended.code or 0
+        finally:
+            sys.stderr.flush()
+        return str(status if isinstance(status, int) else 1)
 
-        status, answer = in_child(work)
-        errors.seek(0)
-        said = errors.read().decode(errors="replace")
-    code = os.waitstatus_to_exitcode(status)
-    return Ended(int(answer), said) if code == 0 else Ended(code, said + answer)
+    def send(self, number: int) -> None:
+        """Send it a signal; it may be gone."""
+        os.kill(self.process, number)
+
+    def gone(self) -> bool:
+        """Whether it has ended."""
+        return os.waitid(os.P_PID, self.process, os.WEXITED | os.WNOHANG | os.WNOWAIT) is not None
+
+    def ended(self) -> Ended:
+        """Wait for its end."""
+        status, said = answer(self.process, self._answer)
+        with self._errors as errors:
+            errors.seek(0)
+            err = errors.read().decode(errors="replace")
+        code = os.waitstatus_to_exitcode(status)
+        return Ended(int(said), err) if code == 0 else Ended(code, err + said)
+
+
+def command(*args: object, within: Callable[[], Any] = contextlib.nullcontext) -> Ended:
+    """The same, and its end."""
+    return Begun(*args, within=within).ended()
+
+
+def together(
+    first: Sequence[object], second: Sequence[object], pause: float
+) -> Iterator[tuple[Sequence[object], Ended]]:
+    """Two commands, the second so many seconds after the first: each with its end."""
+    one = Begun(*first)
+    time.sleep(pause)
+    two = Begun(*second)
+    yield first, one.ended()
+    yield second, two.ended()
+
+
+def wrong_beside(words: Sequence[object], ended: Ended) -> str:
+    """What is wrong with an end beside another command: one that writes may be refused in a line, no reader is."""
+    if ended.status not in ((0, 2) if words[0] == "train" else (0,)) or "Traceback" in ended.err:
+        return f"{words} ended with {ended.status}: {ended.err[-1500:]}"
+    if ended.status == 2 and ended.err.count("\n") != 1:
+        return f"{words} said {ended.err[-500:]}"
+    return ""
 
 
 def has_checkpoint(folder: Path) -> bool:
     """Whether a run can go on."""
     return bool(checkpoint.steps(folder / "checkpoints"))
+
+
+def finished(folder: Path, steps: int = STEPS) -> bool:
+    """Whether a run has come to its end."""
+    return has_checkpoint(folder) and checkpoint.load_latest(folder / "checkpoints").step >= steps
 
 
 def train(folder: Path) -> tuple[object, ...]:
@@ -83,7 +140,7 @@ def completed(folder: Path) -> Ended:
     """Go on to the end, as the run's maker would; a run that never had a checkpoint begins anew."""
     if folder.exists() and not has_checkpoint(folder):
         shutil.rmtree(folder)
-    elif folder.exists() and checkpoint.load_latest(folder / "checkpoints").step >= STEPS:
+    elif finished(folder):
         return Ended(0, "")
     return command(*train(folder))
 

@@ -12,11 +12,23 @@ import pytest
 from balancer.record import files, handles, outputs
 from balancer.record.handles import NEW, sync_handle
 from faults.matrix import Matrix
+from faults.processes import Processes
+from faults.ranks import Ranks
 
 
 @pytest.fixture(scope="module")
 def matrix(tmp_path_factory: pytest.TempPathFactory) -> Matrix:
     return Matrix(tmp_path_factory.mktemp("faults"), every=30, seed=1)
+
+
+@pytest.fixture(scope="module")
+def processes(tmp_path_factory: pytest.TempPathFactory, matrix: Matrix) -> Processes:
+    return Processes(tmp_path_factory.mktemp("processes"), matrix.whole, share=0.02)
+
+
+@pytest.fixture(scope="module")
+def ranks(tmp_path_factory: pytest.TempPathFactory) -> Ranks:
+    return Ranks(tmp_path_factory.mktemp("ranks"), share=0.06)
 
 
 def test_nothing_is_lost_at_some_operations(matrix: Matrix) -> None:
@@ -26,6 +38,28 @@ def test_nothing_is_lost_at_some_operations(matrix: Matrix) -> None:
         assert row.tried >= 3
         tried += row.tried
     assert tried > 50
+
+
+@pytest.mark.parametrize(
+    "kind", ["killed at random moments, some twice", "a signal at a random moment", "a second signal"]
+)
+def test_nothing_is_lost_at_some_moments(processes: Processes, kind: str) -> None:
+    row = processes.row(kind)
+    assert row.lost == []
+    assert row.tried >= 1
+
+
+def test_two_commands_at_once_lose_nothing(processes: Processes) -> None:
+    row = processes.row("two commands at once")
+    assert row.lost == []
+    assert row.tried == 6
+
+
+@pytest.mark.parametrize("kind", ["a signal to it alone", "NaN in its gradients, rolled back"])
+def test_two_ranks_lose_nothing_when_something_befalls_one(ranks: Ranks, kind: str) -> None:
+    row = ranks.row(kind)
+    assert row.lost == []
+    assert row.tried >= 1
 
 
 # Savers of a whole file, each with its fault.

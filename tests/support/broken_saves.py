@@ -13,8 +13,8 @@ import pytest
 from balancer.record.checkpoint import save
 
 
-def in_child(work: Callable[[], str | None]) -> tuple[int, str]:
-    """Run in a forked process, which has torch already; returns its wait status and what `work` returned."""
+def forked(work: Callable[[], str | None]) -> tuple[int, int]:
+    """Run in a forked process, which has torch already; returns its number and where `answer` reads."""
     read_end, write_end = os.pipe()
     with warnings.catch_warnings():
         # Python 3.12 warns of threads; the child only saves small tensors, which starts none.
@@ -30,9 +30,19 @@ def in_child(work: Callable[[], str | None]) -> tuple[int, str]:
         finally:
             os._exit(1)
     os.close(write_end)
+    return child, read_end
+
+
+def answer(child: int, read_end: int) -> tuple[int, str]:
+    """Wait for a forked process; its wait status and what `work` returned."""
     with os.fdopen(read_end, "rb") as pipe:
-        answer = pipe.read().decode()
-    return os.waitpid(child, 0)[1], answer
+        said = pipe.read().decode()
+    return os.waitpid(child, 0)[1], said
+
+
+def in_child(work: Callable[[], str | None]) -> tuple[int, str]:
+    """Run in a forked process and wait for it; returns its wait status and what `work` returned."""
+    return answer(*forked(work))
 
 
 def checked_in_child(work: Callable[[], str | None]) -> str:

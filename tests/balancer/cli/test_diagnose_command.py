@@ -15,7 +15,7 @@ import pytest
 import typer
 from support.histories import document_signals, healthy_signals, run_of
 
-from balancer.cli.main import app
+from balancer.cli.app import app
 
 Cli = Callable[..., Any]
 CASE = Path(__file__).parents[3] / "docs" / "case.log"

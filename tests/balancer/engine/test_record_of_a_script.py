@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -192,3 +193,28 @@ def test_a_ratio_is_explained_by_the_rate_of_g_that_it_was_made_from(tmp_path: P
     assert state.effective == read_signals(tmp_path)["lr_d"][2] == 0.25 * 0.25
     assert state.how == "d_lr_ratio makes it 0.25 · lr_g, which is 0.25"
     assert not any("does not hold all of them" in remark for remark in state.remarks)
+
+
+def test_of_two_scripts_on_one_folder_the_second_is_refused(tmp_path: Path) -> None:
+    code = (
+        "import sys; from balancer import Balancer\n"
+        "with Balancer([], log_dir=sys.argv[1]) as balance:\n"
+        "    balance.start_step(); balance.after_d_step(d_adv=0.5); balance.end_step(adv=0.5)\n"
+    )
+
+    def second() -> str:
+        said = subprocess.run([sys.executable, "-c", code, str(tmp_path)], capture_output=True, text=True, check=False)
+        return said.stderr.rstrip().rpartition("\n")[2]
+
+    first = Balancer([], log_dir=tmp_path)
+    first.start_step()
+    refused = f"balancer.errors.ConfigError: run directory {tmp_path} is in use: process {os.getpid()} on "
+    assert second().startswith(refused)
+    state = first.state_dict()
+    # In one process, such as a notebook, another one goes on where the first stood.
+    again = Balancer([], log_dir=tmp_path)
+    again.load_state_dict(state)
+    first.end_run()
+    assert second().startswith(refused)
+    again.end_run()
+    assert f"{tmp_path} holds the logs of an earlier run" in second()

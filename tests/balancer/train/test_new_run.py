@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -12,6 +15,7 @@ from support.point_runs import ran
 
 from balancer import NewRun, load_run
 from balancer.errors import CheckpointError, ConfigError
+from balancer.record import checkpoint
 
 Cli = Callable[..., Any]
 ITEMS = ["model.points=128", "train.batch_size=32", "train.device=cpu"]
@@ -55,3 +59,27 @@ def test_weights_that_do_not_fit_and_a_used_directory_are_refused(base: Any, tmp
     (tmp_path / "used" / "mine").write_text("")
     with pytest.raises(ConfigError, match="exists"):
         NewRun(tmp_path / "used", model="points")
+
+
+def test_one_that_was_broken_off_begins_anew_and_one_at_a_time(base: Any, tmp_path: Path) -> None:
+    out = tmp_path / "run"
+
+    def begin(save: Callable[..., object]) -> None:
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(checkpoint, "save", save)
+            NewRun(out, model="points", settings=ITEMS).begin(base.generator, settings={"width": 8})
+
+    def broken_off(*args: Any, **more: Any) -> None:
+        beside = "from balancer.record.claim import locked; from pathlib import Path; import sys\n"
+        said = subprocess.run(
+            [sys.executable, "-c", f"{beside}with locked(Path(sys.argv[1])): pass", str(out)],
+            capture_output=True, text=True, check=False,
+        )  # fmt: skip
+        assert f"run directory {out} is in use: process {os.getpid()} on " in said.stderr
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        begin(broken_off)
+    assert (out / "config.toml").exists()
+    begin(checkpoint.save)
+    assert load_run(out).step == 0

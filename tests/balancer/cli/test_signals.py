@@ -1,0 +1,78 @@
+"""A signal means the same to a command before it has begun, while it imports and while it works."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+
+import pytest
+
+# The command line, which says to a pipe when it comes to import a module, and stays there until it is told; whoever
+# imports it passes over what is raised, as some packages do.
+HELD = """
+import os, sys, time
+pipe, held = int(sys.argv.pop(1)), sys.argv.pop(1)
+
+class Hold:
+    def find_spec(self, name, path=None, target=None):
+        if name == held:
+            os.write(pipe, b".")
+            try:
+                time.sleep(20)
+            except BaseException:
+                pass
+
+sys.meta_path.insert(0, Hold())
+from balancer.cli.main import main
+main()
+"""
+SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1)
+COMMANDS = {"typer": ["--help"], "torch": ["train", "--model", "points", "--steps", "1", "--dry-run"]}
+
+
+@pytest.mark.parametrize("held", COMMANDS)
+@pytest.mark.parametrize("number", SIGNALS)
+def test_a_signal_during_an_import_ends_with_its_status_and_no_traceback(held: str, number: signal.Signals) -> None:
+    reading, writing = os.pipe()
+    process = subprocess.Popen(
+        [sys.executable, "-c", HELD, str(writing), held, *COMMANDS[held]],
+        text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE, pass_fds=[writing],
+    )  # fmt: skip
+    os.close(writing)
+    with os.fdopen(reading, "rb", buffering=0) as pipe:
+        assert pipe.read(1) == b"."
+        process.send_signal(number)
+        out, err = process.communicate()
+    assert (process.returncode, out, err) == (128 + number, "", "")
+
+
+# A command at work, in which something passes over an exception, or makes another of it.
+BROKEN = """
+import signal, sys
+from balancer.cli import app
+from balancer.cli.main import main
+
+def run(words):
+    try:
+        signal.raise_signal(signal.SIGTERM)
+    except BaseException as error:
+        {then}
+
+app.run = run
+main()
+"""
+
+
+@pytest.mark.parametrize("then", ["raise ImportError('half of a module') from error", "sys.exit(0)", "raise"])
+def test_what_a_signal_broke_off_ends_with_its_status_whatever_comes_of_it(then: str) -> None:
+    done = subprocess.run([sys.executable, "-c", BROKEN.format(then=then)], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout, done.stderr) == (128 + signal.SIGTERM, "", "")
+
+
+def test_a_signal_after_the_work_is_done_fails_nothing() -> None:
+    late = "import atexit, signal, sys\nfrom balancer.cli.main import main\nsys.argv = ['balancer', '--version']\n"
+    code = f"{late}try:\n    main()\nfinally:\n    atexit._run_exitfuncs()\n    signal.raise_signal(signal.SIGTERM)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
