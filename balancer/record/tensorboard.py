@@ -101,7 +101,8 @@ class EventLog:
         """Show settings, flat, on the hparams page."""
         from balancer.record import summaries
 
-        plain = {k: v if isinstance(v, bool | int | float | str) else str(v) for k, v in settings.items()}
+        # A figure is kept as a float of 64 bits there.
+        plain = {k: v if isinstance(v, float | str) or _is_exact(v) else str(v) for k, v in settings.items()}
         for summary in summaries.hparams(plain, ["signal/d_adv", "loss/g_loss"]):
             self.add(summary)
 
@@ -161,3 +162,7 @@ def _cut_file(folder: Path, name: str, step: int) -> None:
             is_header = event.HasField("file_version")
             if is_header or event.step < step or any("custom_scalars" in value.tag for value in event.summary.value):
                 writer.write(raw)
+
+
+def _is_exact(value: Any) -> bool:
+    return isinstance(value, int) and abs(value) <= 2**53

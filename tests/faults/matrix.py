@@ -2,13 +2,15 @@
 
 Each row is one kind of fault. A trial does something to a small run, lets it go on as its maker would, and compares it
 with the run that nothing befell: weights, optimizers, random generators, signals, decisions, curves. A difference that
-nothing told of is a loss.
+nothing told of is a loss. Rows of hostile input try commands on what somebody made to do harm: a traceback, another end
+than with one line and exit status 2, a wait, or a file outside that was touched is a loss.
 """
 
 from __future__ import annotations
 
 import argparse
 import errno
+import itertools
 import random
 import shutil
 import sys
@@ -24,6 +26,7 @@ if __name__ == "__main__":  # as pytest has it: the root first, since tests/bala
 import torch
 
 from faults import runs
+from faults.hostile import rows as hostile
 from faults.operations import kills, refuses
 
 ERRORS = (errno.ENOSPC, errno.EIO, errno.EROFS, errno.EDQUOT)
@@ -52,6 +55,7 @@ class Matrix:
         self.folder = folder
         # Of so many points one is tried; which one, the seed says.
         self.every = every
+        self._seed = seed
         self._random = random.Random(seed)
         self.whole = runs.whole(folder / "whole")
         # A run that was killed on its way, and how many operations there are from either start.
@@ -70,6 +74,11 @@ class Matrix:
             for number in ERRORS:
                 yield self.row(start, f"{errno.errorcode[number]} once", self.refused(number, once=True))
                 yield self.row(start, f"{errno.errorcode[number]} from there on", self.refused(number, once=False))
+
+    def hostile(self) -> Iterator[Row]:
+        """The rows of hostile input."""
+        for kind in hostile.KINDS:
+            yield Row(f"hostile {kind}", *hostile.tried(self.folder / "hostile", kind, every=self.every, seed=self._seed))
 
     def row(self, start: str, kind: str, trials: Callable[[int], Iterator[Trial]], *, until: int | None = None) -> Row:
         """The trials at each operation, or every so many-th, from this start; `until` so many are lost."""
@@ -139,13 +148,15 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--every", type=int, default=1, help="try one of so many operations")
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--hostile", action="store_true", help="only the rows of hostile input")
     given = parser.parse_args()
     torch.set_num_threads(1)
     warnings.simplefilter("ignore")
     lost: list[str] = []
     print(f"{'fault':<52}{'tried':>7}{'survived':>10}{'lost':>6}")
     with tempfile.TemporaryDirectory() as folder:
-        for row in Matrix(Path(folder), every=given.every, seed=given.seed).rows():
+        matrix = Matrix(Path(folder), every=given.every, seed=given.seed)
+        for row in itertools.chain(matrix.hostile(), () if given.hostile else matrix.rows()):
             print(row, flush=True)
             lost += row.lost
     print("\n".join(lost))

@@ -82,7 +82,7 @@ class Font(Typeface):
         if self._index >= faces:
             raise DataError(f"font {file}: has no face {self._index}; its faces are 0 to {faces - 1}")
         try:
-            with TTFont(BytesIO(self._data), fontNumber=self._index, lazy=True) as font:
+            with self.outlines() as font:
                 characters: dict[int, str] | None = font.getBestCmap()
                 tables = {tag: font.reader[tag] for tag in font.reader.tables}  # fails where the file is cut short
             self.units_per_em = int.from_bytes(tables["head"][18:20], "big")
@@ -126,8 +126,12 @@ class Font(Typeface):
         return hashlib.sha256(self._data + face).hexdigest()
 
     def outlines(self) -> TTFont:
-        """The font as fontTools reads it."""
-        return TTFont(BytesIO(self._data), fontNumber=self._index, lazy=True)
+        """The font as fontTools reads it; glyphs of TrueType outlines are named by their numbers."""
+        font = TTFont(BytesIO(self._data), fontNumber=self._index, lazy=True)
+        if "glyf" in font:
+            # Names that a font does not hold would be made of all of its character maps, however many it has.
+            font.setGlyphOrder([f"glyph{number:05d}" for number in range(font["maxp"].numGlyphs)])
+        return font
 
     def ink_box(self, character: str) -> InkBox:
         """Ink box of a character, exact to about 1/256 em.
