@@ -61,6 +61,10 @@ def font_work(path: str, character: str) -> Iterator[None]:
 class Font(Typeface):
     """A TrueType or OpenType font file, or one face of a collection (`file.ttc:3`, counted from 0).
 
+    Args:
+        path: of the file.
+        data: what the file will hold, where it is not written yet.
+
     Attributes:
         name: the file's name without directories, with the face's number if it was given.
         units_per_em: font units to the em.
@@ -69,13 +73,13 @@ class Font(Typeface):
         DataError: no such file, unreadable, not a font, no such face, or no Unicode character map.
     """
 
-    def __init__(self, path: str | Path) -> None:
+    def __init__(self, path: str | Path, data: bytes | None = None) -> None:
         self.name = Path(path).name
         self.path = str(path)
         try:
-            face = None if os.path.lexists(path) else re.fullmatch(r"(.+):(\d+)", str(path))
+            face = None if data is not None or os.path.lexists(path) else re.fullmatch(r"(.+):(\d+)", str(path))
             file, self._index = (face[1], int(face[2])) if face else (str(path), 0)
-            self._data = read_input(Path(file), MOST_FONT_BYTES)
+            self._data = read_input(Path(file), MOST_FONT_BYTES) if data is None else data
         except OSError as error:
             raise DataError(f"font {path}: cannot be read: {error.strerror}") from error
         faces = int.from_bytes(self._data[8:12], "big") if self._data[:4] == b"ttcf" else 1

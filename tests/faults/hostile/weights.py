@@ -300,7 +300,7 @@ def _pickles(good: dict[str, torch.Tensor]) -> Iterator[tuple[str, bytes | Calla
     width = good["model.down.0.weight"]
     for what, state in {
         "nothing": {}, "a list": [], "a number": 1, "numbers for keys": {1: torch.zeros(1)}, "itself": _itself(),
-        "deep": _deep(150), "wide": {f"k{number}": torch.zeros(1) for number in range(20_000)},
+        "deep": _deep(150), "wide": {f"k{number}": torch.zeros(1) for number in range(5000)},
         "steering keys": {f"\x1b[2J{name}": value for name, value in good.items()},
         "deep modules": {**good, "model" + ".submodule" * 5000 + ".x": torch.zeros(1)},
         "wide G": {**good, "model.down.0.weight": width[:1].expand(2**20, *width.shape[1:])},
