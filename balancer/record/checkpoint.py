@@ -10,6 +10,7 @@ whole.
 from __future__ import annotations
 
 import contextlib
+import errno
 import hashlib
 import json
 import re
@@ -87,17 +88,11 @@ def load(path: Path) -> tuple[int, dict[str, Any]]:
     """
     from safetensors.torch import load as load_tensors
 
-    content = {}
-    run, top = _place(path.parent)
-    for name in (_MANIFEST, _STATE, _TENSORS):
-        try:
-            content[name] = files.read(run, f"{top}/{path.name}/{name}")
-        except OSError as error:
-            raise _unusable(path, f"{name} is missing or unreadable ({error.strerror})") from error
+    held = _read(path, _MANIFEST)
     manifest: dict[str, Any] = {}
-    with contextlib.suppress(ValueError, KeyError, TypeError):
-        manifest = json.loads(content[_MANIFEST])["manifest"]
-    if _seal(manifest) != content.pop(_MANIFEST):
+    with contextlib.suppress(ValueError, KeyError, TypeError, RecursionError):
+        manifest = json.loads(held)["manifest"]
+    if _seal(manifest) != held:
         raise _unusable(path, f"{_MANIFEST} is damaged")
     with reading(path):
         if manifest["format"] != _FORMAT:
@@ -105,7 +100,23 @@ def load(path: Path) -> tuple[int, dict[str, Any]]:
         step = manifest["step"]
         if type(step) is not int or not 0 <= step < 2**53:
             raise _unusable(path, f"its step is {short(step)}, not a count of steps")
+        # No further than a file may reach, whatever lies there.
+        content = {name: _read(path, name, manifest["files"][name]["size"]) for name in (_STATE, _TENSORS)}
         return step, _state(path, manifest, content, load_tensors)
+
+
+def _read(path: Path, name: str, size: int | None = None) -> bytes:
+    run, top = _place(path.parent)
+    try:
+        if size is None:
+            return files.read(run, f"{top}/{path.name}/{name}")
+        if type(size) is not int:
+            raise _unusable(path, f"{_MANIFEST} says no size of {name}")
+        return files.read(run, f"{top}/{path.name}/{name}", size)
+    except OSError as error:
+        if error.errno == errno.EFBIG:
+            raise _unusable(path, f"{name} is damaged (it is larger than it was)") from error
+        raise _unusable(path, f"{name} is missing or unreadable ({error.strerror})") from error
 
 
 @contextlib.contextmanager

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
+from balancer.contract.input_files import MOST_TOML_BYTES
 from balancer.errors import ConfigError
 from balancer.record import files
 from balancer.record.folder import CONFIG, replaced_config_name
@@ -92,7 +93,7 @@ def read_own(path: Path) -> bytes:
     Raises:
         OSError: it cannot be read, or is no plain file.
     """
-    return files.read(path.parent, path.name)
+    return files.read(path.parent, path.name, MOST_TOML_BYTES)
 
 
 def _tables(path: Path) -> dict[str, Any]:

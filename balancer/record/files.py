@@ -8,6 +8,7 @@ a handle of the directory, no link is followed, and a pipe or a device is not op
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import re
 import shutil
@@ -16,6 +17,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import IO, Final
 
+from balancer.contract.input_files import MOST_TEXT_BYTES
 from balancer.record.handles import (
     NEW,
     Handle,
@@ -34,14 +36,17 @@ from balancer.record.handles import (
 _TEMPORARY: Final = re.compile(r"\..+\.[0-9a-f]{16}\.tmp|\..+\.tmp|cut\.\d+\.tmp")
 
 
-def read(run: Path, name: str) -> bytes:
-    """A file's content; `name` is its path within the run directory, with `/`.
+def read(run: Path, name: str, most: int = MOST_TEXT_BYTES) -> bytes:
+    """A file's content of at most `most` bytes; `name` is its path within the run directory, with `/`.
 
     Raises:
-        OSError: it is not there, or cannot be read; `Misplaced` where something else lies there.
+        OSError: it is not there, cannot be read, or holds more; `Misplaced` where something else lies there.
     """
     with open_to_read(run, name) as file:
-        return file.read()
+        content = file.read() if os.fstat(file.fileno()).st_size <= most else None
+    if content is None or len(content) > most:
+        raise OSError(errno.EFBIG, f"{name} is larger than {most / 2**20:,.0f} MiB")
+    return content
 
 
 def open_to_read(run: Path, name: str) -> IO[bytes]:

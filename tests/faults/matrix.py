@@ -78,7 +78,9 @@ class Matrix:
     def hostile(self) -> Iterator[Row]:
         """The rows of hostile input."""
         for kind in hostile.KINDS:
-            yield Row(f"hostile {kind}", *hostile.tried(self.folder / "hostile", kind, every=self.every, seed=self._seed))
+            yield Row(
+                f"hostile {kind}", *hostile.tried(self.folder / "hostile", kind, every=self.every, seed=self._seed)
+            )
 
     def row(self, start: str, kind: str, trials: Callable[[int], Iterator[Trial]], *, until: int | None = None) -> Row:
         """The trials at each operation, or every so many-th, from this start; `until` so many are lost."""

@@ -60,11 +60,12 @@ def save(data: GlyphData, folder: Path) -> None:
         }
         text = json.dumps({**body, "sha256": _seal(body)}, ensure_ascii=False, indent=1)
         manifest = text.encode(errors="surrogatepass") + b"\n"  # a path may be bytes that are not text
-        write_atomically(folder / GLYPHS, glyphs)
         try:
+            write_atomically(folder / GLYPHS, glyphs)
             write_atomically(folder / MANIFEST, manifest)
         except OSError:
-            (folder / GLYPHS).unlink()
+            (folder / GLYPHS).unlink(missing_ok=True)
+            folder.rmdir()  # that it was empty, or not there, is known
             raise
     except OSError as error:
         raise DataError(f"data set {folder}: cannot be written: {error.strerror}") from error

@@ -104,7 +104,11 @@ def cases(count: int, seed: int) -> Iterator[Case]:
     choice = random.Random(seed)
     made = [*((f"module {what}", POINT, text, {}) for what, text in MODULES.items())]
     made += [(what, POINT, CLASS, files) for what, files in METADATAS.items()]
-    made += [(f"{file} is {what}", POINT, CLASS, {file: what}) for file in ("METADATA", "entry_points.txt") for what in PLACES]
+    made += [
+        (f"{file} is {what}", POINT, CLASS, {file: what})
+        for file in ("METADATA", "entry_points.txt")
+        for what in PLACES
+    ]
     choice.shuffle(made)
     for what, points, text, files in made[:count]:
         for command in (COMMANDS[0], *choice.sample(COMMANDS[1:], 2)):

@@ -29,7 +29,7 @@ LINES = (
     b"NaN\n", b'{"step": 1e999}\n', b'{"step": -1}\n', b'{"step": [1]}\n', b'{"a": ' * 500 + b"1" + b"}" * 500 + b"\n",
     b'{"step": 0, "knobs": {"\\u001b[2J": 1}, "plugins": "\\u001b[2J", "host": null}\n', b"{}\n" * 1000,
     b'{"step": 0, "plugin": "\\u001b]0;x\\u0007", "knob": "lambda_adv", "kind": "set", "old": null, "new": 1, "signals": {}}\n',
-    b'{"step": 0, "note_kind": "\\u001b[2J", "text": "\\u001b[2J"}\n', b"x" * 10**7,
+    b'{"step": 0, "note_kind": "\\u001b[2J", "text": "\\u001b[2J"}\n', b"x" * 10**6,
 )  # fmt: skip
 COLUMNS = (
     [], {}, None, {"file": "../../outside/victim"}, {"file": "/dev/zero"}, {"columns": []}, {"columns": "abc"},
@@ -94,7 +94,10 @@ def _changes(bases: Bases) -> Iterator[tuple[str, Change]]:
     yield "huge rows", lambda run: os.truncate(run / "signals.bin", 2**40)
     yield "huge events", lambda run: os.truncate(next(run.glob("events.*")), 2**40)
     yield "events of noise", lambda run: next(run.glob("events.*")).write_bytes(random.Random(0).randbytes(10**5))
-    yield "a record of 2^60 bytes", lambda run: next(run.glob("events.*")).write_bytes((2**60).to_bytes(8, "little") * 9)
+    yield (
+        "a record of 2^60 bytes",
+        lambda run: next(run.glob("events.*")).write_bytes((2**60).to_bytes(8, "little") * 9),
+    )
 
 
 def _path(run: Path, name: str) -> Path:

@@ -12,9 +12,9 @@ from typing import Any
 from fontTools.fontBuilder import FontBuilder
 from fontTools.pens.t2CharStringPen import T2CharStringPen
 from fontTools.ttLib import TTCollection, TTFont, newTable
-from fontTools.ttLib.tables.DefaultTable import DefaultTable
-from fontTools.ttLib.tables._g_l_y_f import Glyph, GlyphComponent
 from fontTools.ttLib.tables._c_m_a_p import CmapSubtable
+from fontTools.ttLib.tables._g_l_y_f import Glyph, GlyphComponent
+from fontTools.ttLib.tables.DefaultTable import DefaultTable
 from support.damaged_fonts import damaged_fonts
 
 from faults.hostile.bases import Bases
@@ -101,15 +101,15 @@ def _made(data: bytes) -> Iterator[tuple[str, bytes]]:
         yield f"a group that ends first in format {format}", _groups(data, format, [(9, 1)])
     yield "a map that says it has 2^32 groups", _groups(data, 12, [(0, 9)], count=2**32 - 1)
     yield "many maps", _groups(data, 12, [(0, 0x10FFFF)], maps=300)
-    yield "a glyph of every ideograph", _mapped(data, {code: name for code in range(0x3400, 0xA000)})
-    yield "only surrogates", _mapped(data, {code: name for code in range(0xD800, 0xE000)})
-    yield "only controls", _mapped(data, {code: name for code in range(32)})
+    yield "a glyph of every ideograph", _mapped(data, dict.fromkeys(range(13312, 40960), name))
+    yield "only surrogates", _mapped(data, dict.fromkeys(range(55296, 57344), name))
+    yield "only controls", _mapped(data, dict.fromkeys(range(32), name))
     font = TTFont(BytesIO(data))
     font["name"].setName("\x1b[2J" * 1000, 1, 3, 1, 0x409)
     yield "steering name", _saved(font)
     for width in (0, 1, 65535):
         font = TTFont(BytesIO(data))
-        font["hmtx"].metrics = {key: (width, -32768) for key in font["hmtx"].metrics}
+        font["hmtx"].metrics = dict.fromkeys(font["hmtx"].metrics, (width, -32768))
         yield f"advances of {width}, bearings far off", _saved(font)
     for units in (16, 17, 16384):
         font = TTFont(BytesIO(data))
@@ -192,7 +192,11 @@ def _doubling(data: bytes, name: str, times: int) -> bytes:
     leaf = next(key for key in font.getGlyphOrder()[1:] if key != name)
     chain = [name, *(f"twice{number}" for number in range(1, times)), leaf]
     return _added(
-        font, {one: _composite_of([_component(chain[at + 1]), _component(chain[at + 1], 1)]) for at, one in enumerate(chain[:-1])}
+        font,
+        {
+            one: _composite_of([_component(chain[at + 1]), _component(chain[at + 1], 1)])
+            for at, one in enumerate(chain[:-1])
+        },
     )
 
 

@@ -75,7 +75,9 @@ def _targets(bases: Bases, name: str, write: Put, choice: random.Random) -> Case
         _text(folder)
         _folder(folder / "pictures", write, choice)
 
-    return Case(f"{name}, targets", (*BUILD, "--targets", "pictures", "--source", bases.font, "--charset", "text.txt"), lay)
+    return Case(
+        f"{name}, targets", (*BUILD, "--targets", "pictures", "--source", bases.font, "--charset", "text.txt"), lay
+    )
 
 
 def _trained(bases: Bases, name: str, write: Put, choice: random.Random) -> Case:
@@ -98,7 +100,11 @@ def _pairs(bases: Bases, name: str, write: Put, choice: random.Random) -> Case:
 def _package(bases: Bases, name: str, write: Put, choice: random.Random) -> Case:
     def lay(folder: Path) -> None:
         write(folder / "one")
-        data = (folder / "one").read_bytes() if (folder / "one").is_file() and (folder / "one").stat().st_size < 2**30 else b""
+        data = (
+            (folder / "one").read_bytes()
+            if (folder / "one").is_file() and (folder / "one").stat().st_size < 2**30
+            else b""
+        )
         with (folder / "a.obj").open("wb") as file:
             for picture in (data, *map(saved, glyphs(wide=True).values())):
                 pickle.dump((0, picture), file)
@@ -176,5 +182,5 @@ def _set(bases: Bases, what: str, change: Change) -> Case:
         text = json.dumps({**body, "sha256": dataset._seal(body)})
         (folder / "data" / dataset.MANIFEST).write_text(text)
 
-    args = ("zi2zi", "data", "show", "data") if len(what) % 2 else (*TRAIN[:-len(SMALL)], "--set", "model.data=data")
+    args = ("zi2zi", "data", "show", "data") if len(what) % 2 else (*TRAIN[: -len(SMALL)], "--set", "model.data=data")
     return Case(f"data set, {what}", args, lay)

@@ -6,7 +6,7 @@ import inspect
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from faults.hostile import configs, distributions, folders, fonts, picture_cases, weights
+from faults.hostile import configs, distributions, folders, fonts, full_disks, picture_cases, weights
 from faults.hostile.trial import Bench, Case
 
 # Of each kind: what makes cases, of how many inputs. A folder goes through six commands, a distribution through three.
@@ -17,6 +17,7 @@ KINDS: dict[str, tuple[Callable[..., Iterator[Case]], int]] = {
     "weights": (weights.cases, 300),
     "plugin distributions": (distributions.cases, 60),
     "run directories": (folders.cases, 50),
+    "full disks": (full_disks.cases, 54),
 }
 
 

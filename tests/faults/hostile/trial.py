@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from faults import runs
+from faults.operations import Operations
 
 SECONDS = 20  # of computing
 WAITS = 60  # seconds until a command counts as waiting for what never comes, on a machine that does other work too
@@ -28,11 +29,15 @@ _LOCKS = (".lock", ".holder.json")
 
 
 class Case(NamedTuple):
-    """Hostile input: what lays it into the working folder, and the arguments of a command that takes it."""
+    """Hostile input: what lays it into the working folder, and the arguments of a command that takes it.
+
+    `befalls` is what happens to operations on files there (see `Operations`), where something does.
+    """
 
     name: str
     args: tuple[object, ...]
     lay: Callable[[Path], object]
+    befalls: Callable[[int, str, str], None] | None = None
 
 
 class Bench:
@@ -52,7 +57,7 @@ class Bench:
         case.lay(self.work)
         before = tree(self.work)
         with tempfile.TemporaryFile("w+b") as printed:
-            ended = runs.command(*case.args, within=lambda: _bounds(self.work, printed.fileno()))
+            ended = runs.command(*case.args, within=lambda: _bounds(self.work, printed.fileno(), case.befalls))
             printed.seek(0)
             out = printed.read().decode(errors="replace")
         return _fault(ended.status, out, ended.err) or self._touched(ended.status, before)
@@ -87,7 +92,7 @@ def tree(folder: Path) -> dict[str, str]:
 
 
 @contextlib.contextmanager
-def _bounds(folder: Path, out: int) -> Iterator[None]:
+def _bounds(folder: Path, out: int, befalls: Callable[[int, str, str], None] | None) -> Iterator[None]:
     os.chdir(folder)
     sys.path.insert(0, str(folder))
     os.dup2(out, 1)
@@ -99,7 +104,8 @@ def _bounds(folder: Path, out: int) -> Iterator[None]:
     signal.setitimer(signal.ITIMER_PROF, SECONDS)
     signal.alarm(WAITS)
     try:
-        yield
+        with contextlib.nullcontext() if befalls is None else Operations(folder, befalls):
+            yield
     finally:
         sys.stdout.flush()
         if (more := (_kilobytes("VmHWM") - held) * 1024) > MORE_BYTES:

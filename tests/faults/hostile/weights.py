@@ -46,7 +46,12 @@ def cases(count: int, seed: int, folder: Path) -> Iterator[Case]:
     """So many: a quarter each of states of points, of states of zi2zi, of files, and of pickles of ports."""
     choice = random.Random(seed)
     bases = Bases(folder)
-    queues = [_states(bases.points, choice, ["resume"]), _states(bases.glyphs, choice), _files(bases, choice), _ports(choice)]
+    queues = [
+        _states(bases.points, choice, ["resume"]),
+        _states(bases.glyphs, choice),
+        _files(bases, choice),
+        _ports(choice),
+    ]
     for number in range(count):
         yield next(queues[number % 4])
 
@@ -139,7 +144,9 @@ def _files(bases: Bases, choice: random.Random) -> Iterator[Case]:
 
 
 def _sealed(place: Path, step: int) -> None:
-    files = {name: checkpoint._fingerprint((place / name).read_bytes()) for name in ("state.json", "tensors.safetensors")}
+    files = {
+        name: checkpoint._fingerprint((place / name).read_bytes()) for name in ("state.json", "tensors.safetensors")
+    }
     (place / "manifest.json").write_bytes(checkpoint._seal({"format": 2, "step": step, "files": files}))
 
 
