@@ -114,7 +114,7 @@ def main() -> None:
 
 
 def _shortened(line: str) -> str:
-    """A line without its middle where it is longer than anybody reads: what it is about comes first, what to do last."""
+    """A line without its middle where it is too long to read: what it is about comes first, what to do last."""
     return line if len(line) <= LONGEST_LINE else f"{line[: LONGEST_LINE * 2 // 3]} … {line[-LONGEST_LINE // 3 :]}"
 
 

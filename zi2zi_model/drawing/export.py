@@ -68,8 +68,8 @@ def make_font(
 ) -> MadeFont:
     """Draw characters in a style (a row of the embedding), trace them, and write a TrueType font and its preview.
 
-    The font is checked before it is written. The preview is a picture beside it, `.png` in place of `.ttf`. With `keep_own` the glyphs that the style's
-    own font or pictures have are taken as they are.
+    The font is checked before it is written. The preview is a picture beside it, `.png` in place of `.ttf`. With
+    `keep_own` the glyphs that the style's own font or pictures have are taken as they are.
 
     Raises:
         ConfigError: a bad name, or a file that cannot be written.

@@ -189,7 +189,7 @@ def overlap(one: Pixels, two: Pixels) -> float:
 
 
 def overlaps(font: Path | Font, pictures: Mapping[str, Pixels], placement: Placement) -> dict[str, float]:
-    """Draw each character with a font, or the one at a path, as its picture (S, S) was placed; their overlap by character.
+    """Draw each character with a font (or that at a path) as its picture (S, S) was placed; their overlap by character.
 
     Raises:
         DataError: FreeType cannot open the font.

@@ -36,8 +36,9 @@ GLYPH_KEYS = (
 )  # fmt: skip
 FILES = (
     b"", b"\x00", b"\xff\xfe", b"\xef\xbb\xbf[train]\nsteps = 1\n", b"[train", b"[train]\n[train]\n", b"train = 1\n",
-    b"[train]\rsteps = 1\r", b"a." * 5000 + b"a = 1\n", b'"' + b"k" * 100_000 + b'" = 1\n', b"[" + b"t" * 100_000 + b"]\n",
-    b'"\\u001b[2J" = 1\n', b'["\\u001b]0;x\\u0007"]\na = 1\n', b'[train]\n"\\u001b[2J" = 1\n', b"[[train]]\nsteps = 1\n",
+    b"[train]\rsteps = 1\r", b"a." * 5000 + b"a = 1\n", b'"' + b"k" * 100_000 + b'" = 1\n',
+    b"[" + b"t" * 100_000 + b"]\n", b"[[train]]\nsteps = 1\n",
+    b'"\\u001b[2J" = 1\n', b'["\\u001b]0;x\\u0007"]\na = 1\n', b'[train]\n"\\u001b[2J" = 1\n',
     b"[run]\nplugins = ['\\u001b[2J']\n", b'[run]\nplugins = ["\\u001b[2J.py:X"]\n', b'[run]\nmodel = "\\u001b[2J"\n',
     b"[run]\nplugins = ['dynamic_lambda', 'dynamic_lambda']\n", b"x = " + b"{a = " * 2000 + b"1" + b"}" * 2000,
     b"[train]\n" + b"".join(b"k%d = 1\n" % n for n in range(100_000)), b"#" * (5 * 2**20), b"x = '''" + b"\n" * 10**6,

@@ -22,7 +22,8 @@ TRAIN = (
 )  # fmt: skip
 COMMANDS: tuple[tuple[object, ...], ...] = (
     ("plugins", "list"), ("plugins", "list", "--json"), ("plugins", "test", "wild"), ("plugins", "show", "wild"),
-    ("plugins", "check", "wild"), TRAIN, ("train", "--model", "wild", "--steps", 1, "--out", "run"), ("diagnose", "log.txt"),
+    ("plugins", "check", "wild"), TRAIN, ("train", "--model", "wild", "--steps", 1, "--out", "run"),
+    ("diagnose", "log.txt"),
 )  # fmt: skip
 
 LISTS = COMMANDS[:2]
@@ -51,13 +52,18 @@ MODULES = {
     "reads a number": f"{CLASS}    reads = 1\n",
     "writes text": f"{CLASS}    writes = 'lambda_adv'\n",
     "config of text": f"{CLASS}    Config = 'x'\n",
-    "config that raises": f"{CLASS}    class Config(PluginConfig):\n        def __init__(self, **k): raise ValueError('\\x1b')\n",
+    "config that raises": (
+        f"{CLASS}    class Config(PluginConfig):\n        def __init__(self, **k): raise ValueError('\\x1b')\n"
+    ),
     "init that exits": f"{CLASS}    def __init__(self, config): raise SystemExit(0)\n",
     "hook that exits": f"{CLASS}    @hookimpl\n    def after_d_step(self, ctx): raise SystemExit(0)\n",
     "hook that raises": f"{CLASS}    @hookimpl\n    def on_run_start(self, run): raise MemoryError\n",
     "hook of another name": f"{CLASS}    @hookimpl\n    def on_nothing(self): pass\n",
     "hook of other arguments": f"{CLASS}    @hookimpl\n    def after_d_step(self, nothing): pass\n",
-    "a metaclass": f"{HEAD}class M(type(Plugin)):\n    def __getattribute__(c, n): raise OSError(n)\nclass Wild(Plugin, metaclass=M):\n    name = 'wild'\n",
+    "a metaclass": (
+        f"{HEAD}class M(type(Plugin)):\n    def __getattribute__(c, n): raise OSError(n)\n"
+        "class Wild(Plugin, metaclass=M):\n    name = 'wild'\n"
+    ),
     "a module that raises when asked": "def __getattr__(name): raise RuntimeError(name)\n",
     "a docstring that steers": f"{HEAD}class Wild(Plugin):\n    '''\x1b[2J\u202e.'''\n    name = 'wild'\n",
     "a docstring without end": f"{HEAD}class Wild(Plugin):\n    '''{'a ' * 400_000}'''\n    name = 'wild'\n",

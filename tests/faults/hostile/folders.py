@@ -25,10 +25,11 @@ COMMANDS: dict[str, tuple[object, ...]] = {
     "evaluate": OF_CHECKPOINTS["evaluate"],
 }
 LINES = (
-    b"[" * 100_000, b"{", b"\xff\xfe\x00", b"null\n" * 1000, b"[]\n" * 1000, b'"x"\n', b"9" * 5000 + b"\n", b"\0" * 10_000,
+    b"[" * 100_000, b"{", b"\xff\xfe\x00", b"null\n" * 1000, b"[]\n" * 1000, b'"x"\n', b"9" * 5000 + b"\n",
+    b"\0" * 10_000,
     b"NaN\n", b'{"step": 1e999}\n', b'{"step": -1}\n', b'{"step": [1]}\n', b'{"a": ' * 500 + b"1" + b"}" * 500 + b"\n",
     b'{"step": 0, "knobs": {"\\u001b[2J": 1}, "plugins": "\\u001b[2J", "host": null}\n', b"{}\n" * 1000,
-    b'{"step": 0, "plugin": "\\u001b]0;x\\u0007", "knob": "lambda_adv", "kind": "set", "old": null, "new": 1, "signals": {}}\n',
+    b'{"step": 0, "plugin": "\\u001b]0;x\\u0007", "knob": "lambda_adv", "kind": "set", "old": null, "new": 1}\n',
     b'{"step": 0, "note_kind": "\\u001b[2J", "text": "\\u001b[2J"}\n', b"x" * 10**6,
 )  # fmt: skip
 COLUMNS = (

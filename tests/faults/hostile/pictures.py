@@ -7,6 +7,7 @@ import random
 import struct
 import zlib
 from collections.abc import Callable, Iterator
+from functools import cache
 from io import BytesIO
 from pathlib import Path
 
@@ -47,7 +48,15 @@ def png(width: int, height: int, data: bytes, *, depth: int = 8, colour: int = 0
     return SIGNATURE + chunk(b"IHDR", head) + more + chunk(b"IDAT", zlib.compress(data, 9)) + chunk(b"IEND", b"")
 
 
-def strange(good: Image.Image) -> Iterator[tuple[str, bytes]]:
+@cache
+def bomb() -> bytes:
+    """What unpacks to 3 GiB of zeros."""
+    packer = zlib.compressobj(1)
+    zeros = bytes(2**24)
+    return b"".join([*(packer.compress(zeros) for _ in range(192)), packer.flush()])
+
+
+def strange(good: Image.Image) -> Iterator[tuple[str, bytes | Callable[[], bytes]]]:
     """Files each of which is strange in its own way; `good` is a grey picture."""
     for side in (0, 1, 4096, 4097, 65535, 2**31 - 1, 2**32 - 1):
         yield f"{side}x{side}", png(side, side, b"\0" * 100)
@@ -55,10 +64,12 @@ def strange(good: Image.Image) -> Iterator[tuple[str, bytes]]:
     yield "0 wide", png(0, 64, b"")
     yield "4096x1", png(4096, 1, b"\0" + b"\xff" * 4096)
     yield "16-bit RGBA bomb", png(4096, 4096, b"\0" * (4096 * (8 * 4096 + 1)), depth=16, colour=6)
-    bomb = zlib.compress(b"\0" * 2**28, 9)
     for kind, body in ((b"zTXt", b"a\0\0"), (b"iCCP", b"a\0\0"), (b"iTXt", b"a\0\1\0\0\0")):
-        yield f"{kind.decode()} bomb", png(64, 64, b"\xff" * 65 * 64, more=chunk(kind, body + bomb))
-    yield "data bomb", png(64, 64, b"\xff" * 2**28)
+        yield (
+            f"{kind.decode()} bomb",
+            lambda kind=kind, body=body: png(64, 64, b"\xff" * 65 * 64, more=chunk(kind, body + bomb())),
+        )
+    yield "data bomb", lambda: png(64, 64, b"", more=chunk(b"IDAT", bomb()))
     yield "wrong depth", png(64, 64, b"\0" * 65 * 64, depth=3)
     yield "wrong colour", png(64, 64, b"\0" * 65 * 64, colour=5)
     yield "no palette", png(64, 64, b"\0" * 65 * 64, colour=3)
@@ -116,9 +127,9 @@ def mended(data: bytes) -> bytes:
     return bytes(out) + data[at:] if data[:8] == SIGNATURE else data
 
 
-def put(data: bytes) -> Put:
+def put(data: bytes | Callable[[], bytes]) -> Put:
     """What writes these bytes."""
-    return lambda path: path.write_bytes(data)
+    return lambda path: path.write_bytes(data() if callable(data) else data)
 
 
 # In a picture's place, what is none.

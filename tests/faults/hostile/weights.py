@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import io
+import itertools
 import json
 import os
 import pickle
@@ -36,8 +37,9 @@ COMMANDS: dict[str, tuple[object, ...]] = {
     "compare": ("zi2zi", "compare", "run", "run"),
     "explain": ("explain", "run", "--step", 1),
     "start": (
-        "train", "--quiet", "--device", "cpu", "--plugins", "", "--steps", 1, "--out", "new", "--set", "model.start=run",
-        "--set", "train.batch_size=4", "--set", "model.max_characters=24", "--set", "model.charset=demo",
+        "train", "--quiet", "--device", "cpu", "--plugins", "", "--steps", 1, "--out", "new",
+        "--set", "model.start=run", "--set", "train.batch_size=4", "--set", "model.max_characters=24",
+        "--set", "model.charset=demo",
     ),
 }  # fmt: skip
 
@@ -62,10 +64,12 @@ def cases(count: int, seed: int, folder: Path) -> Iterator[Case]:
 def _states(run: Path, choice: random.Random, commands: list[str] | None = None) -> Iterator[Case]:
     """Whole runs whose checkpoint holds what no run writes."""
     at = checkpoint.load_latest(run / "checkpoints")
-    states = [*hostile_states(at.state, at.step), *_tensors(at.state)]
     while True:
-        choice.shuffle(states)
+        # One in some, since all of them together would fill memory.
+        states = itertools.chain(hostile_states(at.state, at.step), _tensors(at.state))
         for number, (what, state) in enumerate(states):
+            if choice.random() > 0.2:
+                continue
             command = choice.choice(commands or [*COMMANDS])
 
             def lay(folder: Path, state: Any = state) -> None:
@@ -158,6 +162,10 @@ def _flipped(data: bytes, choice: random.Random) -> bytes:
     return bytes(changed)
 
 
+def _keys(count: int) -> bytes:
+    return b'{"dict": [' + b",".join(b'["k%d", 1]' % number for number in range(count)) + b"]}"
+
+
 def _header(data: bytes, change: Callable[[dict[str, Any]], object]) -> bytes:
     """A safetensors file with its header changed."""
     size = struct.unpack_from("<Q", data)[0]
@@ -195,7 +203,7 @@ _CHANGES: dict[str, list[tuple[str, Change]]] = {
                 ("offsets beyond", lambda header: _first(header).update(data_offsets=[0, 2**60])),
                 ("offsets that overlap", lambda header: _first(header).update(data_offsets=[0, 8])),
                 ("metadata that is no text", lambda header: header.update(__metadata__={"a": 1})),
-                ("100,000 tensors", lambda header: header.update({f"t{n}": _first(header) for n in range(100_000)})),
+                ("20,000 tensors", lambda header: header.update({f"t{n}": _first(header) for n in range(20_000)})),
             )
         ),
         ("header of 2^63 bytes", lambda data, choice: struct.pack("<Q", 2**63) + data[8:]),
@@ -209,7 +217,7 @@ _CHANGES: dict[str, list[tuple[str, Change]]] = {
         ("a long number", lambda data, choice: b'{"dict": [["a", ' + b"9" * 5000 + b"]]}"),
         ("unhashable key", lambda data, choice: b'{"dict": [[[], 1]]}'),
         ("unknown tensor", lambda data, choice: b'{"dict": [["generator", {"tensor": "x"}]]}'),
-        ("a million keys", lambda data, choice: b'{"dict": [' + b",".join(b'["k%d", 1]' % n for n in range(10**6)) + b"]}"),
+        ("many keys", lambda data, choice: _keys(300_000)),
         ("no number", lambda data, choice: data.replace(b"1", b"NaN", 1)),
     ],
     "manifest.json": [*_ANY, ("nested deeply", lambda data, choice: b"[" * 100_000)],
