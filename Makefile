@@ -29,7 +29,8 @@ demo: .venv/installed
 test: .venv/developing
 	$(BIN)/python -m pytest -n 2
 
-# Kills, power cuts and refusing disks at every operation on files of a run; `make test` tries one in twenty-four.
+# Kills, power cuts and refusing disks at every operation on files of a run, and hostile input (alone: `--hostile`);
+# `make test` tries some of each.
 faults: .venv/developing
 	$(BIN)/python tests/faults/matrix.py
 

@@ -64,6 +64,18 @@ width = 8
 bands = [[0.1, 0.2], [0.3, 0.4]]
 warmup_steps = 5
 """
+LENGTHS = (2**31, 2**53 - 1)
+ENDS = """from balancer import Plugin, hookimpl
+
+
+class Ends(Plugin):
+    name = "ends"
+    requests = ("end",)
+
+    @hookimpl
+    def on_step_end(self, ctx):
+        self.request("end", "enough")
+"""
 
 
 def cases(count: int, seed: int) -> Iterator[Case]:
@@ -74,7 +86,8 @@ def cases(count: int, seed: int) -> Iterator[Case]:
     choice.shuffle(values)
     choice.shuffle(glyphs)
     files = choice.sample(FILES, len(FILES))
-    for number in range(count):
+    yield from map(_long, LENGTHS)
+    for number in range(count - len(LENGTHS)):
         kind = ("file", "value", "set", "glyphs", "bytes", "value", "set", "glyphs")[number % 8]
         if kind == "file" and number // 8 < len(files):
             content = files[number // 8]
@@ -97,6 +110,16 @@ def cases(count: int, seed: int) -> Iterator[Case]:
             if table not in ("run", "train", "model", "log"):
                 content = f"[run]\nplugins = ['{table}']\n{content}"
             yield _file(f"config {key} = {value[:40]}", content.encode(), choice)
+
+
+def _long(steps: int) -> Case:
+    """A run of many steps, which a plugin ends: nothing at its start may take as long as it is."""
+
+    def lay(folder: Path) -> None:
+        (folder / "ends.py").write_text(ENDS)
+
+    args = ("train", "--quiet", "--device", "cpu", "--out", "run", "--model", "points", "--plugins", "ends.py:Ends")
+    return Case(f"a run of {steps:,} steps", (*args, "--set", f"train.steps={steps}"), lay)
 
 
 def _file(name: str, content: bytes, choice: random.Random) -> Case:
