@@ -18,10 +18,8 @@ from fontTools.ttLib.tables.DefaultTable import DefaultTable
 from support.damaged_fonts import damaged_fonts
 
 from faults.hostile.bases import Bases
-from faults.hostile.pictures import PLACES
+from faults.hostile.pictures import CHARACTERS, PLACES
 from faults.hostile.trial import Case
-
-CHARACTERS = "永和人大天十日月"
 
 
 def cases(count: int, seed: int, folder: Path) -> Iterator[Case]:
@@ -45,7 +43,7 @@ def _case(bases: Bases, name: str, font: Any, command: int) -> Case:
 
     build = ("zi2zi", "data", "build", "--out", "data", "--held-out", 0.3, "--charset", "text.txt")
     train = ("train", "--quiet", "--device", "cpu", "--plugins", "", "--steps", 1, "--out", "run")
-    model = ("--set", "model.held_out=0.3", "--set", "train.batch_size=2", "--set", "model.max_characters=8")
+    model = ("--set", "model.held_out=0.3", "--set", "train.batch_size=2", "--set", "model.charset=text.txt")
     args: tuple[object, ...] = {
         0: (*build, "--targets", "wild.ttf", "--source", bases.source),
         1: (*build, "--targets", bases.font, "--source", "wild.ttf"),

@@ -14,11 +14,13 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, PngImagePlugin
 
+from zi2zi_model.data.charsets import load_charset
 from zi2zi_model.data.font import Font
 from zi2zi_model.data.font_data import EMBEDDED_TARGETS
 from zi2zi_model.data.placement import EM_BOX
 
-CHARACTERS = "永和人大天十日月木水火土"
+# Both embedded fonts draw them, and some of them are held out.
+CHARACTERS = "".join(sorted({"永", "和", *load_charset("demo")[::16]}))
 SIGNATURE = b"\x89PNG\r\n\x1a\n"
 Put = Callable[[Path], object]
 
