@@ -190,5 +190,6 @@ def _allowed(balance: Balancer, until: int) -> int:
     contributed = [(op, value) for _, op, value in board.contributions("d_update")]
     if not board.base["d_update"] or not all(value for op, value in contributed if op == "gate"):
         return 0
-    every = math.lcm(*(int(value) for op, value in contributed if op == "period"))  # each must divide the step
+    # Each period must divide the step.
+    every = math.lcm(*(value for op, value in contributed if op == "period" and isinstance(value, int)))
     return (until - 1) // every - (balance.step - 1) // every

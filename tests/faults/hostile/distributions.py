@@ -133,4 +133,4 @@ def _case(name: str, points: str, text: str, files: dict[str, bytes | str], comm
             (info / file).unlink()
             PLACES[str(what)](info / file)
 
-    return Case(name, command, lay)
+    return Case(name, command, lay, statuses=(0, 1, 2) if command[:2] == ("plugins", "test") else (0, 2))

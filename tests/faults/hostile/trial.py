@@ -31,13 +31,15 @@ _LOCKS = (".lock", ".holder.json")
 class Case(NamedTuple):
     """Hostile input: what lays it into the working folder, and the arguments of a command that takes it.
 
-    `befalls` is what happens to operations on files there (see `Operations`), where something does.
+    `befalls` is what happens to operations on files there (see `Operations`), if anything does. `statuses` are those
+    of a command that did what it should; 1 is the verdict of one that judges.
     """
 
     name: str
     args: tuple[object, ...]
     lay: Callable[[Path], object]
     befalls: Callable[[int, str, str], None] | None = None
+    statuses: tuple[int, ...] = (0, 2)
 
 
 class Bench:
@@ -60,7 +62,7 @@ class Bench:
             ended = runs.command(*case.args, within=lambda: _bounds(self.work, printed.fileno(), case.befalls))
             printed.seek(0)
             out = printed.read().decode(errors="replace")
-        return _fault(ended.status, out, ended.err) or self._touched(ended.status, before)
+        return _fault(ended.status, case.statuses, out, ended.err) or self._touched(ended.status, before)
 
     def _touched(self, status: int, before: dict[str, str]) -> str:
         if tree(self.outside) != self._before:
@@ -117,16 +119,16 @@ def _kilobytes(name: str) -> int:
     return int(status.partition(f"{name}:")[2].split()[0])
 
 
-def _fault(status: int, out: str, err: str) -> str:
+def _fault(status: int, statuses: tuple[int, ...], out: str, err: str) -> str:
     if status in (-signal.SIGALRM, -signal.SIGPROF):
         return f"not done after {SECONDS} s of computing, or {WAITS} s"
     lines = [line for line in err.splitlines() if not line.startswith("warning: ")]
-    if status not in (0, 2):
+    if status not in statuses:
         return f"exit status {status}: {err[-400:]}"
     if "Traceback" in err or _MEMORY.search(err):
         return err[-400:]
     if any(not c.isprintable() and c != "\n" for c in out + err):
         return f"control characters: {(out + err)[-400:]!r}"
-    if status and (len(lines) != 1 or not lines[0].startswith("balancer: ") or len(lines[0]) > 3000):
+    if status == 2 and (len(lines) != 1 or not lines[0].startswith("balancer: ") or len(lines[0]) > 3000):
         return f"not one line: {err[-400:]}"
     return ""
