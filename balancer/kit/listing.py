@@ -112,8 +112,8 @@ def _class_of(value: str, parsed: Parse) -> tuple[ast.ClassDef, ast.Module] | No
                 if isinstance(node, ast.ClassDef) and node.name == name.strip():
                     return node, tree
             path = _handed_on(tree, name.strip(), path)
-    except (OSError, SyntaxError, ValueError, ImportError, AttributeError, RecursionError):
-        return None
+    except (OSError, SyntaxError, ValueError, ImportError, AttributeError, RecursionError, MemoryError):
+        return None  # MemoryError is what Python's parser raises of a source that is nested too deeply
     return None
 
 

@@ -57,7 +57,7 @@ MODULES = {
     ),
     "init that exits": f"{CLASS}    def __init__(self, config): raise SystemExit(0)\n",
     "hook that exits": f"{CLASS}    @hookimpl\n    def after_d_step(self, ctx): raise SystemExit(0)\n",
-    "hook that raises": f"{CLASS}    @hookimpl\n    def on_run_start(self, run): raise MemoryError\n",
+    "hook that raises": f"{CLASS}    @hookimpl\n    def on_run_start(self, run): raise KeyError\n",
     "hook of another name": f"{CLASS}    @hookimpl\n    def on_nothing(self): pass\n",
     "hook of other arguments": f"{CLASS}    @hookimpl\n    def after_d_step(self, nothing): pass\n",
     "a metaclass": (
