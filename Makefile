@@ -30,9 +30,9 @@ test: .venv/developing
 	$(BIN)/python -m pytest -n 2
 
 # Kills, power cuts and refusing disks at every operation on files of a run; kills, signals and other commands at random
-# moments; one of two ranks that dies, stops, differs or is slow. `make test` tries a few of each.
+# moments; one of two ranks that dies, stops, differs or is slow; flipped bits; hostile input. `make test` tries a few of each.
 faults: .venv/developing
-	$(BIN)/python tests/faults/matrix.py
+	$(BIN)/python tests/faults/matrix.py --jobs 2
 
 lint: .venv/developing
 	$(BIN)/ruff check .

@@ -2,8 +2,11 @@
 
 from collections.abc import Sequence
 from difflib import get_close_matches
-from typing import TextIO
+from typing import Final, TextIO
 from unicodedata import category
+
+# Known names that one is compared with, and that are listed: each takes time, and a file may hold any number.
+MOST_NAMES: Final = 500
 
 
 class BalancerError(Exception):
@@ -83,10 +86,11 @@ def one_line(text: str) -> str:
 
 def suggestion(name: str, known: Sequence[str]) -> str:
     """The end of an error about an unknown name: the nearest known one, else all of them."""
-    near = get_close_matches(name, known, n=1)
+    near = get_close_matches(name, known[:MOST_NAMES], n=1)
     if near:
         return f"did you mean {near[0]}?"
-    return f"known are {', '.join(known)}" if known else "none is installed"
+    more = f" and {len(known) - MOST_NAMES:,} more" if len(known) > MOST_NAMES else ""
+    return f"known are {', '.join(known[:MOST_NAMES])}{more}" if known else "none is installed"
 
 
 def nearest(name: object, known: Sequence[str], cutoff: float = 0.6) -> str:

@@ -167,7 +167,7 @@ def make_font_file(
     if as_json:
         figures = {"overlap": made.overlap, "mean overlap": made.mean_overlap} if made.drawn else {}
         own = {"drawn": made.drawn, "own": made.own, "lacking": made.lacking}
-        print_json({"font": str(out), "preview": str(made.preview), **own, **figures})
+        print_json({"font": str(out), "preview": None if made.preview is None else str(made.preview), **own, **figures})
         return
     _say_lacking(made.lacking)
     kept = f", {len(made.own)} kept as they are" if keep_own else ""
@@ -176,7 +176,8 @@ def make_font_file(
         worst = min(made.overlap, key=made.overlap.__getitem__)
         lowest = f"lowest {made.overlap[worst]:.3f} ({worst})"
         say(f"shown by FreeType, overlap (IoU) with what was drawn: mean {made.mean_overlap:.3f}, {lowest}")
-    say(f"preview: {made.preview}")
+    if made.preview is not None:
+        say(f"preview: {made.preview}")
 
 
 @app.command("evaluate")

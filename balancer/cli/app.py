@@ -7,7 +7,7 @@ import traceback
 import warnings
 from collections.abc import Sequence
 from importlib import metadata
-from typing import Annotated, Any
+from typing import Annotated, Any, Final
 
 import typer
 from typer.core import TyperGroup
@@ -18,6 +18,9 @@ from balancer.contract.registry import COMMANDS, entries, find
 from balancer.engine.ranks import is_first_rank
 from balancer.errors import BalancerError, Deprecated, PluginError, RanksDiffer, one_line, printable
 from balancer.extras import extras_named
+
+# Characters of an error: a name that it repeats may be as long as a file.
+LONGEST_LINE: Final = 2000
 
 
 class _ModelCommands(TyperGroup):
@@ -105,10 +108,15 @@ def run(words: Sequence[str]) -> None:
         if error.__cause__ is not None and isinstance(error, PluginError) and not debug and "traceback" not in line:
             line += " (--debug shows the traceback)"
         if is_first_rank() or not isinstance(error, RanksDiffer):
-            print(f"balancer: {line}", file=sys.stderr)
+            print(f"balancer: {_shortened(line)}", file=sys.stderr)
         sys.exit(2)
     except KeyboardInterrupt:  # in a thread that may not catch signals
         sys.exit(130)
+
+
+def _shortened(line: str) -> str:
+    """A line without its middle where it is too long to read: what it is about comes first, what to do last."""
+    return line if len(line) <= LONGEST_LINE else f"{line[: LONGEST_LINE * 2 // 3]} … {line[-LONGEST_LINE // 3 :]}"
 
 
 def _before_dashes(words: Sequence[str]) -> tuple[list[str], list[str]]:

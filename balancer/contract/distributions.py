@@ -14,6 +14,7 @@ from balancer.errors import one_line
 UNKNOWN: Final = "?"
 
 _points_of: Final[Any] = metadata.Distribution.entry_points.fget  # type: ignore[attr-defined]
+_text_of: Final[Any] = metadata.PathDistribution.read_text
 
 
 class Distribution:
@@ -88,7 +89,14 @@ def spare_others() -> None:
     """Let the whole process pass over distributions whose entry points cannot be read, where there are some.
 
     One such file makes Python's own search fail for everybody, and pydantic and torch search when they are imported.
+    A pipe or a device in a file's place, for which Python would wait, counts as none.
     """
+
+    def text(found: Any, name: str) -> str | None:
+        if not found._path.joinpath(name).is_file():
+            return None
+        read: str | None = _text_of(found, name)
+        return read
 
     def points(found: metadata.Distribution) -> metadata.EntryPoints:
         try:
@@ -97,6 +105,7 @@ def spare_others() -> None:
             return metadata.EntryPoints()
         return every
 
+    metadata.PathDistribution.read_text = text  # type: ignore[assignment,method-assign]
     try:
         metadata.entry_points()
     except Exception:

@@ -23,7 +23,8 @@ def read_input(path: Path, most: int = MOST_TEXT_BYTES) -> bytes:
         handle = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0))
     except ValueError:  # a name with a null byte
         raise OSError(errno.EINVAL, "no file can have that name", str(path)) from None
-    mode = os.fstat(handle).st_mode
+    held = os.fstat(handle)
+    mode = held.st_mode
     if not stat.S_ISREG(mode):
         os.close(handle)
         if stat.S_ISDIR(mode):
@@ -31,7 +32,8 @@ def read_input(path: Path, most: int = MOST_TEXT_BYTES) -> bytes:
         kind = "pipe" if stat.S_ISFIFO(mode) else "device"
         raise OSError(errno.EINVAL, f"it is a {kind}, not a file", str(path))
     with os.fdopen(handle, "rb") as file:
-        content = file.read(most + 1)
-    if len(content) > most:
+        # Python makes room for as much as a read may bring, so it is not asked for `most`.
+        content = file.read() if held.st_size <= most else None
+    if content is None or len(content) > most:
         raise OSError(errno.EFBIG, f"it is larger than {most / 2**20:,.0f} MiB", str(path))
     return content

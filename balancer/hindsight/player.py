@@ -11,12 +11,13 @@ from balancer.contract.knobs import Decision
 from balancer.contract.moments import has_hook
 from balancer.contract.signals import GRADIENT_SIGNALS
 from balancer.engine.balancer import Balancer
-from balancer.errors import CompositionError, ConfigError
+from balancer.errors import CompositionError, ConfigError, DataError
 from balancer.hindsight.trajectory import Replay
 
 # What a learning rate is in an epoch before any plugin turns it, by knob.
 RatesAt = Callable[[int], Mapping[str, float]]
 RATES: Final = ("lr_d", "lr_g")
+_MOST: Final = 2**53  # whole numbers up to it are exact in a float
 # Hooks that a replay does not call; nor `before_g_backward` of a plugin that sees gradients.
 TENSOR_HOOKS: Final = ("transform_d_input", "d_loss_terms", "g_loss_terms")
 
@@ -107,9 +108,14 @@ class Player:
         """One step on these signals, which may hold its `step` and `epoch`, and what schedules gave `lr_d` and `lr_g`.
 
         Raises:
-            ConfigError: a step that comes too late, or epochs are not counted where a plugin acts on them.
+            ConfigError: a step that comes too late.
+            CompositionError: epochs are not counted where a plugin acts on them.
+            DataError: a step or an epoch that no run counts.
         """
         balance = self.balance
+        for clock in ("step", "epoch"):
+            if clock in row and not -_MOST <= row[clock] <= _MOST:
+                raise DataError(f"a row is of {clock} {row[clock]:g}, which no run counts: its signals are damaged")
         if "step" in row:
             self._go_to(balance, int(row["step"]))
         epoch = self._epoch(balance, row)
@@ -169,9 +175,21 @@ class Player:
             if step != balance.step:
                 balance.begin_at(step)
             return
-        while balance.step < step:
+        if step > balance.step:
             # Nobody saw these steps: D was updated in those that the knobs of now would have allowed.
-            allowed = "d_update" not in balance.board.specs or balance.board.value("d_update")
-            balance.clock.d_updates += bool(allowed)
-            balance.clock.g_updates += self._g_updates
-            balance.clock.step += 1
+            balance.clock.d_updates += _allowed(balance, step)
+            balance.clock.g_updates += (step - balance.step) * self._g_updates
+            balance.clock.step = step
+
+
+def _allowed(balance: Balancer, until: int) -> int:
+    """In how many of the steps before `until` D is updated as its knobs stand now; there may be any number of them."""
+    board = balance.board
+    if "d_update" not in board.specs:
+        return until - balance.step
+    contributed = [(op, value) for _, op, value in board.contributions("d_update")]
+    if not board.base["d_update"] or not all(value for op, value in contributed if op == "gate"):
+        return 0
+    # Each period must divide the step.
+    every = math.lcm(*(value for op, value in contributed if op == "period" and isinstance(value, int)))
+    return (until - 1) // every - (balance.step - 1) // every

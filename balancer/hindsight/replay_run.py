@@ -24,7 +24,7 @@ from balancer.hindsight.trajectory import Replay
 from balancer.record.compositions import Composed, run_compositions
 from balancer.record.config_files import Segment, run_segments, warn_of_edited
 from balancer.record.decisions import read_decisions
-from balancer.record.run_config import RESERVED
+from balancer.record.run_config import RESERVED, validated
 from balancer.record.signals import SignalRows
 from balancer.record.train_settings import TrainSettings
 
@@ -151,7 +151,7 @@ def _parts(
         given = {name: {**kept.get(name, {}), **settings.get(name, {})} for name in plugin_names(chosen)}
         host = composed.host
         if "lambda_adv" in over:
-            host = replace(host, base={**host.base, "lambda_adv": TrainSettings(**over).lambda_adv})
+            host = replace(host, base={**host.base, "lambda_adv": validated(TrainSettings, over, "train").lambda_adv})
         train = _train(configs, composed.first, over)
         parts.append(
             _Part(
@@ -187,7 +187,10 @@ def _g_first(composed: Composed, recorded: SignalRows) -> bool:
 def _train(configs: Mapping[int, Segment], step: int, over: Mapping[str, Any]) -> TrainSettings | None:
     """The settings of our own loop at a step, with some put over them; None for a script."""
     held = [first for first in configs if first <= step]
-    return TrainSettings(**{**configs[max(held)].tables.get("train", {}), **over}) if held else None
+    if not held:
+        return None
+    made: TrainSettings = validated(TrainSettings, {**configs[max(held)].tables.get("train", {}), **over}, "train")
+    return made
 
 
 def _composed(

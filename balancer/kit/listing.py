@@ -7,8 +7,9 @@ the methods marked with `@hookimpl` in the class, and in bases of it in the same
 from __future__ import annotations
 
 import ast
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
+from functools import cache
 from importlib import metadata
 from importlib.util import find_spec
 from pathlib import Path
@@ -19,6 +20,8 @@ from balancer.contract.registry import PLUGINS, Broken, Entry, installed
 
 LONGEST: Final = 200  # characters of a sentence that are shown
 LARGEST: Final = 2**20  # bytes of a source file that is read
+
+Parse = Callable[[Path], ast.Module | None]
 
 
 @dataclass(frozen=True)
@@ -43,12 +46,14 @@ class Listed:
 def listed() -> tuple[list[Listed], list[Broken]]:
     """Every installed plugin by name, and the distributions of which it cannot be said what they bring."""
     found, broken = installed(PLUGINS)
-    return [_listed(entry) for entry in found], broken
+    # One distribution, or one file, may bring any number of plugins.
+    told, parsed = cache(_metadata), cache(_parsed)
+    return [_listed(entry, told, parsed) for entry in found], broken
 
 
-def _listed(entry: Entry) -> Listed:
-    found = _class_of(entry.value)
-    summary, homepage = _metadata(entry.distribution)
+def _listed(entry: Entry, told: Callable[[str], tuple[str, str]], parsed: Parse) -> Listed:
+    found = _class_of(entry.value, parsed)
+    summary, homepage = told(entry.distribution)
     sentence = summary
     hooks = None
     if found is not None:
@@ -94,21 +99,21 @@ def _first_sentence(text: str) -> str:
     return sentence + stop.strip()
 
 
-def _class_of(value: str) -> tuple[ast.ClassDef, ast.Module] | None:
+def _class_of(value: str, parsed: Parse) -> tuple[ast.ClassDef, ast.Module] | None:
     """The class that an entry point names, as its source file has it; None where it cannot be found so."""
     module, _, name = value.partition(":")
     try:
         path = _file_of(module.strip())
         for _ in range(3):  # a package may hand on what a file of it holds
-            tree = None if path is None else _parsed(path)
+            tree = None if path is None else parsed(path)
             if path is None or tree is None:
                 return None
             for node in tree.body:
                 if isinstance(node, ast.ClassDef) and node.name == name.strip():
                     return node, tree
             path = _handed_on(tree, name.strip(), path)
-    except (OSError, SyntaxError, ValueError, ImportError, AttributeError, RecursionError):
-        return None
+    except (OSError, SyntaxError, ValueError, ImportError, AttributeError, RecursionError, MemoryError):
+        return None  # MemoryError is what Python's parser raises of a source that is nested too deeply
     return None
 
 

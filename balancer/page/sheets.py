@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import io
 import os
+import warnings
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
@@ -47,7 +48,8 @@ def page_sheets(run: Path, steps_per_epoch: float | None) -> tuple[list[Sheet], 
             with open_to_read(run, f"{SHEETS}/{named[step]}") as file:
                 if os.fstat(file.fileno()).st_size > FILE_BYTES:
                     raise ValueError
-                with Image.open(file, formats=["PNG"]) as image:
+                # What Pillow warns of is damaged metadata, and sizes that are refused here.
+                with warnings.catch_warnings(action="ignore"), Image.open(file, formats=["PNG"]) as image:
                     if image.width * image.height > PIXELS:
                         raise ValueError
                     # What is shown is no wider, so no more is kept of any.

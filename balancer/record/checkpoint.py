@@ -107,6 +107,8 @@ def load(path: Path) -> tuple[int, dict[str, Any]]:
 
 
 def _part(path: Path, name: str, most: int) -> bytes:
+    if type(most) is not int:
+        raise _unusable(path, f"{_MANIFEST} says no size of {name}")
     run, top = _place(path.parent)
     try:
         return files.read(run, f"{top}/{path.name}/{name}", most)

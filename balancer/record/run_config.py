@@ -176,9 +176,9 @@ def make_config(
             raise ConfigError(f"config: there is no plugin {table!r}: {suggestion(table, [*RESERVED, *known])}")
     given = {table: {**tables.get(table, {}), **overrides.get(table, {})} for table in {"train", "model", *chosen}}
     family, entry = load_model(name)
-    settings = _validated(family.Settings, given["model"], "model")
+    settings = validated(family.Settings, given["model"], "model")
     defaults = family.train_defaults(settings)
-    train = _validated(TrainSettings, {**defaults, **given["train"]}, "train")
+    train = validated(TrainSettings, {**defaults, **given["train"]}, "train")
     host: Host = model_host(name, family.spec(settings), train.lambda_adv, gradients=train.gradients_every != 0)
     composition = compose([item for _, item in composed], {key: given[key] for key in chosen}, host=host)
     versions = {
@@ -226,7 +226,12 @@ def _refuse_unknown(table: Mapping[str, Any], known: Sequence[str], where: str) 
             raise ConfigError(f"{where}.{key}: no such setting: {suggestion(key, known)}")
 
 
-def _validated(model: type[Any], values: Mapping[str, Any], where: str) -> Any:
+def validated(model: type[Any], values: Mapping[str, Any], where: str) -> Any:
+    """Settings of these values; `where` is their table.
+
+    Raises:
+        ConfigError: names the key.
+    """
     try:
         return model.model_validate(dict(values))
     except ValidationError as error:

@@ -110,7 +110,8 @@ class EventLog:
         """Show settings, flat, on the hparams page."""
         from balancer.record import summaries
 
-        plain = {k: v if isinstance(v, bool | int | float | str) else str(v) for k, v in settings.items()}
+        # A figure is kept as a float of 64 bits there.
+        plain = {k: v if isinstance(v, float | str) or _is_exact(v) else str(v) for k, v in settings.items()}
         for summary in summaries.hparams(plain, ["signal/d_adv", "loss/g_loss"]):
             self.add(summary)
 
@@ -187,3 +188,7 @@ def cut_events(folder: Path, step: int) -> list[Damage]:
 
 def _event_files(folder: Path) -> list[str]:
     return fnmatch.filter(files.listed(folder), EVENTS)
+
+
+def _is_exact(value: Any) -> bool:
+    return isinstance(value, int) and abs(value) <= 2**53

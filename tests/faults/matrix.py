@@ -2,20 +2,24 @@
 
 Each row is one kind of fault. A trial does something to a small run, lets it go on as its maker would, and compares it
 with the run that nothing befell: weights, optimizers, random generators, signals, decisions, curves. A difference that
-nothing told of is a loss. Flipped bits are in `flips.py`.
+nothing told of is a loss. Rows of hostile input try commands on what somebody made to do harm: a traceback, another end
+than with one line and exit status 2, a wait, or a file outside that was touched is a loss.
+
+Rows come in groups, which `--only` names, and which two processes share with `--jobs 2`.
 """
 
 from __future__ import annotations
 
 import argparse
 import errno
-import itertools
 import random
 import shutil
+import subprocess
 import sys
 import tempfile
 import warnings
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 if __name__ == "__main__":  # as pytest has it: the root first, since tests/balancer would pass for the package
@@ -26,6 +30,7 @@ import torch
 from faults import runs
 from faults.flips import Flips
 from faults.glyphs import Glyphs
+from faults.hostile import rows as hostile
 from faults.operations import kills, refuses
 from faults.processes import Processes
 from faults.ranks import Ranks
@@ -50,9 +55,9 @@ class Matrix:
         assert runs.has_checkpoint(self.half)
         self.counts = {"new": new, "killed": runs.operations(self.half)}
 
-    def rows(self) -> Iterator[Row]:
-        """All rows, as they are done."""
-        for start in self.counts:
+    def rows(self, *starts: str) -> Iterator[Row]:
+        """All rows, or those of these starts, as they are done."""
+        for start in starts or self.counts:
             yield self.row(start, "killed before, in and after an operation", self.killed)
             yield self.row(start, "power cut: contents not synchronised", self.cut("contents"))
             yield self.row(start, "power cut: names not synchronised", self.cut("names"))
@@ -123,35 +128,67 @@ class Matrix:
         return runs.differs(folder, self.whole)
 
 
-def _rows(folder: Path, every: int, seed: int) -> Iterator[Row]:
-    matrix = Matrix(folder, every=every, seed=seed)
-    yield from matrix.rows()
-    yield from Processes(folder / "processes", matrix.whole, share=1 / every, seed=seed).rows()
+def _flips(folder: Path, every: int, seed: int) -> Iterator[Row]:
+    for name, tried, found in Flips(folder, seed=seed).rows(800 // every, 8 // min(every, 8)):
+        yield Row(f"bit flips in {name}", tried, found)
+
+
+def _processes(folder: Path, every: int, seed: int) -> Iterator[Row]:
+    yield from Processes(folder, runs.whole(folder / "whole"), share=1 / every, seed=seed).rows()
     yield Glyphs(folder / "glyphs", share=1 / every, seed=seed).row()
-    yield from Ranks(folder / "ranks", share=1 / every, seed=seed).rows()
+
+
+def _hostile(folder: Path, every: int, seed: int) -> Iterator[Row]:
+    for kind in hostile.KINDS:
+        yield Row(f"hostile {kind}", *hostile.tried(folder, kind, every=every, seed=seed))
+
+
+# Rows that one process tries; the longest first.
+GROUPS: dict[str, Callable[[Path, int, int], Iterator[Row]]] = {
+    "new": lambda folder, every, seed: Matrix(folder, every=every, seed=seed).rows("new"),
+    "hostile": _hostile,
+    "killed": lambda folder, every, seed: Matrix(folder, every=every, seed=seed).rows("killed"),
+    "processes": _processes,
+    "flips": _flips,
+    "ranks": lambda folder, every, seed: Ranks(folder, share=1 / every, seed=seed).rows(),
+}
+
+
+def _tried(group: str, every: int, seed: int) -> list[str]:
+    """Print a group's rows as they are done; what was lost."""
+    lost = []
+    with tempfile.TemporaryDirectory() as folder:
+        for row in GROUPS[group](Path(folder), every, seed):
+            print(row, flush=True)
+            lost += row.lost
+    for sentence in lost:
+        print(sentence, flush=True)
+    return lost
+
+
+def _alone(group: str, every: int, seed: int) -> int:
+    """The same in a process of its own; its exit status."""
+    words = [sys.executable, __file__, "--only", group, "--every", str(every), "--seed", str(seed)]
+    return subprocess.run(words, check=False).returncode
 
 
 def main() -> None:
     """Print the table, and fail on a loss."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--flips", type=int, default=800, help="bits flipped in each file of a run")
-    parser.add_argument("--resumes", type=int, default=8, help="and how many of such runs go on")
+    parser.add_argument("--every", type=int, default=1, help="try one of so many operations, moments and inputs")
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--only", choices=GROUPS, action="append", help="a group of rows; may be given again")
+    parser.add_argument("--jobs", type=int, default=1, help="groups that are tried at a time")
     given = parser.parse_args()
     torch.set_num_threads(1)
     warnings.simplefilter("ignore")
-    lost: list[str] = []
-    print(f"{'fault':<52}{'tried':>7}{'survived':>10}{'lost':>6}")
-    with tempfile.TemporaryDirectory() as folder:
-        flips = Flips(Path(folder), seed=given.seed).rows(given.flips, given.resumes)
-        flipped = (Row(f"bit flips in {name}", tried, found) for name, tried, found in flips)
-        rows = Matrix(Path(folder), every=given.every, seed=given.seed).rows()
-        for row in itertools.chain(flipped, rows):
-        for row in _rows(Path(folder), given.every, given.seed):
-            print(row, flush=True)
-            lost += row.lost
-    print("\n".join(lost))
-    sys.exit(bool(lost))
+    chosen = given.only or [*GROUPS]
+    if len(chosen) == 1:
+        sys.exit(bool(_tried(chosen[0], given.every, given.seed)))
+    print(f"{'fault':<64}{'tried':>7}{'survived':>10}{'lost':>6}", flush=True)
+    with ThreadPoolExecutor(given.jobs) as pool:
+        ended = list(pool.map(lambda group: _alone(group, given.every, given.seed), chosen))
+    sys.exit(any(ended))
 
 
 if __name__ == "__main__":

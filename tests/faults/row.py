@@ -16,7 +16,7 @@ class Row:
     lost: list[str] = field(default_factory=list)
 
     def __str__(self) -> str:
-        return f"{self.kind:<52}{self.tried:>7}{self.tried - len(self.lost):>10}{len(self.lost):>6}"
+        return f"{self.kind:<64}{self.tried:>7}{self.tried - len(self.lost):>10}{len(self.lost):>6}"
 
 
 # Of a fresh folder, what is lost; the trials of one row, each with its name.

@@ -4,16 +4,28 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Iterator
-from typing import IO
+import signal
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import IO, Any
 
 import pytest
 
 from balancer.record import files, handles, outputs
 from balancer.record.handles import NEW, sync_handle
+from faults import runs
+from faults.hostile import rows as hostile
+from faults.hostile.trial import Bench, Case
 from faults.matrix import Matrix
 from faults.processes import Processes
 from faults.ranks import Ranks
+
+# Of so many cases of a kind one is tried here.
+SHORT = {
+    "configs and settings": 30, "pictures and data sets": 80, "fonts": 25, "weights": 60, "plugin distributions": 40,
+    "run directories": 60, "full disks": 20,
+}  # fmt: skip
 
 
 @pytest.fixture(scope="module")
@@ -103,3 +115,49 @@ def test_a_broken_saver_is_caught(saver: object, fault: str, matrix: Matrix, mon
         monkeypatch.setattr(module, "put", saver)
     trials = matrix.killed if fault == "killed" else matrix.cut(fault)
     assert matrix.row("killed", fault, trials, until=1).lost
+
+
+@pytest.mark.parametrize("kind", hostile.KINDS)
+def test_some_hostile_input_is_refused_in_one_line(kind: str, tmp_path_factory: pytest.TempPathFactory) -> None:
+    tried, lost = hostile.tried(tmp_path_factory.getbasetemp() / "hostile", kind, every=SHORT[kind], seed=3)
+    assert lost == []
+    assert tried >= 2
+
+
+@pytest.mark.parametrize(
+    ("within", "fault"),
+    [
+        (lambda: sys.stderr.write("Traceback\n"), "Traceback"),
+        (lambda: Path("../outside/ran").touch(), "a file outside was touched"),
+        (lambda: Path("left").touch(), "left changed"),
+        (lambda: os._exit(1), "exit status 1"),
+        (lambda: print("\x1b[2J"), "control characters"),
+        (lambda: bytearray(2**31), "MemoryError"),
+        (lambda: os.kill(os.getpid(), signal.SIGPROF), "not done"),
+    ],
+    ids=["traceback", "outside", "left", "status", "steers", "memory", "time"],
+)  # fmt: skip
+def test_a_command_that_does_harm_is_caught(
+    within: Callable[[], object], fault: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def harms(*args: object, within: Callable[[], Any], act: Callable[[], object] = within) -> runs.Ended:
+        return real(*args, within=lambda: Acting(within(), act))
+
+    real = runs.command
+    monkeypatch.setattr(runs, "command", harms)
+    refused = Case("harm", ("plugins", "check", "--config", "none.toml"), lambda folder: None)
+    assert fault in Bench(tmp_path).tried(refused)
+
+
+class Acting:
+    """Does something as soon as the command begins."""
+
+    def __init__(self, bounds: Any, act: Callable[[], object]) -> None:
+        self._bounds, self._act = bounds, act
+
+    def __enter__(self) -> None:
+        self._bounds.__enter__()
+        self._act()
+
+    def __exit__(self, *error: Any) -> None:
+        self._bounds.__exit__(*error)

@@ -12,11 +12,13 @@ import numpy as np
 
 from balancer import read_input, write_atomically
 from balancer.errors import DataError
+from zi2zi_model.data.dataset_form import require_arrays, require_manifest
 from zi2zi_model.data.pairs import GlyphData, TypefaceRecord
 from zi2zi_model.data.placement import Placement
 
 MANIFEST: Final = "dataset.json"
 GLYPHS: Final = "glyphs.npz"
+MOST_GLYPH_BYTES: Final = 16 * 2**30
 _FORMAT: Final = 1
 
 
@@ -58,11 +60,12 @@ def save(data: GlyphData, folder: Path) -> None:
         }
         text = json.dumps({**body, "sha256": _seal(body)}, ensure_ascii=False, indent=1)
         manifest = text.encode(errors="surrogatepass") + b"\n"  # a path may be bytes that are not text
-        write_atomically(folder / GLYPHS, glyphs)
         try:
+            write_atomically(folder / GLYPHS, glyphs)
             write_atomically(folder / MANIFEST, manifest)
         except OSError:
-            (folder / GLYPHS).unlink()
+            (folder / GLYPHS).unlink(missing_ok=True)
+            folder.rmdir()  # that it was empty, or not there, is known
             raise
     except OSError as error:
         raise DataError(f"data set {folder}: cannot be written: {error.strerror}") from error
@@ -77,7 +80,7 @@ def load(folder: Path) -> GlyphData:
     manifest = read_manifest(folder)
     path = folder / GLYPHS
     try:
-        glyphs = path.read_bytes()
+        glyphs = read_input(path, MOST_GLYPH_BYTES)
     except OSError as error:
         raise DataError(f"data set {folder}: {GLYPHS} cannot be read: {error.strerror}; build it again") from error
     if hashlib.sha256(glyphs).hexdigest() != manifest["glyphs"]["sha256"]:
@@ -85,7 +88,8 @@ def load(folder: Path) -> GlyphData:
     try:
         with np.load(BytesIO(glyphs), allow_pickle=False) as arrays:
             held = {name: arrays[name] for name in ("source", "target", "target_index", "held_out")}
-    except Exception as error:  # whatever zipfile and numpy meet in what is not an archive
+        require_arrays(held, manifest)
+    except Exception as error:  # whatever zipfile and numpy meet in what is not an archive of these
         raise _changed(folder, GLYPHS) from error
     return GlyphData(
         characters=tuple(manifest["characters"]),
@@ -120,6 +124,8 @@ def read_manifest(folder: Path) -> dict[str, Any]:
         whole = seal == _seal(body)
         if whole and body["format"] != _FORMAT:
             raise DataError(f"data set {folder}: has format {body['format']}, and this version reads {_FORMAT}")
+        if whole:
+            require_manifest(body)
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
         whole = False
     if not whole:

@@ -61,6 +61,10 @@ def font_work(path: str, character: str) -> Iterator[None]:
 class Font(Typeface):
     """A TrueType or OpenType font file, or one face of a collection (`file.ttc:3`, counted from 0).
 
+    Args:
+        path: of the file.
+        data: what the file will hold, where it is not written yet.
+
     Attributes:
         name: the file's name without directories, with the face's number if it was given.
         units_per_em: font units to the em.
@@ -69,20 +73,20 @@ class Font(Typeface):
         DataError: no such file, unreadable, not a font, no such face, or no Unicode character map.
     """
 
-    def __init__(self, path: str | Path) -> None:
+    def __init__(self, path: str | Path, data: bytes | None = None) -> None:
         self.name = Path(path).name
         self.path = str(path)
         try:
-            face = None if os.path.lexists(path) else re.fullmatch(r"(.+):(\d+)", str(path))
+            face = None if data is not None or os.path.lexists(path) else re.fullmatch(r"(.+):(\d+)", str(path))
             file, self._index = (face[1], int(face[2])) if face else (str(path), 0)
-            self._data = read_input(Path(file), MOST_FONT_BYTES)
+            self._data = read_input(Path(file), MOST_FONT_BYTES) if data is None else data
         except OSError as error:
             raise DataError(f"font {path}: cannot be read: {error.strerror}") from error
         faces = int.from_bytes(self._data[8:12], "big") if self._data[:4] == b"ttcf" else 1
         if self._index >= faces:
             raise DataError(f"font {file}: has no face {self._index}; its faces are 0 to {faces - 1}")
         try:
-            with TTFont(BytesIO(self._data), fontNumber=self._index, lazy=True) as font:
+            with self.outlines() as font:
                 characters: dict[int, str] | None = font.getBestCmap()
                 tables = {tag: font.reader[tag] for tag in font.reader.tables}  # fails where the file is cut short
             self.units_per_em = int.from_bytes(tables["head"][18:20], "big")
@@ -126,8 +130,12 @@ class Font(Typeface):
         return hashlib.sha256(self._data + face).hexdigest()
 
     def outlines(self) -> TTFont:
-        """The font as fontTools reads it."""
-        return TTFont(BytesIO(self._data), fontNumber=self._index, lazy=True)
+        """The font as fontTools reads it; glyphs of TrueType outlines are named by their numbers."""
+        font = TTFont(BytesIO(self._data), fontNumber=self._index, lazy=True)
+        if "glyf" in font:
+            # Names that a font does not hold would be made of all of its character maps, however many it has.
+            font.setGlyphOrder([f"glyph{number:05d}" for number in range(font["maxp"].numGlyphs)])
+        return font
 
     def ink_box(self, character: str) -> InkBox:
         """Ink box of a character, exact to about 1/256 em.

@@ -99,4 +99,4 @@ def _pair(path: Path) -> tuple[Path | None, Path | None]:
 def _age(path: Path) -> tuple[bool, int]:
     """`latest_net_G.pth` last, the others by their step."""
     step = path.name.removesuffix(_G)
-    return (step == "latest", int(step) if step.isdigit() else -1)
+    return (step == "latest", int(step) if step.isdecimal() else -1)

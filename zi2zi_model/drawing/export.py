@@ -18,7 +18,7 @@ from zi2zi_model.data.picture_files import png, write
 from zi2zi_model.data.placement import EM_BOX
 from zi2zi_model.data.sheet import contact_sheet, evenly_spaced
 from zi2zi_model.drawing.characters import drawable
-from zi2zi_model.drawing.font_file import UNITS, overlaps, validate, write_font
+from zi2zi_model.drawing.font_file import UNITS, font_bytes, overlaps, validate
 from zi2zi_model.drawing.inference import SourceTypeface, TrainedRun, in_batches, typeface_path
 from zi2zi_model.drawing.outlines import Outline, font_outline, trace
 
@@ -35,7 +35,8 @@ class MadeFont:
         own: characters taken from the style's own typeface.
         lacking: characters that neither has, each with the reason.
         overlap: intersection over union of each drawn glyph, as the font shows it, with what G drew.
-        preview: the picture beside the font: some drawn glyphs, and below them the same out of the font.
+        preview: the picture beside the font: some drawn glyphs, and below them the same out of the font; None where the
+            font went into a device or a pipe.
         remarks: what the user should know of the style, one sentence each.
     """
 
@@ -43,7 +44,7 @@ class MadeFont:
     own: list[str]
     lacking: dict[str, str]
     overlap: dict[str, float]
-    preview: Path
+    preview: Path | None
     remarks: list[str]
 
     @property
@@ -67,8 +68,8 @@ def make_font(
 ) -> MadeFont:
     """Draw characters in a style (a row of the embedding), trace them, and write a TrueType font and its preview.
 
-    The preview is a picture beside the font, `.png` in place of `.ttf`. With `keep_own` the glyphs that the style's
-    own font or pictures have are taken as they are.
+    The font is checked before it is written. The preview is a picture beside it, `.png` in place of `.ttf`. With
+    `keep_own` the glyphs that the style's own font or pictures have are taken as they are.
 
     Raises:
         ConfigError: a bad name, or a file that cannot be written.
@@ -95,8 +96,7 @@ def make_font(
         outlines[character] = trace(picture, placement)
         if isinstance(source.typeface, Font):
             advance[character] = source.typeface.advance(character)
-    write_font(
-        path,
+    made = font_bytes(
         outlines,
         family=family,
         advance=advance,
@@ -105,8 +105,12 @@ def make_font(
         copyright=copyright,
         licence=licence,
     )
-    overlap = overlaps(path, pictures, placement)
-    font = Font(path)
+    font = Font(path, made)
+    overlap = overlaps(font, pictures, placement)
+    is_no_file = path.exists() and not path.is_file()
+    write(path, made)
+    if is_no_file:  # a device or a pipe has no place beside it
+        return MadeFont(there, kept, lacking, overlap, None, run.remarks(row))
     shown = [there[i] for i in evenly_spaced(np.arange(len(there)), PREVIEW)] if there else []
     rows = [
         [pictures[c] for c in shown] or [np.full((64, 64), 255, np.uint8)],

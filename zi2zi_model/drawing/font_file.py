@@ -45,10 +45,31 @@ def write_font(
     copyright: str = "",
     licence: str = "",
 ) -> None:
-    """Write a TrueType font with one glyph for each character.
+    """Write a TrueType font of these glyphs, as `font_bytes` makes it; a file is replaced whole.
+
+    Raises:
+        ConfigError: what `validate` and `font_bytes` refuse, or unwritable.
+    """
+    validate(path, family, version)
+    made = font_bytes(
+        glyphs, family=family, advance=advance, units=units, version=version, copyright=copyright, licence=licence
+    )
+    write(path, made)
+
+
+def font_bytes(
+    glyphs: Mapping[str, Outline],
+    *,
+    family: str,
+    advance: Mapping[str, float] | None = None,
+    units: int = UNITS,
+    version: str = "1.000",
+    copyright: str = "",
+    licence: str = "",
+) -> bytes:
+    """A TrueType font with one glyph for each character, as a file.
 
     Args:
-        path: of the file; it is replaced whole.
         glyphs: outline of each character, in em units. Spaces are added where they are not given.
         family: the font's name; any script.
         advance: width of each character in em, where it is not 1.
@@ -58,9 +79,8 @@ def write_font(
         licence: likewise.
 
     Raises:
-        ConfigError: what `validate` refuses, a text too long or not Unicode, no glyphs or too many, or unwritable.
+        ConfigError: a text too long or not Unicode, no glyphs or too many.
     """
-    validate(path, family, version)
     for what, text in (("copyright", copyright), ("licence", licence)):
         _check_text(what, text)
     if not glyphs:
@@ -125,7 +145,7 @@ def write_font(
     builder.font.recalcTimestamp = False
     file = BytesIO()
     builder.save(file)
-    write(path, file.getvalue())
+    return file.getvalue()
 
 
 def validate(path: Path, family: str, version: str = "1.000") -> None:
@@ -141,8 +161,6 @@ def validate(path: Path, family: str, version: str = "1.000") -> None:
         raise ConfigError(f"font version {version!r}: is a number such as 1.000")
     if path.is_dir():
         raise ConfigError(f"--out {path}: is a folder; add the file's name")
-    if path.exists() and not path.is_file():
-        raise ConfigError(f"--out {path}: is a device or a pipe, and a font is read again to be checked; name a file")
 
 
 def code_pages(characters: Iterable[str]) -> set[int]:
@@ -170,15 +188,15 @@ def overlap(one: Pixels, two: Pixels) -> float:
     return int((first & second).sum()) / union if union else 1.0
 
 
-def overlaps(path: Path, pictures: Mapping[str, Pixels], placement: Placement) -> dict[str, float]:
-    """Draw each character with the font at `path` as its picture (S, S) was placed; their overlap by character.
+def overlaps(font: Path | Font, pictures: Mapping[str, Pixels], placement: Placement) -> dict[str, float]:
+    """Draw each character with a font (or that at a path) as its picture (S, S) was placed; their overlap by character.
 
     Raises:
         DataError: FreeType cannot open the font.
     """
-    font = Font(path)
+    shown = font if isinstance(font, Font) else Font(font)
     return {
-        character: overlap(picture, font.drawn(character, picture.shape[0], placement))
+        character: overlap(picture, shown.drawn(character, picture.shape[0], placement))
         for character, picture in pictures.items()
     }
 

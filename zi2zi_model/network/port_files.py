@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import errno
 import re
+import stat
 import warnings
+import zipfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
@@ -25,6 +28,7 @@ def read_weights(path: Path) -> Weights:
         CheckpointError: it cannot be read, or holds anything else.
     """
     try:
+        _require_file(path)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # on other pickles, which are refused right after
             loaded = torch.load(path, map_location="cpu", weights_only=True)
@@ -56,7 +60,23 @@ def read_weights(path: Path) -> Weights:
     return {key.removeprefix("module.") if wrapped else key: value for key, value in loaded.items()}
 
 
+def _require_file(path: Path) -> None:
+    """See that reading it waits for nobody, and takes no more memory than the file is large.
+
+    Raises:
+        OSError, ValueError: it is no regular file, or one whose contents are compressed, as torch never leaves them.
+    """
+    if not stat.S_ISREG(path.stat().st_mode):
+        raise OSError(errno.EINVAL, "it is not a file")
+    if zipfile.is_zipfile(path):
+        with zipfile.ZipFile(path) as archive:
+            if any(entry.file_size > entry.compress_size for entry in archive.infolist()):
+                raise ValueError("it is compressed")
+
+
 def _is_plain(key: str, tensor: Tensor) -> bool:
     counts = key.endswith("num_batches_tracked") and tensor.dtype == torch.int64
     dense = tensor.layout == torch.strided and not tensor.is_meta and not tensor.is_nested
-    return dense and (tensor.is_floating_point() or counts)
+    # One that is expanded would be written out where it is copied.
+    held = dense and tensor.numel() * tensor.element_size() <= tensor.untyped_storage().nbytes()
+    return held and (tensor.is_floating_point() or counts)

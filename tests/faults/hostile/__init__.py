@@ -1,0 +1,1 @@
+"""Hostile input: kinds of it, each made by a seed, and the commands that take it."""
