@@ -94,19 +94,23 @@ def _happens(rows: int, change: Callable[[Floats], dict[str, Floats]]) -> Callab
 # What happens, the words that tell of it, and the levels from time 0 to 1; each signal varies by 15 % around them.
 EVENTS: list[tuple[str, set[str], Callable[[Floats], dict[str, Floats]]]] = [
     (
-        "G's loss climbs by half",
+        "G's loss climbs by three quarters",
         {"g_loss_rising", "g_loss_rising.adv"},
-        lambda t: {"g_loss": 20 * (1 + t / 2), "d_loss": 0.5 + 0 * t},
+        lambda t: {"g_loss": 20 * (1 + 0.75 * t), "d_loss": 0.5 + 0 * t},
     ),
     (
-        "L1 falls, then doubles",
+        "L1 falls, then rises to 2.6 times its best",
         {"verdict.doubtful"},
-        lambda t: {"l1": np.where(t < 0.4, 0.4 - 0.5 * t, t / 3 + 0.07), "adv": 1.5 + 0 * t, "d_loss": 0.5 + 0 * t},
+        lambda t: {
+            "l1": np.where(t < 0.4, 0.4 - 0.5 * t, 0.2 + (t - 0.4) / 1.9),
+            "adv": 1.5 + 0 * t,
+            "d_loss": 0.5 + 0 * t,
+        },
     ),
     (
-        "L1 jumps to twice its level",
+        "L1 jumps to 2.2 times its level",
         {"verdict.doubtful"},
-        lambda t: {"l1": np.where(t < 0.6, 0.2, 0.4), "adv": 1.5 + 0 * t, "d_loss": 0.5 + 0 * t},
+        lambda t: {"l1": np.where(t < 0.6, 0.2, 0.44), "adv": 1.5 + 0 * t, "d_loss": 0.5 + 0 * t},
     ),
     (
         "D wins half-way",
@@ -163,13 +167,13 @@ def main() -> None:
         print(f"{name:<24}{tried[name, 'shuffled']:>6}{rates[0]:>9.1f}%{rates[1]:>11.1f}%")
         failed |= name == "all" and max(rates) > 1
     print("of these:", ", ".join(f"{word} {count}" for word, count in words.most_common()) or "none")
-    print(f"\n{'something happens':<52}{'found':>8}")
+    print(f"\n{'something happens':<58}{'found':>8}")
     for name, (wanted, make) in events().items():
         hits = sum(
             bool(wanted & {made.verdict.words, *(one.words for one in made.findings)})
             for made in (make(random) for _ in range(given.found))
         )
-        print(f"{name:<52}{100 * hits / given.found:>7.1f}%")
+        print(f"{name:<58}{100 * hits / given.found:>7.1f}%")
         failed |= hits < 0.95 * given.found
     sys.exit(failed)
 

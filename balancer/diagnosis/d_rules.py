@@ -93,7 +93,9 @@ def _blow_up(case: Case) -> Iterator[Finding]:
     level = float(np.median(whole.tail()))
     was_lower = float(whole.values.min()) < min(1.2 * CHANCE, level / 3)
     far = level > BLOWN_UP or level > max(2 * CHANCE, 5 * float(np.median(whole.values)))
-    if was_lower and far and trend(curve(case.history["d_adv"])).up >= 1:
+    if level > BLOWN_UP and not was_lower and case.units.d_basis == "measured" and _same_answer(case):
+        yield Finding("blow_up", _at_chance(case, level), span(whole), "high", 95, "always", ("slower", "d_lr_ratio"))
+    elif was_lower and far and trend(curve(case.history["d_adv"])).up >= 1:
         steps = above_since(whole, 1.5 * CHANCE), whole.end
         yield Finding("blow_up", _at_chance(case, level), steps, "high", 95, "", ("slower", "d_lr_ratio"))
 
@@ -120,6 +122,12 @@ def _collapse(case: Case) -> Iterator[Finding]:
         return
     sure: Confidence = "medium" if case.units.d_basis != "assumed" else "low"
     yield Finding("collapse", _at_chance(case, level), (began, whole.end), sure, 80, "", ("free_d", "lambda_one"))
+
+
+def _same_answer(case: Case) -> bool:
+    """Whether D calls real and generated images the same, and is sure of it."""
+    real, fake = _level(case, "d_prob_real"), _level(case, "d_prob_fake")
+    return real is not None and fake is not None and abs(real - fake) < 0.02 and not 0.02 < real < 0.98
 
 
 def _moved(of: Curve, step: float) -> bool:

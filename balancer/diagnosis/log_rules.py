@@ -107,12 +107,18 @@ def _d_units(case: Case) -> Iterator[Finding]:
         return
     units, evidence = case.units, case.units.evidence
     by = str(evidence.get("d_by", "told" if units.d_basis == "told" else "nothing"))
-    figures: dict[str, Figure] = {name: float(evidence.get(name, 0.0)) for name in ("start", "lowest", "times")}
+    figures: dict[str, Figure] = {name: float(evidence.get(name, 0.0)) for name in ("start", "lowest", "times", "adv")}
+    figures["count"] = int(float(evidence.get("count", 0)))
     figures |= {"kind": units.d_loss_kind, "path": case.source.path, "loss": units.adversarial}
     sure: Confidence = "low" if by in ("nothing", "above_chance", "not_bce", "too_high") else "high"
     yield Finding("d_units", figures, None, sure, 0, by, remark=True)
-    if units.adversarial == "hinge" and units.adversarial_basis == "measured" and units.levels:
+    if "rest" in evidence:
+        rest: dict[str, Figure] = {"rest": float(evidence["rest"]), "loss": units.adversarial}
+        yield Finding("d_units", rest, None, "medium", 0, "rest", remark=True)
+    elif units.adversarial == "hinge" and units.adversarial_basis == "measured" and units.levels:
         yield Finding("d_units", {}, None, "medium", 0, "hinge", remark=True)
+    if units.adversarial_basis == "assumed" and units.levels and not by.startswith(("probabilities", "start")):
+        yield Finding("d_units", {"loss": units.adversarial}, None, "low", 0, "assumed", remark=True)
     if "began" in evidence:
         yield Finding("d_units", {"step": int(float(evidence["began"]))}, None, "high", 0, "began", remark=True)
 

@@ -25,7 +25,7 @@ def verdict(case: Case, findings: Sequence[Finding]) -> Finding:
     `unknown` (too little was read), `trends` (no level of D's loss is known, and no trend is bad), `no_levels` (the
     same, of a loss that has none), `healthy`, `minor`, `watch`, `rescue` and `rescue_held` (yes: out of balance, not
     broken), `doubtful` (the structure is being lost), `out_of_reach` (G can no longer answer D), `still` (nothing moves
-    any more), `back` (go back to an earlier checkpoint).
+    any more), `lost` (broken from the first row read), `back` (go back to an earlier checkpoint).
     """
     keys = {finding.words: finding for finding in findings}
     judged = [name for name in ("d_adv", "d_loss", "g_loss", *g_terms(case.history)) if name in case.history]
@@ -38,6 +38,8 @@ def verdict(case: Case, findings: Sequence[Finding]) -> Finding:
     for key in ("blow_up", "divergence.grows"):
         if key in keys:
             return _answer("back", {"step": int(_damage(keys[key], findings))}, "medium")
+    if "blow_up.always" in keys:
+        return _answer("lost", {"step": int((keys["blow_up.always"].steps or (0, 0))[0])}, "high")
     if "still" in keys:
         return _answer("still", keys["still"].evidence, "high")
     pixels = _pixels(case)
@@ -88,7 +90,7 @@ def _pixels(case: Case) -> list[dict[str, Any]]:
         best = float(means[at])
         if best > 0:
             # The lowest place was looked for: from there noise rises more than from any other.
-            lost = last > LOST * best and climb(whole.values[at:]) >= 2 * needed(len(whole) - at)
+            lost = last > LOST * best and climb(whole.values[at:]) >= 1.4 * needed(len(whole) - at)
             step = int(whole.steps[at + width - 1])
             found.append(
                 {"term": term, "best": best, "last": last, "above": last / best - 1, "step": step, "lost": lost}
