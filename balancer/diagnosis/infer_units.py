@@ -111,7 +111,7 @@ def _drop_untrained(history: History) -> float | None:
 
 
 def _loss(history: History, stated: Units) -> Units:
-    """The adversarial loss: as stated, else a critic's where its gap is logged instead of `d_adv`, or a half is below 0;
+    """The adversarial loss: as stated, a critic's where its gap is logged instead of `d_adv`, or a half is below 0;
     else one at whose chance level D has come to rest; else hinge where G's part falls below 0, as BCE and least squares
     never do.
     """
