@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
 from balancer.contract.levels import CHANCE, HEALTHY_D_ADV, RECOVERED_ABOVE, SATURATED_BELOW
 from balancer.diagnosis.finding import Case, Confidence, Figure, Finding, rule
+from balancer.diagnosis.noise import apart, needed
 from balancer.diagnosis.saturation import ROWS, above_since, saturated, span
-from balancer.diagnosis.trends import crossings, curve, trend
+from balancer.diagnosis.trends import Curve, crossings, curve, trend
 from balancer.diagnosis.units import PIXEL_TERMS
+
+if TYPE_CHECKING:
+    from balancer.reading.series import Floats
 
 # Remedies in the document's order: weaken D first, with the pair that it tries first before all.
 WEAKEN_D: Final = ("combination", "d_lr_ratio", "d_skip", "label_smoothing", "freeze_head")
@@ -28,7 +32,8 @@ def _saturated(case: Case) -> Iterator[Finding]:
     if not found:
         return
     worst = max(found, key=lambda stretch: (stretch.at_end, stretch.share))
-    part = curve(case.history["d_adv"]).since(worst.first)
+    whole = curve(case.history["d_adv"])
+    part = whole.since(worst.first)
     if not worst.at_end:
         part = part.until(worst.last + 1)
     evidence: dict[str, Figure] = {
@@ -52,7 +57,9 @@ def _saturated(case: Case) -> Iterator[Finding]:
     elif worst.at_end:
         yield Finding("saturated", evidence, steps, "low" if few else "medium", 75, "open", WEAKEN_D)
     else:
-        yield Finding("saturated", evidence, steps, "medium", 30, "passed")
+        broken = next(iter(_blow_up.judge(case)), None)
+        led = broken is not None and worst.last >= (broken.steps or steps)[0] - 0.05 * (whole.end - whole.steps[0])
+        yield Finding("saturated", evidence, steps, "medium", 30, "led" if led else "passed")
 
 
 @rule("smoothing_floor", needs=["d_loss"], rows=ROWS)
@@ -85,7 +92,10 @@ def _blow_up(case: Case) -> Iterator[Finding]:
     whole = curve(case.history["d_adv"]).smooth()
     level = float(np.median(whole.tail()))
     was_lower = float(whole.values.min()) < min(1.2 * CHANCE, level / 3)
-    if was_lower and (level > BLOWN_UP or level > max(2 * CHANCE, 5 * float(np.median(whole.values)))):
+    far = level > BLOWN_UP or level > max(2 * CHANCE, 5 * float(np.median(whole.values)))
+    if level > BLOWN_UP and not was_lower and case.units.d_basis == "measured" and _same_answer(case):
+        yield Finding("blow_up", _at_chance(case, level), span(whole), "high", 95, "always", ("slower", "d_lr_ratio"))
+    elif was_lower and far and trend(curve(case.history["d_adv"])).up >= 1:
         steps = above_since(whole, 1.5 * CHANCE), whole.end
         yield Finding("blow_up", _at_chance(case, level), steps, "high", 95, "", ("slower", "d_lr_ratio"))
 
@@ -100,6 +110,10 @@ def _collapse(case: Case) -> Iterator[Finding]:
     at_rest = abs(level / CHANCE - 1) < 0.02 and float(np.std(whole.tail())) < 0.02
     halved = level / 2 if case.units.d_loss_kind == "unknown" and not at_rest else level
     began = above_since(whole, 0.9 * CHANCE)
+    if not _moved(curve(case.history["d_adv"]), began):
+        if float(np.median(whole.values)) < 0.9 * CHANCE:
+            return
+        began = float(whole.steps[0])  # it has always been so
     lasting = began <= whole.end - 0.2 * (whole.end - whole.steps[0])
     if not (halved >= 0.9 * CHANCE and lasting) or _tells_apart(case) or any(_blow_up.judge(case)):
         return
@@ -108,6 +122,18 @@ def _collapse(case: Case) -> Iterator[Finding]:
         return
     sure: Confidence = "medium" if case.units.d_basis != "assumed" else "low"
     yield Finding("collapse", _at_chance(case, level), (began, whole.end), sure, 80, "", ("free_d", "lambda_one"))
+
+
+def _same_answer(case: Case) -> bool:
+    """Whether D calls real and generated images the same, and is sure of it."""
+    real, fake = _level(case, "d_prob_real"), _level(case, "d_prob_fake")
+    return real is not None and fake is not None and abs(real - fake) < 0.02 and not 0.02 < real < 0.98
+
+
+def _moved(of: Curve, step: float) -> bool:
+    """Whether a curve lies elsewhere from a step on than before it, as noise does not."""
+    first = int(np.searchsorted(of.steps, step))
+    return apart(of.values, first, len(of) - 1) >= needed(len(of))
 
 
 def _improves(case: Case, began: float) -> bool:
@@ -148,10 +174,22 @@ def _level(case: Case, name: str) -> float | None:
 def _oscillation(case: Case) -> Iterator[Finding]:
     whole = curve(case.history["d_adv"])
     swings = crossings(whole, SATURATED_BELOW, 0.8 * CHANCE)
-    if swings >= 6:
+    # Rows in any order swing as often as they like.
+    if swings >= 6 and _waves(np.log(np.maximum(whole.values, 1e-6)), swings):
         evidence: dict[str, Figure] = {
             "swings": swings,
             "low": float(np.percentile(whole.values, 5)),
             "high": float(np.percentile(whole.values, 95)),
         }
         yield Finding("oscillation", evidence, span(whole), "medium", 50, "", ("slower", "d_lr_ratio"))
+
+
+def _waves(values: Floats, swings: int) -> bool:
+    """Whether values go through the levels between their extremes: an eighth of a wave apart they resemble each other.
+
+    Of noise in any order they do not, and of a series of short memory (0.5 from row to row) less.
+    """
+    lag = max(len(values) // (4 * swings), 1)
+    centred = values - values.mean()
+    similar = float((centred[lag:] * centred[:-lag]).mean()) / float(np.square(centred).mean())
+    return similar > 0.5 + 2 / math.sqrt(len(values))

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Final
 
 from balancer.contract.boundary import calling
 from balancer.contract.registry import entries
@@ -143,9 +144,26 @@ def diagnose_history(
     own: Iterable[NamedRule] = extension.rules if extension is not None else ()
     with calling(whose, note=""):
         found, left = judge([*RULES, *own], case)
-    problems = [finding for finding in found if not finding.remark]
+    problems = [_capped(finding, case) for finding in found if not finding.remark]
     remarks = [finding for finding in found if finding.remark]
     return Diagnosis(case, problems, remarks, left, verdict(case, problems))
+
+
+# Findings that rest on what D's loss is at chance and at best.
+_OF_LEVELS: Final = frozenset({"saturated", "starved", "collapse", "smoothing_floor", "oscillation", "blow_up"})
+
+
+def _capped(finding: Finding, case: Case) -> Finding:
+    """No level is called sick at high confidence where the loss was only assumed; the remark d_units says so."""
+    assumed = case.source.kind != "run" and not case.source.family and case.units.adversarial_basis == "assumed"
+    if assumed and finding.rule in _OF_LEVELS and finding.confidence == "high" and not _sure_of_bce(case):
+        return replace(finding, confidence="medium")
+    return finding
+
+
+def _sure_of_bce(case: Case) -> bool:
+    """Whether the figures themselves are those of BCE: its level at the start, or D's probabilities beside it."""
+    return str(case.units.evidence.get("d_by", "")).startswith(("probabilities", "start"))
 
 
 def _whose(family: str) -> str:

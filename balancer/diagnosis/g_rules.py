@@ -63,7 +63,8 @@ def _cheat_rising(case: Case) -> Iterator[Finding]:
         return  # a critic's outputs drift as they like: only their gap means something
     whole = curve(case.history["adv"])
     over, later = trend(whole), trend(whole.since(float(whole.steps[len(whole) // 2])))
-    if not over.rises(by=0.25) or not later.rises(by=0.08, rank=0.5):
+    # That it rises is shown by the whole; its second half must only not have come to rest.
+    if not over.rises(by=0.25) or later.change < 0.08 or later.rank < 0.5:
         return
     if case.units.levels and case.units.adversarial == "bce":
         winning = over.last > STARVED_ABOVE or any(stretch.at_end for stretch in saturated(case))
@@ -81,7 +82,7 @@ def _cheat_rising(case: Case) -> Iterator[Finding]:
 def _g_loss_rising(case: Case) -> Iterator[Finding]:
     whole = curve(case.history["g_loss"])
     over = trend(whole)
-    if not (over.rises(by=0.05, rank=0.85)):
+    if not over.rises(by=0.05):
         return
     evidence: dict[str, Figure] = {"first": over.first, "last": over.last, "change": over.change, "rank": over.rank}
     variant = ""

@@ -25,6 +25,8 @@ NEW_MEAN: Final = (0.75, 1.25)
 NEW_SUM: Final = (1.6, 2.6)
 # No single D stays above that for long: its bias alone would bring it down to chance.
 STEADY: Final = 1.15
+# At chance, the mean of D's halves.
+REST: Final = {"hinge": 1.0, "lsgan": 0.25}
 DISCRIMINATED: Final = ("d_loss", "d_loss_real", "d_loss_fake", "d_adv", "adv", "adv_share", "lambda_adv")
 
 
@@ -58,9 +60,12 @@ def infer_units(history: History, source: Source, stated: Units) -> Units:
         return _run_units(history, source, stated)
     began = _drop_untrained(history)
     units = _loss(history, stated)
+    loss_evidence = units.evidence
     if units.d_basis != "told":
         units = _d_units(history, units, began)
     units = _check_levels(history, units)
+    if "rest" in loss_evidence:
+        units = replace(units, evidence={**units.evidence, **loss_evidence})
     if began is not None:
         units = replace(units, evidence={**units.evidence, "began": began})
     return units if stated.weights_basis == "told" else _g_units(history, units)
@@ -106,16 +111,44 @@ def _drop_untrained(history: History) -> float | None:
 
 
 def _loss(history: History, stated: Units) -> Units:
-    """The adversarial loss: as stated, else a critic's where its gap is logged instead of `d_adv`, else hinge where G's
-    part falls below 0, as BCE and least squares never do.
+    """The adversarial loss: as stated, a critic's where its gap is logged instead of `d_adv`, or a half is below 0;
+    else one at whose chance level D has come to rest; else hinge where G's part falls below 0, as BCE and least squares
+    never do.
     """
     if stated.adversarial_basis == "told":
         return stated
-    if "critic_gap" in history and "d_adv" not in history:
+    halves = [history[name] for name in ("d_loss_real", "d_loss_fake") if name in history]
+    # No other loss has a half below 0: BCE, least squares and hinge end there.
+    below = len(halves) == 2 and "d_adv" not in history and min(float(half.low.min()) for half in halves) < -1e-6
+    if below or ("critic_gap" in history and "d_adv" not in history):
         return replace(stated, adversarial="wasserstein", adversarial_basis="measured")
+    at_rest = _resting(history)
+    if at_rest is not None:
+        return replace(stated, adversarial=at_rest, adversarial_basis="measured", evidence={"rest": REST[at_rest]})
     if "adv" not in history or float(history["adv"].low.min()) >= -1e-6:
         return stated
     return replace(stated, adversarial="hinge", adversarial_basis="measured")
+
+
+def _resting(history: History) -> str | None:
+    """Hinge or least squares, where D's loss has come to rest at the level at which those of BCE never stay."""
+    if "d_loss" not in history or "d_adv" in history or history["d_loss"].count < 20:
+        return None
+    tail = curve(history["d_loss"]).tail()
+    level, spread = float(np.median(tail)), float(np.ptp(tail))
+    return next((name for name, at in REST.items() if abs(level - at) < 0.01 * at and spread < 0.02 * at), None)
+
+
+def _won_of_several(history: History, units: Units) -> Units | None:
+    """Least squares of several discriminators that have won: D's halves at 0, and G's loss at 1 for each."""
+    adv = float(np.median(curve(history["adv"]).tail()))
+    count = round(adv)
+    names = [name for name in ("d_loss_real", "d_loss_fake", "d_loss") if name in history]
+    at_floor = all(float(np.median(curve(history[name]).tail())) < 0.02 * max(count, 1) for name in names)
+    if not at_floor or count < 1 or abs(adv - count) > 0.1 * count:
+        return None
+    read = replace(units, adversarial="lsgan", adversarial_basis="measured", discriminators=count)
+    return replace(_as(read, "mean"), d_basis="measured", evidence={"d_by": "won_lsgan", "count": count, "adv": adv})
 
 
 def _d_units(history: History, units: Units, began: float | None) -> Units:
@@ -128,7 +161,7 @@ def _d_units(history: History, units: Units, began: float | None) -> Units:
         return replace(units, d_loss_kind="mean", d_basis="measured")
     if "d_loss_real" in history and "d_loss_fake" in history:
         if units.adversarial_basis == "assumed" and _below_least(history, units):
-            return replace(units, levels=False, evidence={"d_by": "not_bce"})
+            return _won_of_several(history, units) or replace(units, levels=False, evidence={"d_by": "not_bce"})
         return replace(units, d_loss_kind="mean", d_basis="measured", evidence={"d_by": "halves"})
     if "d_loss" not in history:
         return units
@@ -150,7 +183,7 @@ def _d_units(history: History, units: Units, began: float | None) -> Units:
     if units.discriminators == 1:
         below = {name: _below_least(history, _as(units, name)) for name in ("mean", "sum")}
         if below["mean"] and units.adversarial_basis != "told":
-            return replace(units, levels=False, evidence={"d_by": "not_bce"})
+            return _won_of_several(history, units) or replace(units, levels=False, evidence={"d_by": "not_bce"})
         # Halved, it would leave G's loss below its minimum nearly always: so it is a mean already.
         if below["sum"] and not below["mean"]:
             return replace(_as(units, "mean"), d_basis="measured", evidence={"d_by": "adv"})
@@ -181,7 +214,8 @@ def _below_least(history: History, units: Units) -> bool:
 
 def _check_levels(history: History, units: Units) -> Units:
     """Levels that no single D keeps show that the scale is another: a sum, several discriminators, another loss."""
-    if not units.levels or "d_adv" in history:
+    # Probabilities beside it say how it is to be read, however high it is.
+    if not units.levels or "d_adv" in history or str(units.evidence.get("d_by", "")).startswith("probabilities"):
         return units
     names = [name for name in ("d_loss_real", "d_loss_fake", "d_loss") if name in history]
     _, rows = history.aligned(names)

@@ -5,13 +5,17 @@ from __future__ import annotations
 import re
 import shlex
 from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from balancer.diagnosis.finding import Case, Confidence, Figure, Finding, rule
 from balancer.diagnosis.saturation import ROWS, above_since, saturated, span
-from balancer.diagnosis.trends import curve
+from balancer.diagnosis.trends import curve, trend
 from balancer.diagnosis.units import PIXEL_TERMS, below_least, g_terms
+
+if TYPE_CHECKING:
+    from balancer.reading.series import Series
 
 
 @rule("divergence")
@@ -37,11 +41,36 @@ def _divergence(case: Case) -> Iterator[Finding]:
         whole = curve(case.history[name])
         level = float(np.median(np.abs(whole.values)))
         tail = float(np.median(whole.tail(10, least=2)))
-        if level > 0 and tail > 10 * level:
+        if level > 0 and tail > 10 * level and trend(whole).up >= 1:
             evidence = {"signal": name, "median": level, "last": tail}
             began = above_since(whole, 5 * level)
             yield Finding("divergence", evidence, (began, whole.end), "high", 98, "grows", ("slower",))
             return
+
+
+@rule("still")
+def _still(case: Case) -> Iterator[Finding]:
+    """Every loss has kept one value since a step: nothing is trained any more, or nothing new is printed."""
+    names = [name for name in ("d_loss", "d_loss_real", "d_loss_fake", "d_adv", "g_loss", *g_terms(case.history))
+             if name in case.history and case.history[name].count >= ROWS]  # fmt: skip
+    series = {name: case.history[name] for name in names}
+    # One network's loss alone may be printed as 0, or be a constant.
+    if not (any(name.startswith("d_") for name in series) and any(not name.startswith("d_") for name in series)):
+        return
+    since = max(map(_still_since, series.values()))
+    first, last = case.history.first_step, case.history.last_step
+    rows = min(int((one.last_steps >= since).sum()) * one.span for one in series.values())
+    if rows >= ROWS and last - since >= 0.1 * (last - first):
+        shown = ", ".join(f"{name} {one.values[-1]:.4g}" for name, one in series.items())
+        evidence: dict[str, Figure] = {"step": int(since), "rows": rows, "values": shown}
+        yield Finding("still", evidence, (since, last), "high", 97, "", ())
+
+
+def _still_since(one: Series) -> float:
+    """The step from which on a series keeps its last value."""
+    value = one.values[-1]
+    moved = np.flatnonzero((one.low != value) | (one.high != value))
+    return float(one.steps[0] if len(moved) == 0 else one.steps[min(moved[-1] + 1, len(one.steps) - 1)])
 
 
 @rule("learning_rate")
@@ -78,12 +107,18 @@ def _d_units(case: Case) -> Iterator[Finding]:
         return
     units, evidence = case.units, case.units.evidence
     by = str(evidence.get("d_by", "told" if units.d_basis == "told" else "nothing"))
-    figures: dict[str, Figure] = {name: float(evidence.get(name, 0.0)) for name in ("start", "lowest", "times")}
+    figures: dict[str, Figure] = {name: float(evidence.get(name, 0.0)) for name in ("start", "lowest", "times", "adv")}
+    figures["count"] = int(float(evidence.get("count", 0)))
     figures |= {"kind": units.d_loss_kind, "path": case.source.path, "loss": units.adversarial}
     sure: Confidence = "low" if by in ("nothing", "above_chance", "not_bce", "too_high") else "high"
     yield Finding("d_units", figures, None, sure, 0, by, remark=True)
-    if units.adversarial == "hinge" and units.adversarial_basis == "measured" and units.levels:
+    if "rest" in evidence:
+        rest: dict[str, Figure] = {"rest": float(evidence["rest"]), "loss": units.adversarial}
+        yield Finding("d_units", rest, None, "medium", 0, "rest", remark=True)
+    elif units.adversarial == "hinge" and units.adversarial_basis == "measured" and units.levels:
         yield Finding("d_units", {}, None, "medium", 0, "hinge", remark=True)
+    if units.adversarial_basis == "assumed" and units.levels and not by.startswith(("probabilities", "start")):
+        yield Finding("d_units", {"loss": units.adversarial}, None, "low", 0, "assumed", remark=True)
     if "began" in evidence:
         yield Finding("d_units", {"step": int(float(evidence["began"]))}, None, "high", 0, "began", remark=True)
 

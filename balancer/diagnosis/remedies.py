@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 from balancer.diagnosis.finding import Case
+from balancer.diagnosis.units import g_terms
 
 
 @dataclass(frozen=True)
@@ -46,6 +47,8 @@ REMEDIES: Final[Mapping[str, Remedy]] = {
     )
 }
 
+# Those that weigh G's adversarial term against its others.
+WEIGHTS: Final = frozenset({"combination", "lower_lambda", "schedule", "dynamic_lambda", "lambda_one", "raise_lambda"})
 IMPORTED: Final = "runs/imported"  # where the command that imports a foreign log's networks puts them
 # Plugins whose knobs move with the run, so that a replay shows more than one number.
 ANSWERING: Final = frozenset({"dynamic_lambda", "lambda_schedule"})
@@ -106,5 +109,7 @@ def chosen(names: Sequence[str], case: Case) -> list[Remedy]:
     """The remedies of these names that are not in force yet, and that mean something for this model."""
     loss = case.units.loss
     senseless = {*(() if loss.labels else ("label_smoothing",)), *(() if loss.has_levels else ("dynamic_lambda",))}
+    if not any(term != "adv" for term in g_terms(case.history)):
+        senseless |= WEIGHTS  # the one term of G's loss, as of an unconditional GAN: its weight balances nothing
     found = (REMEDIES[name] for name in names if name not in senseless)
     return [r for r in found if not in_force(r, case) and all(signal in case.history for signal in r.needs)]

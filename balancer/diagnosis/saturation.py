@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
 from balancer.contract.levels import RECOVERED_ABOVE, SATURATED_BELOW
 from balancer.diagnosis.finding import Case
+from balancer.diagnosis.noise import apart, climb, needed
 from balancer.diagnosis.trends import Curve, curve, stretches
+
+if TYPE_CHECKING:
+    from balancer.reading.series import Floats
 
 ROWS: Final = 20  # fewer rows do not make a trend
 LASTING: Final = 0.3  # a stretch of that share of the log is not a passing swing
@@ -32,19 +36,45 @@ class Stretch:
 
 
 def saturated(case: Case) -> list[Stretch]:
-    """Where `d_adv`, smoothed, lies below 0.05, until it is back at 0.1; short dips left out."""
+    """Where `d_adv`, smoothed, lies below 0.05, until it is back at 0.1; short dips left out.
+
+    Stretches that noise makes of one level are none: the whole log is saturated then, or it is not.
+    """
     if "d_adv" not in case.history:
         return []
-    whole = curve(case.history["d_adv"]).smooth()
+    raw = curve(case.history["d_adv"])
+    whole = raw.smooth()
     found = []
     for first, last in stretches(whole, SATURATED_BELOW, RECOVERED_ABOVE):
         at_end = last == len(whole) - 1
-        end = whole.end if at_end else float(whole.steps[last + 1]) - 1
         share = (last - first + 1) / len(whole)
-        if share >= 0.05 and last - first + 1 >= min(5, len(whole)):
-            median = float(np.median(whole.values[first : last + 1]))
-            found.append(Stretch(float(whole.steps[first]), end, share, median, at_end))
+        if share < 0.05 or last - first + 1 < min(5, len(whole)):
+            continue
+        if share < 1 and not _stands_out(_log(raw.values), first, last):
+            continue
+        end = whole.end if at_end else float(whole.steps[last + 1]) - 1
+        median = float(np.median(whole.values[first : last + 1]))
+        found.append(Stretch(float(whole.steps[first]), end, share, median, at_end))
+    level = float(np.median(whole.values)) if len(whole) else 1.0
+    if not found and level < SATURATED_BELOW:
+        found.append(Stretch(float(whole.steps[0]), whole.end, 1.0, level, True))
     return found
+
+
+def _stands_out(values: Floats, first: int, last: int) -> bool:
+    """Whether a stretch is more than noise: it lies lower than the rest, or the curve falls into it or climbs out."""
+    middle = (first + last + 1) // 2
+    into, out = values[:middle], values[middle:]
+    return (
+        apart(values, first, last) >= needed(len(values))
+        or climb(-into) >= needed(len(into))
+        or climb(out) >= needed(len(out))
+    )
+
+
+def _log(values: Floats) -> Floats:
+    """On logarithms, where the spread of a loss is even; what is printed as 0 is taken for 1e-6."""
+    return np.log(np.maximum(values, 1e-6))
 
 
 def span(of: Curve) -> tuple[float, float]:

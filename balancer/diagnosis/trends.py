@@ -7,11 +7,13 @@ from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
+from balancer.diagnosis.noise import climb, needed
+
 if TYPE_CHECKING:
     from balancer.reading.series import Floats, Series
 
 BINS: Final = 200  # a curve is judged on so many points at most
-TREND_BINS: Final = 40
+TREND_BINS: Final = 10  # so many parts of a curve, in their order, say whether it goes steadily
 PART: Final = 5  # a trend compares the first fifth with the last
 
 
@@ -71,14 +73,15 @@ def curve(series: Series, bins: int = BINS) -> Curve:
 class Trend:
     """How a curve gets from its first fifth to its last.
 
-    `first` and `last` are their medians, `rank` Spearman's correlation of (binned) values with time,
-    `error` the standard error of last − first, from how far neighbouring bins differ.
+    `first` and `last` are their medians, `rank` Spearman's correlation of (binned) values with time; `up` and `down`
+    are the evidence that it rises and that it falls, in parts of what noise stays below (`noise.needed`).
     """
 
     first: float
     last: float
     rank: float
-    error: float
+    up: float
+    down: float
 
     @property
     def change(self) -> float:
@@ -88,12 +91,12 @@ class Trend:
         return (self.last - self.first) / abs(self.first)
 
     def rises(self, by: float = 0.1, rank: float = 0.7) -> bool:
-        """Whether it rises by that share at least, steadily, and by more than chance makes it."""
-        return self.rank >= rank and self.change >= by and self.last - self.first > 4 * self.error
+        """Whether it rises by that share at least, steadily, and as noise does not."""
+        return self.up >= 1 and self.rank >= rank and self.change >= by
 
     def falls(self, by: float = 0.1, rank: float = 0.7) -> bool:
-        """Whether it falls by that share at least, steadily, and by more than chance makes it."""
-        return self.rank <= -rank and self.change <= -by and self.first - self.last > 4 * self.error
+        """Whether it falls by that share at least, steadily, and as noise does not."""
+        return self.down >= 1 and self.rank <= -rank and self.change <= -by
 
 
 def trend(of: Curve) -> Trend:
@@ -104,10 +107,8 @@ def trend(of: Curve) -> Trend:
     means = np.add.reduceat(values, edges) / np.diff([*edges, len(values)])
     part = max(1, bins // PART)
     first, last = float(np.median(means[:part])), float(np.median(means[-part:]))
-    # Differences of neighbours hold the noise of two bins and hardly any of the trend.
-    noise = float(np.std(np.diff(means))) / np.sqrt(2) if bins > 2 else float("inf")
-    # A median of few bins errs by a quarter more than their mean.
-    return Trend(first, last, _spearman(means), 1.25 * noise * float(np.sqrt(2 / part)))
+    least = needed(len(values))
+    return Trend(first, last, _spearman(means), climb(values) / least, climb(-values) / least)
 
 
 def stretches(of: Curve, below: float, leave: float) -> list[tuple[int, int]]:

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from balancer.diagnosis.finding import Case, Confidence, Figure, Finding
+from balancer.diagnosis.noise import climb, needed
 from balancer.diagnosis.saturation import ROWS
 from balancer.diagnosis.trends import curve
 from balancer.diagnosis.units import PIXEL_TERMS, g_terms
@@ -23,8 +24,8 @@ def verdict(case: Case, findings: Sequence[Finding]) -> Finding:
 
     `unknown` (too little was read), `trends` (no level of D's loss is known, and no trend is bad), `no_levels` (the
     same, of a loss that has none), `healthy`, `minor`, `watch`, `rescue` and `rescue_held` (yes: out of balance, not
-    broken), `doubtful` (the structure is being lost),
-    `out_of_reach` (G can no longer answer D), `back` (go back to an earlier checkpoint).
+    broken), `doubtful` (the structure is being lost), `out_of_reach` (G can no longer answer D), `still` (nothing moves
+    any more), `lost` (broken from the first row read), `back` (go back to an earlier checkpoint).
     """
     keys = {finding.words: finding for finding in findings}
     judged = [name for name in ("d_adv", "d_loss", "g_loss", *g_terms(case.history)) if name in case.history]
@@ -36,10 +37,14 @@ def verdict(case: Case, findings: Sequence[Finding]) -> Finding:
         return _answer("unknown", {"rows": rows, "needed": ROWS}, "low")
     for key in ("blow_up", "divergence.grows"):
         if key in keys:
-            return _answer("back", {"step": int((keys[key].steps or (0, 0))[0])}, "medium")
+            return _answer("back", {"step": int(_damage(keys[key], findings))}, "medium")
+    if "blow_up.always" in keys:
+        return _answer("lost", {"step": int((keys["blow_up.always"].steps or (0, 0))[0])}, "high")
+    if "still" in keys:
+        return _answer("still", keys["still"].evidence, "high")
     pixels = _pixels(case)
     for one in pixels:
-        if one["last"] > LOST * one["best"]:
+        if one["lost"]:
             return _answer("doubtful", one, "medium")
     starved = keys.get("starved")
     if starved is not None and float(starved.evidence["median"]) > OUT_OF_REACH:
@@ -57,6 +62,13 @@ def verdict(case: Case, findings: Sequence[Finding]) -> Finding:
     return _answer("minor" if minor else "watch", {"count": len(findings)}, "medium")
 
 
+def _damage(broken: Finding, findings: Sequence[Finding]) -> float:
+    """The step before which all was well: a D that had won before it blew up is no place to go back to."""
+    first = (broken.steps or (0.0, 0.0))[0]
+    won = [one.steps[0] for one in findings if one.words == "saturated.led" and one.steps and one.steps[0] <= first]
+    return min([first, *won])
+
+
 def _answer(variant: str, evidence: Mapping[str, Figure], confidence: Confidence) -> Finding:
     return Finding("verdict", evidence, None, confidence, 100, variant)
 
@@ -64,17 +76,23 @@ def _answer(variant: str, evidence: Mapping[str, Figure], confidence: Confidence
 def _pixels(case: Case) -> list[dict[str, Any]]:
     """Each term that compares pixels (or spectra) with the target, L1 first: its best, its last level, how far above.
 
-    `step` is where it last was within a twentieth of its best.
+    The best is the lowest mean of a tenth of the log, `step` where it was; `lost` says whether the term has risen since
+    as noise does not.
     """
     found = []
     for term in sorted(PIXEL_TERMS, key=lambda term: (term != "l1", term)):
         if term not in case.history or case.history[term].count < ROWS:
             continue
-        part = curve(case.history[term]).smooth()
-        best, last = float(part.values.min()), float(np.median(part.tail(20)))
+        whole = curve(case.history[term])
+        width = max(len(whole) // 10, 2)
+        means = np.convolve(whole.values, np.full(width, 1 / width), mode="valid")
+        at, last = int(np.argmin(means)), float(np.median(whole.tail(20, least=width)))
+        best = float(means[at])
         if best > 0:
-            near = int(np.flatnonzero(part.values <= 1.05 * best)[-1])
+            # The lowest place was looked for: from there noise rises more than from any other.
+            lost = last > LOST * best and climb(whole.values[at:]) >= 1.4 * needed(len(whole) - at)
+            step = int(whole.steps[at + width - 1])
             found.append(
-                {"term": term, "best": best, "last": last, "above": last / best - 1, "step": int(part.steps[near])}
+                {"term": term, "best": best, "last": last, "above": last / best - 1, "step": step, "lost": lost}
             )
     return found

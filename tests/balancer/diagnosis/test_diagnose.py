@@ -72,7 +72,7 @@ def test_odd_weights_are_refused(weight: float) -> None:
 
 def test_a_report_takes_paths_and_diagnoses_and_is_written(case: balancer.Diagnosis, tmp_path: Path) -> None:
     path = tmp_path / "log.csv"
-    path.write_text("step,d_loss,g_loss\n" + "".join(f"{step},0.5,2.0\n" for step in range(50)))
+    path.write_text("step,d_loss,g_loss\n" + "".join(f"{step},0.{4 + step % 3},2.0\n" for step in range(50)))
     report = balancer.report([path, case])
     assert [one.verdict.variant for one in report.diagnoses] == ["healthy", "rescue_held"]
     report.write(tmp_path / "page.html")

@@ -36,7 +36,7 @@ def test_the_source_documents_case_has_its_diagnosis() -> None:
         "compromise.share",
     ]
     assert made.findings[0].steps == (64010, 64010 + 399 * 100)
-    assert made.findings[0].confidence == "high"
+    assert made.findings[0].confidence == "medium"  # nothing says that the loss is BCE
     share = found(made, "adv_share.rises")
     assert share["first"] == pytest.approx(0.16, abs=0.03) and share["last"] == pytest.approx(0.32, abs=0.03)
     assert found(made, "g_loss_rising.adv")["part"] > 0.8
