@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 from pathlib import Path
@@ -10,6 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from support.sealed_rows import unsealed
 
 from balancer import Balancer, HeadSpec, Plugin, SignalSpec, StepContext, explain, hookimpl, read_signals, replay
 from balancer.errors import BalancerWarning, ConfigError
@@ -162,7 +164,7 @@ def test_a_replay_is_refused_where_the_beginning_of_a_run_does_not_say_what_was_
             balance.start_step()
             balance.after_d_step(d_adv=0.1)
     path = tmp_path / "compositions.jsonl"
-    path.write_text(path.read_text().replace('"step": 0', '"step": 2'))
+    path.write_text(json.dumps({**unsealed(path.read_bytes()), "format": 1, "step": 2}) + "\n")
     with pytest.raises(ConfigError, match="does not say what it was composed of before step 2"):
         replay(tmp_path)
     with pytest.raises(ConfigError, match="before step 2 is not recorded"):
