@@ -182,4 +182,5 @@ def _steps(rows: SignalRows) -> str:
     steps = rows.column("step")
     if steps is None or not len(steps):
         raise DataError(f"{rows.path} holds no step: has the run begun?")
-    return f"steps {steps[0]:.0f} to {steps[-1]:.0f}{' with gaps' * (len(steps) <= steps[-1] - steps[0])}"
+    gaps = " with gaps" if len(steps) <= steps[-1] - steps[0] else ""
+    return f"steps {steps[0]:.0f} to {steps[-1]:.0f}{gaps}"

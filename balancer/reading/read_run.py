@@ -16,8 +16,9 @@ from balancer.reading.source import OnBytes, Row, Source
 from balancer.reading.step_axis import EpochLength
 from balancer.record.compositions import read_compositions
 from balancer.record.config_files import read_own, warn_of_edited
+from balancer.record.files import exists
 from balancer.record.folder import COMPOSITIONS, CONFIG
-from balancer.record.run_config import read_toml
+from balancer.record.run_config import check_shape, read_toml
 from balancer.record.signals import STEP, SignalRows
 
 if TYPE_CHECKING:
@@ -43,10 +44,10 @@ class RunReader:
         self._step: Final = self._recorded.keys.index(STEP)
         self._columns: Final[dict[str, int]] = {}
         self._losses: Final = [place for place, key in enumerate(self._recorded.keys) if _is_loss(key)]
-        config = _config(folder / CONFIG)
+        self.source = Source(str(folder), "run", folder=folder)
+        self.source.config = self._config(folder)
         warn_of_edited(folder)
-        family = (config or {}).get("run", {}).get("model", "")
-        self.source = Source(str(folder), "run", family=str(family), config=config, folder=folder)
+        self.source.family = str((self.source.config or {}).get("run", {}).get("model", ""))
         self.source.loss = self._loss(folder)
         for wanted, name in tags.items():
             if name not in columns:
@@ -106,6 +107,18 @@ class RunReader:
             why = "each is damaged" if recorded.damage.count else "has the run begun?"
             raise DataError(f"{recorded.path} holds no step: {why}")
 
+    def _config(self, folder: Path) -> Mapping[str, Any] | None:
+        """A run's config; None where there is none that can be read, as in the log_dir of a script of one's own."""
+        if not exists(folder, CONFIG):
+            return None
+        try:
+            config = read_toml(folder / CONFIG, read_own)
+            check_shape(config)
+        except ConfigError as error:
+            self.source.unread.note(0, str(error), CONFIG)
+            return None
+        return config
+
     def _loss(self, folder: Path) -> AdversarialLoss | None:
         """The adversarial loss of a run; None where its record does not say, or is damaged."""
         try:
@@ -163,12 +176,3 @@ def _signal(key: Key) -> str | None:
 def _is_loss(key: Key) -> bool:
     kind, name = key
     return (kind == "g" and not name.endswith("_share")) or (kind == "d" and name.startswith(OF_D))
-
-
-def _config(path: Path) -> Mapping[str, Any] | None:
-    """A run's config; None where there is none that can be read, as in the log_dir of a script of one's own."""
-    try:
-        config = read_toml(path, read_own)
-    except ConfigError:
-        return None
-    return config if all(isinstance(config.get(table, {}), dict) for table in ("run", "train", "model")) else None

@@ -148,7 +148,8 @@ def _look(run: Path, name: str) -> Read:
         elif name == "compositions.jsonl":
             read = [repr(one) for one in read_compositions(run)]
         elif name.endswith(".toml"):
-            read = [json.dumps(open_source(str(run)).source.config)]
+            source = open_source(str(run)).source
+            return Counter([json.dumps(source.config)]), bool(caught or source.unread.count)
         elif "tfevents" in name:
             read, said = _events(run, name)
             return Counter(read), said or bool(caught)

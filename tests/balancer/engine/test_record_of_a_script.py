@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
@@ -11,6 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from support.sealed_rows import unsealed
 
 from balancer import Balancer, HeadSpec, Plugin, SignalSpec, StepContext, explain, hookimpl, read_signals, replay
 from balancer.errors import BalancerWarning, ConfigError
@@ -163,7 +165,7 @@ def test_a_replay_is_refused_where_the_beginning_of_a_run_does_not_say_what_was_
             balance.start_step()
             balance.after_d_step(d_adv=0.1)
     path = tmp_path / "compositions.jsonl"
-    path.write_text(path.read_text().replace('"step": 0', '"step": 2'))
+    path.write_text(json.dumps({**unsealed(path.read_bytes()), "format": 1, "step": 2}) + "\n")
     with pytest.raises(ConfigError, match="does not say what it was composed of before step 2"):
         replay(tmp_path)
     with pytest.raises(ConfigError, match="before step 2 is not recorded"):
