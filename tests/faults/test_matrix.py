@@ -16,15 +16,15 @@ from balancer.record import files, handles, outputs
 from balancer.record.handles import NEW, sync_handle
 from faults import runs
 from faults.hostile import rows as hostile
-from faults.hostile.trial import Bench, Case
+from faults.hostile.trial import MORE_BYTES, Bench, Case
 from faults.matrix import Matrix
 from faults.processes import Processes
 from faults.ranks import Ranks
 
 # Of so many cases of a kind one is tried here.
 SHORT = {
-    "configs and settings": 30, "pictures and data sets": 80, "fonts": 25, "weights": 60, "plugin distributions": 40,
-    "run directories": 60, "full disks": 20,
+    "configs and settings": 30, "pictures and data sets": 150, "fonts": 40, "weights": 75, "plugin distributions": 60,
+    "run directories": 100, "full disks": 27,
 }  # fmt: skip
 
 
@@ -132,7 +132,7 @@ def test_some_hostile_input_is_refused_in_one_line(kind: str, tmp_path_factory: 
         (lambda: Path("left").touch(), "left changed"),
         (lambda: os._exit(1), "exit status 1"),
         (lambda: print("\x1b[2J"), "control characters"),
-        (lambda: bytearray(2**31), "MemoryError"),
+        (lambda: bytearray(MORE_BYTES + 2**27), "MemoryError"),
         (lambda: os.kill(os.getpid(), signal.SIGPROF), "not done"),
     ],
     ids=["traceback", "outside", "left", "status", "steers", "memory", "time"],

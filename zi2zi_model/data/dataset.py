@@ -91,19 +91,22 @@ def load(folder: Path) -> GlyphData:
         require_arrays(held, manifest)
     except Exception as error:  # whatever zipfile and numpy meet in what is not an archive of these
         raise _changed(folder, GLYPHS) from error
-    return GlyphData(
-        characters=tuple(manifest["characters"]),
-        styles=tuple(style["name"] for style in manifest["styles"]),
-        labels=tuple(style["label"] for style in manifest["styles"]),
-        typefaces=tuple(
-            TypefaceRecord(face["name"], face["path"], face["sha256"], Placement(**face["placement"]))
-            for face in manifest["typefaces"]
-        ),
-        missing=manifest["missing"],
-        clipped=manifest["clipped"],
-        origin=manifest["pairs"],
-        **held,
-    )
+    try:
+        return GlyphData(
+            characters=tuple(manifest["characters"]),
+            styles=tuple(style["name"] for style in manifest["styles"]),
+            labels=tuple(style["label"] for style in manifest["styles"]),
+            typefaces=tuple(
+                TypefaceRecord(face["name"], face["path"], face["sha256"], Placement(**face["placement"]))
+                for face in manifest["typefaces"]
+            ),
+            missing=manifest["missing"],
+            clipped=manifest["clipped"],
+            origin=manifest["pairs"],
+            **held,
+        )
+    except DataError as error:  # one of no use, such as without held-out characters
+        raise DataError(f"data set {folder}: {error}") from error
 
 
 def read_manifest(folder: Path) -> dict[str, Any]:

@@ -136,8 +136,16 @@ def test_a_gap_counts_the_updates_of_d_that_its_knobs_allow() -> None:
         def on_step_start(self, ctx: StepContext) -> None:
             self.seen.append((ctx.step, ctx.d_updates))
 
-    replay([Counts, "d_skip"], [{"step": step} for step in (0, 1, 10, 20)], settings={"d_skip": {"every": 5}})
-    assert Counts.seen == [(0, 0), (1, 1), (10, 2), (20, 4)]
+    far = 5 * 10**15  # that many are not counted one by one
+    replay([Counts, "d_skip"], [{"step": step} for step in (0, 1, 10, 20, far)], settings={"d_skip": {"every": 5}})
+    assert Counts.seen == [(0, 0), (1, 1), (10, 2), (20, 4), (far, 10**15)]
+
+
+@pytest.mark.parametrize("clock", ["step", "epoch"])
+@pytest.mark.parametrize("count", [float("nan"), float("inf"), -1e300, 2.0**60])
+def test_what_no_run_counts_is_refused(clock: str, count: float) -> None:
+    with pytest.raises(DataError, match=f"a row is of {clock} .*, which no run counts"):
+        replay(["d_skip"], [{"step": 0, "epoch": 0}, {"step": 1, "epoch": 0, clock: count}])
 
 
 def test_rows_out_of_order_are_refused() -> None:

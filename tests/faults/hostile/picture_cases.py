@@ -31,7 +31,7 @@ def cases(count: int, seed: int, folder: Path) -> Iterator[Case]:
     single, pairs = glyphs(), glyphs(wide=True)
     files = [*((what, put(data)) for what, data in strange(single["永"])), *PLACES.items()]
     wide = [*((what, put(data)) for what, data in strange(pairs["永"])), *PLACES.items()]
-    sets = [*_sets()]
+    sets = [*wrong_data_sets()]
     # Each strange file through each command; then changed ones.
     commands = (_targets, _trained, _pairs, _package, _source, _sheet)
     queue = [(number % len(commands), kind) for number in range(len(files)) for kind in range(2)]
@@ -39,7 +39,7 @@ def cases(count: int, seed: int, folder: Path) -> Iterator[Case]:
     for number in range(count):
         if number % 10 == 9 and sets:
             what, change = sets.pop()
-            yield _set(bases, what, change)
+            yield of_data_set(bases, what, change)
             continue
         command = commands[number % len(commands)]
         paired = command in (_pairs, _package)
@@ -141,7 +141,7 @@ def _sheet(bases: Bases, name: str, write: Put, choice: random.Random) -> Case:
 Change = Callable[[dict[str, Any], dict[str, Any]], object]
 
 
-def _sets() -> Iterator[tuple[str, Change]]:
+def wrong_data_sets() -> Iterator[tuple[str, Change]]:
     """What is wrong with a manifest or with arrays, whose digests are right."""
     wrong = (None, [], {}, "x", -1, 2**70, float("nan"), "\x1b[2J", [[[]]], True)
     for key in ("size", "counts", "styles", "typefaces", "pairs", "missing", "clipped", "held_out", "characters"):
@@ -167,7 +167,7 @@ def _sets() -> Iterator[tuple[str, Change]]:
         yield f"without {name}", lambda body, arrays, name=name: arrays.pop(name)
 
 
-def _set(bases: Bases, what: str, change: Change) -> Case:
+def of_data_set(bases: Bases, what: str, change: Change) -> Case:
     def lay(folder: Path) -> None:
         shutil.copytree(bases.data, folder / "data")
         body = json.loads((folder / "data" / dataset.MANIFEST).read_text())

@@ -52,10 +52,10 @@ def png(width: int, height: int, data: bytes, *, depth: int = 8, colour: int = 0
 
 @cache
 def bomb() -> bytes:
-    """What unpacks to 3 GiB of zeros."""
+    """What unpacks to 2 GiB of zeros."""
     packer = zlib.compressobj(1)
     zeros = bytes(2**24)
-    return b"".join([*(packer.compress(zeros) for _ in range(192)), packer.flush()])
+    return b"".join([*(packer.compress(zeros) for _ in range(128)), packer.flush()])
 
 
 def strange(good: Image.Image) -> Iterator[tuple[str, bytes | Callable[[], bytes]]]:
