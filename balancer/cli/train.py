@@ -42,27 +42,23 @@ def train(
     quiet: Annotated[bool, typer.Option("--quiet", help="No progress.")] = False,
 ) -> None:
     """Train a model with plugins that keep it in balance."""
-    from balancer.train.stopping import Stopped, stop_requests
+    from balancer.train.stopping import stop_requests
 
     with stop_requests(quiet=quiet or not is_first_rank()) as stop:
-        try:
-            flags = {"steps": steps, "epochs": epochs, "seed": seed, "device": device}
-            run = _config(plugins, config, model, settings or [], flags, resume, allow_change or [], out, from_step)
-            from balancer.train.same_everywhere import ending_together
+        stop.early = "ended before the first step; nothing was trained" if is_first_rank() else ""
+        flags = {"steps": steps, "epochs": epochs, "seed": seed, "device": device}
+        run = _config(plugins, config, model, settings or [], flags, resume, allow_change or [], out, from_step)
+        from balancer.train.same_everywhere import ending_together
 
-            with extras_named(type(run.family).__module__), ending_together():
-                if dry_run:
-                    _dry_run(run)
-                    return
-                from balancer.train.run import train as run_training
+        with extras_named(type(run.family).__module__), ending_together():
+            if dry_run:
+                _dry_run(run)
+                return
+            from balancer.train.run import train as run_training
 
-                outcome = run_training(
-                    run, out=out, resume=resume, quiet=quiet, allowed=allow_change or (), from_step=from_step, stop=stop
-                )
-        except Stopped:
-            if is_first_rank():
-                say(f"{stop.name}: ended before the first step; nothing was trained", file=sys.stderr)
-            raise
+            outcome = run_training(
+                run, out=out, resume=resume, quiet=quiet, allowed=allow_change or (), from_step=from_step, stop=stop
+            )
         if is_first_rank():
             folder = shlex.quote(str(outcome.folder))
             if outcome.fault:

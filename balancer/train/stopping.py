@@ -25,11 +25,14 @@ class StopRequests:
 
     Attributes:
         number: the signal's number, 0 for none.
+        quiet: whether nothing is said of an end after the step.
+        early: what is said where it comes before there is anything to keep.
     """
 
     def __init__(self, quiet: bool = True) -> None:
         self.number = 0
         self.quiet = quiet
+        self.early = ""
         self._training = False
         self._first = 0.0
 
@@ -59,6 +62,8 @@ class StopRequests:
         if not self.number:
             self.number, self._first = number, time.monotonic()
             if not self._training:
+                if self.early:
+                    self._say(f"{self.name}: {self.early}")
                 if _imports(frame):
                     os._exit(128 + number)
                 raise Stopped(128 + number)
