@@ -69,7 +69,7 @@ MODULES = {
     "a docstring without end": f"{HEAD}class Wild(Plugin):\n    '''{'a ' * 400_000}'''\n    name = 'wild'\n",
     "deep in attributes": f"{CLASS}    x = {'a.' * 20_000}b\n",
     "deep in operators": f"{CLASS}    x = {'-' * 20_000}1\n",
-    "prints": f"{CLASS}print('\\x1b[2J')\n",
+    "prints": f"{CLASS}print('hello')\n",
 }
 # What lies in the .dist-info; `{}` ends as it should.
 METADATAS: dict[str, dict[str, bytes | str]] = {
