@@ -5,6 +5,7 @@ from __future__ import annotations
 import warnings
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 from typing import ClassVar, Final
 
 from balancer.contract.registry import entries
@@ -24,6 +25,8 @@ class LineParser(ABC):
 
     # Names the format after some lines, such as "fork"; "" where it cannot tell.
     format: str = ""
+    # Lines with figures that it left out, by reason.
+    dropped: Mapping[str, int] = MappingProxyType({})
     # Rows' steps in an epoch, once the log has said so.
     steps_per_epoch: float | None = None
 

@@ -57,19 +57,20 @@ def read(reader: Reader) -> History:
     """
     from balancer.reading.read_run import RunReader
 
-    history = History()
+    source = reader.source
+    history = History(together=source.kind != "tensorboard")
     if isinstance(reader, RunReader):
         for steps, columns in reader.blocks():
             history.extend(steps, columns)
         return history
-    # In TensorBoard each tag goes back on its own, which its series handles.
-    together = reader.source.kind != "tensorboard"
+    together = history.together
     add, last = history.add, history.last_step
     for step, row in reader.rows():
         if step < last and together:
             history.cut(step)
         add(step, row)
         last = step
+    source.drop("superseded", history.superseded)
     return history
 
 
@@ -106,6 +107,7 @@ def _open_events(
 ) -> Reader:
     from balancer.reading.read_events import EventReader
 
+    _refuse_step(str(path), tags)
     return EventReader(Source(str(path), "tensorboard", folder=files[0].parent), files, tags, progress, beside)
 
 
@@ -113,6 +115,7 @@ def _open_folder(folder: Path, tags: Mapping[str, str], progress: OnBytes | None
     if exists(folder, COLUMNS):
         from balancer.reading.read_run import RunReader
 
+        _refuse_step(str(folder), tags)
         return RunReader(folder, tags, progress)
     found = _event_files(folder)
     if folder in found:
@@ -133,6 +136,16 @@ def _open_folder(folder: Path, tags: Mapping[str, str], progress: OnBytes | None
         return _open_file(str(folder / tables[0]), tags, None, progress)
     hint = f"name a log in it: {', '.join(logs[:LISTED_FILES])}" if logs else "name a run's folder or a log"
     raise ConfigError(f"{folder} holds neither a run ({COLUMNS}) nor event files of TensorBoard: {hint}")
+
+
+def _refuse_step(path: str, tags: Mapping[str, str]) -> None:
+    """Refuse a name for the step where each value has a step of its own.
+
+    Raises:
+        ConfigError: there is one.
+    """
+    if "step" in tags:
+        raise ConfigError(f"{path}: --tag step={tags['step']}: its values have steps of their own; leave the tag out")
 
 
 def _event_files(folder: Path) -> dict[Path, list[Path]]:

@@ -17,7 +17,7 @@ from balancer.reading.raw_bytes import RawBytes
 from balancer.reading.sniff import SAMPLE_LINES, beginning
 from balancer.reading.source import OnBytes, Row, Source
 from balancer.reading.step_axis import HIGHEST_STEP, StepAxis
-from balancer.reading.tags import counter
+from balancer.reading.tags import counter, plain
 
 NOT_A_STEP: Final = "a step that is not a number"
 
@@ -58,6 +58,7 @@ class TableReader:
             if step is not None and not abs(step) <= HIGHEST_STEP:
                 source.unread.note(line, one_line(str(step)), NOT_A_STEP)
                 continue
+            self._names.add_up(row)
             if not row:
                 continue
             epoch = row.get("epoch")
@@ -70,6 +71,7 @@ class TableReader:
             source.rows += 1
             yield at, row
         source.steps_per_epoch = axis.steps_per_epoch
+        source.numbered = axis.numbered
         self._names.check()
         if set(source.tags) <= {"epoch"}:
             raise DataError(
@@ -95,10 +97,23 @@ class TableReader:
                 for name in figures_of(found):
                     if name in counts or len(counts) < REMEMBERED_NAMES:
                         counts[name] = counts.get(name, 0) + 1
-        places = {name: place for name in counts if (place := counter(name, STEP_NAMES)) is not None}
-        given = set(self._names.given.values())
-        self._step = min((name for name in places if name not in given), key=places.__getitem__, default=None)
+        self._step = self._step_of(counts)
         self._names.learn({name: count for name, count in counts.items() if name != self._step})
+
+    def _step_of(self, counts: Mapping[str, int]) -> str | None:
+        """The name of the step: what the user gave, else the best one that most rows have."""
+        wanted = self._names.given.get("step")
+        if wanted is not None:
+            alike = [name for name in counts if plain(name) == plain(wanted) != ""]
+            found = wanted if wanted in counts else next(iter(alike), None)
+            if found is not None:
+                self.source.tags["step"] = found
+            return found
+        places = {name: place for name in counts if (place := counter(name, STEP_NAMES)) is not None}
+        given = set(self._names.wanted)
+        often = max(counts.values(), default=0) / 2
+        fit = [name for name in places if name not in given]
+        return min([name for name in fit if counts[name] >= often] or fit, key=places.__getitem__, default=None)
 
     def _table_lines(self, filled: Sequence[str]) -> list[list[str]]:
         assert self._mark is not None

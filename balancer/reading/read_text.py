@@ -88,6 +88,11 @@ class TextReader:
                 start.put(row)
                 source.rows += 1
                 yield at, row
+        for why, count in parser.dropped.items():
+            source.drop(why, count)
+            source.rows += count
+            source.skipped -= count
+        source.numbered = axis.numbered
         source.format = parser.format
         if source.family or axis.counts_within:
             source.steps_per_epoch = parser.steps_per_epoch or axis.steps_per_epoch
@@ -95,7 +100,7 @@ class TextReader:
             # What follows the counter may be the steps of all epochs.
             source.steps_per_epoch = axis.steps_per_epoch or parser.steps_per_epoch
         self._names.check()
-        if not source.rows:
+        if not source.kept:
             raise self._nothing()
 
     def _failed(self, error: BaseException, family: str) -> None:

@@ -27,6 +27,7 @@ class Series:
     Attributes:
         span: values in a full span, a power of 2.
         count: finite values taken in and not superseded.
+        superseded: finite values that were taken in and gave way to later ones.
         nonfinite: values that were NaN, infinite or beyond 1e100, superseded ones included.
         first_nonfinite: the step of the first of them.
         trailing: how many values since the last finite one are not finite.
@@ -36,6 +37,7 @@ class Series:
     def __init__(self) -> None:
         self.span: int = 1
         self.count: int = 0
+        self.superseded: int = 0
         self.nonfinite: int = 0
         self.first_nonfinite: float | None = None
         self.trailing: int = 0
@@ -104,6 +106,7 @@ class Series:
         """Forget what was measured at `step` and later, as far as whole spans allow."""
         if self.trailing and self.trailing_since >= step:
             self.trailing = 0
+        before = self.count
         # From the end, value by value: a log that goes back again and again costs no more than one that does not.
         while self._steps and self._steps[-1] >= step:
             self._steps.pop()
@@ -113,6 +116,7 @@ class Series:
             keep = int(np.searchsorted(self._spans[1], step))
             self.count -= (self._spans.shape[1] - keep) * self.span
             self._spans = self._spans[:, :keep]
+        self.superseded += before - self.count
 
     def _end(self) -> float:
         if self._steps:

@@ -65,6 +65,7 @@ class StepAxis:
         self._length: Final = EpochLength()
         self._rows = 0
         self._named = False
+        self._numbers = False
         self._first: float | None = None
         self._first_epoch: float | None = None
         self._raw: float | None = None
@@ -102,6 +103,7 @@ class StepAxis:
         elif epoch is not None and per_epoch is not None:
             step = epoch * per_epoch
         else:
+            self._numbers = True
             if passed < 0 and self._resumed is None:
                 self._rows = self._row_of(epoch)
             step = float(self._rows)
@@ -140,6 +142,11 @@ class StepAxis:
     def resumed(self, step: float) -> None:
         """The log said that the run goes on from there: a row that then counts from below is meant from there on."""
         self._resumed = step
+
+    @property
+    def numbered(self) -> bool:
+        """Whether steps are the numbers of rows, since none names a step."""
+        return self._numbers and not self._named
 
     @property
     def counts_within(self) -> bool:
