@@ -9,7 +9,7 @@ from typing import Final
 
 from balancer.errors import ConfigError
 from balancer.reading.history import History
-from balancer.reading.raw_bytes import RawBytes
+from balancer.reading.raw_bytes import LogBytes, RawBytes
 from balancer.reading.source import OnBytes, Reader, Source
 from balancer.record.files import exists
 from balancer.record.folder import COLUMNS
@@ -75,15 +75,22 @@ def read(reader: Reader) -> History:
 
 
 def _open_file(path: str, tags: Mapping[str, str], pattern: str | None, progress: OnBytes | None) -> Reader:
+    from balancer.reading.contained import contained
     from balancer.reading.sniff import kind_of
+    from balancer.reading.tracked import SQLITE, database
 
-    data = RawBytes(path)
+    data: LogBytes = RawBytes(path)
+    within = ""
     try:
+        if data.head.startswith(SQLITE) and path != "-":
+            data, tags, within = database(path, tags)
+        elif (found := contained(path, data)) is not None:
+            data, within = found
         kind = kind_of(path if path != "-" else "standard input", data) if pattern is None else "log"
         if kind == "tensorboard" or (EVENT_FILE_MARK in Path(path).name and path != "-" and pattern is None):
             data.close()
             return _open_events(Path(path), [Path(path)], tags, progress)
-        source = Source(path, kind, folder=None if path == "-" else Path(path).parent)
+        source = Source(path, kind, within=within, folder=None if path == "-" else Path(path).parent)
         if kind == "log":
             from balancer.reading.families import families
             from balancer.reading.read_text import TextReader
@@ -117,6 +124,8 @@ def _open_folder(folder: Path, tags: Mapping[str, str], progress: OnBytes | None
 
         _refuse_step(str(folder), tags)
         return RunReader(folder, tags, progress)
+    from balancer.reading.tracked import mlflow_folder, mlflow_metrics
+
     found = _event_files(folder)
     if folder in found:
         beside = [file for path, files in found.items() if path != folder for file in files]
@@ -129,6 +138,12 @@ def _open_folder(folder: Path, tags: Mapping[str, str], progress: OnBytes | None
         raise ConfigError(
             f"{folder} holds event files in {len(found)} folders: name one of them: {', '.join(named)}{more}"
         )
+    metrics = mlflow_folder(folder)
+    if metrics is not None:
+        from balancer.reading.read_table import TableReader
+
+        source = Source(str(folder), "jsonl", within="mlflow", folder=folder)
+        return TableReader(source, mlflow_metrics(metrics), tags, progress)
     logs = sorted(path.name for path in folder.iterdir() if path.is_file() and path.suffix.lower() in LOGS)
     tables = [name for name in logs if name.lower().endswith(TABLES)]
     if len(tables) == 1:

@@ -13,7 +13,7 @@ from balancer.reading.lines import NumberedLines, lines
 from balancer.reading.names import Names
 from balancer.reading.pairs import Form, PairParser
 from balancer.reading.pattern import PatternParser
-from balancer.reading.raw_bytes import RawBytes
+from balancer.reading.raw_bytes import LogBytes
 from balancer.reading.sniff import beginning
 from balancer.reading.source import Source, Unread
 from balancer.reading.step_axis import HIGHEST_STEP, StepAxis
@@ -46,7 +46,7 @@ class ParserChoice:
     def __init__(
         self,
         source: Source,
-        data: RawBytes,
+        data: LogBytes,
         names: Names,
         given: Mapping[str, str],
         pattern: str | None,
@@ -133,7 +133,7 @@ class ParserChoice:
                 self._source.other_tags.clear()
         return best
 
-    def _take_one_writer(self, data: RawBytes) -> None:
+    def _take_one_writer(self, data: LogBytes) -> None:
         """Read one of the processes that write the log at once, if there are several."""
         try:
             another = self._another()
@@ -146,7 +146,7 @@ class ParserChoice:
             self._source.writers = count
             self.parser = OneWriter(lambda: self._another() or first, first, marks, count)
 
-    def _head(self, data: RawBytes) -> Iterable[str]:
+    def _head(self, data: LogBytes) -> Iterable[str]:
         return (line for _, block in self.lines([data.head], Unread()) for line in block)
 
     def _form(self) -> tuple[Form, PairParser, Survey]:
@@ -172,7 +172,7 @@ class ParserChoice:
             parser.counters.takes_leads = like.counters.takes_leads
         return parser
 
-    def _origin_of(self, found: Survey, data: RawBytes) -> float:
+    def _origin_of(self, found: Survey, data: LogBytes) -> float:
         """The steps before the log's first epoch; a later one takes a look at more of the log."""
         if found.first_epoch is None or found.first_epoch <= 1:
             return 0.0

@@ -13,7 +13,7 @@ from balancer.reading.json_objects import figures_of, is_spread, line_objects, o
 from balancer.reading.lines import lines
 from balancer.reading.loss_names import STEP_NAMES
 from balancer.reading.names import LISTED_NAMES, REMEMBERED_NAMES, Names, one_line
-from balancer.reading.raw_bytes import RawBytes
+from balancer.reading.raw_bytes import LogBytes
 from balancer.reading.sniff import SAMPLE_LINES, beginning
 from balancer.reading.source import OnBytes, Row, Source
 from balancer.reading.step_axis import HIGHEST_STEP, StepAxis
@@ -29,7 +29,7 @@ class TableReader:
     step falls supersedes those from there on, unless the epoch grew, which then restarts the count.
     """
 
-    def __init__(self, source: Source, data: RawBytes, given: Mapping[str, str], progress: OnBytes | None) -> None:
+    def __init__(self, source: Source, data: LogBytes, given: Mapping[str, str], progress: OnBytes | None) -> None:
         self.source = source
         self._data: Final = data
         self._progress: Final = progress

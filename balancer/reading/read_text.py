@@ -12,7 +12,7 @@ from balancer.reading.families import LogFamily
 from balancer.reading.names import Names, one_line
 from balancer.reading.new_start import NewStart
 from balancer.reading.parser_choice import ParserChoice
-from balancer.reading.raw_bytes import RawBytes
+from balancer.reading.raw_bytes import LogBytes
 from balancer.reading.source import Fact, OnBytes, Row, Source
 from balancer.reading.step_axis import HIGHEST_STEP, StepAxis
 
@@ -31,7 +31,7 @@ class TextReader:
     def __init__(
         self,
         source: Source,
-        data: RawBytes,
+        data: LogBytes,
         given: Mapping[str, str],
         pattern: str | None,
         progress: OnBytes | None,
