@@ -8,7 +8,18 @@ from itertools import islice
 from typing import Any, Final
 
 from balancer.errors import DataError
-from balancer.reading.csv_tables import cell_number, cells, delimiter, header_names, without_run
+from balancer.reading.csv_tables import (
+    COLUMNS,
+    cell_number,
+    cells,
+    delimiter,
+    header_names,
+    is_rule,
+    numbered_row,
+    table_rows,
+    without_run,
+)
+from balancer.reading.figures import has_decimal_commas, with_points
 from balancer.reading.json_objects import figures_of, is_spread, line_objects, object_on, spread_objects
 from balancer.reading.lines import lines
 from balancer.reading.loss_names import STEP_NAMES
@@ -38,8 +49,14 @@ class TableReader:
         self._spread: Final = self._mark is None and is_spread(data)
         # What columns are called, by their names; others are left out.
         self._columns: dict[str, str] = {}
+        # The header, and rows below it.
+        self._table_head: list[list[str]] = []
+        self._commas: Final = self._mark not in (None, *",;") and has_decimal_commas(filled)
+        if self._commas:
+            filled = [with_points(line) for line in filled]
         if self._mark is not None:
-            self._columns = without_run(source.path, header_names(self._table_lines(filled)[0]), given)
+            self._table_head = table_rows(filled, self._mark)[:SAMPLE_LINES]
+            self._columns = without_run(source.path, header_names(self._table_head[0]), given)
             given = {signal: self._columns.get(name, name) for signal, name in given.items()}
         self._names: Final = Names(given, source)
         self._step: str | None = None
@@ -84,7 +101,7 @@ class TableReader:
     def _learn(self, filled: Sequence[str]) -> None:
         counts: dict[str, int] = {}
         if self._mark is not None:
-            table = self._table_lines(filled)
+            table = self._table_head
             header = header_names(table[0])
             self.source.other_tags += [name for name in header if name not in self._columns][:LISTED_NAMES]
             counts = dict.fromkeys(self._columns.values(), 0)
@@ -115,10 +132,6 @@ class TableReader:
         fit = [name for name in places if name not in given]
         return min([name for name in fit if counts[name] >= often] or fit, key=places.__getitem__, default=None)
 
-    def _table_lines(self, filled: Sequence[str]) -> list[list[str]]:
-        assert self._mark is not None
-        return [cells(line, self._mark) for line in filled if not line.startswith("#")]
-
     def _sample(self, filled: Sequence[str]) -> Iterator[Mapping[str, Any]]:
         if self._spread:
             sampled = spread_objects([self._data.head], Source(self.source.path, ""))
@@ -131,12 +144,21 @@ class TableReader:
         mark, source = self._mark, self.source
         chosen: list[tuple[int, str]] | None = None
         at, width = -1, 0
+        for_readers = mark in COLUMNS
         header: list[str] = []
         for first, block in lines(self._data.blocks(self._progress), source.unread):
             for line, text in enumerate(block, first):
                 if not text or text.isspace() or text[0] == "#":
                     continue
-                row = cells(text, mark)
+                if for_readers and is_rule(text):
+                    continue
+                row = cells(with_points(text) if self._commas else text, mark)
+                if for_readers and (chosen is None or len(row) not in (width, width + 1)):
+                    if chosen is not None or row != self._table_head[0]:
+                        source.skipped += 1
+                        continue
+                elif for_readers:
+                    row = numbered_row(row, width)
                 if chosen is None:
                     header, width = row, len(row)
                     names = [self._columns.get(name) for name in header_names(row)]

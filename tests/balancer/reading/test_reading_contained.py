@@ -140,7 +140,8 @@ def trackio(path: Path, *runs: str) -> Path:
     with closing(sqlite3.connect(path)) as base, base:
         base.execute(
             "CREATE TABLE metrics (id INTEGER PRIMARY KEY AUTOINCREMENT, run_id TEXT NOT NULL, "
-            "timestamp TEXT NOT NULL, run_name TEXT NOT NULL, step INTEGER NOT NULL, metrics TEXT NOT NULL, log_id TEXT, space_id TEXT)"
+            "timestamp TEXT NOT NULL, run_name TEXT NOT NULL, step INTEGER NOT NULL, "
+            "metrics TEXT NOT NULL, log_id TEXT, space_id TEXT)"
         )
         for n in ROWS:
             for run in runs:
