@@ -160,11 +160,15 @@ def _finding(finding: Finding, diagnosis: Diagnosis, words: Words) -> RenderedFi
     # Words that name the healthy range of d_adv have a twin for losses of which none is known.
     if "healthy_low" not in figures and words.get(f"{text}_no_range") is not None:
         text = f"{text}_no_range"
+    said, numbered = words(text, **figures), diagnosis.case.source.numbered
+    span = "ui.numbered_rows" if numbered else "ui.steps"
     return RenderedFinding(
         finding.rule,
         words(f"{finding.words}.title", **figures),
-        words(text, **figures),
-        "" if finding.steps is None else words("ui.steps", first=finding.steps[0], last=finding.steps[1]),
+        said
+        if not numbered or "step" not in figures
+        else words("ui.with_remark", text=said, remark=words("ui.row_step")),
+        "" if finding.steps is None else words(span, first=finding.steps[0], last=finding.steps[1]),
         words(f"ui.{finding.confidence}"),
         tuple(_remedy(remedy, diagnosis, words) for remedy in chosen(finding.remedies, diagnosis.case)),
     )
@@ -193,7 +197,9 @@ def _source(diagnosis: Diagnosis, words: Words) -> list[str]:
     lines = [words("ui.read", rows=source.rows, path=source.path, kind=kind)]
     if case.history.rows:
         lines[0] += words("ui.list") + words(
-            "ui.step_range", first=case.history.first_step, last=case.history.last_step
+            "ui.row_range" if source.numbered else "ui.step_range",
+            first=case.history.first_step,
+            last=case.history.last_step,
         )
     if source.steps_per_epoch:
         lines[0] += words("ui.list") + words("ui.per_epoch", steps=source.steps_per_epoch)
