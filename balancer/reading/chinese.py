@@ -41,19 +41,23 @@ _ENGLISH: Final[Mapping[str, str]] = {
         "norm": "範數 范数",
         "time": "時間 时间 耗時 耗时 用時 用时 剩餘 剩余",
         "best": "最佳 最好",
+        "": "的",
     }.items()
     for chinese in names.split()
 }
 # The longest first, so that a name is not taken for the shorter one in it.
 _TERMS: Final = re.compile("|".join(sorted(_ENGLISH, key=lambda term: (-len(term), term))))
 # A number within its counter, such as 第 3 輪 and 第 3/100 輪.
-_NUMBERED: Final = re.compile(r"第[ \t]{0,4}+(\d{1,12}+(?:[ \t]{0,4}+/[ \t]{0,4}+\d{1,12}+)?+)[ \t]{0,4}+次?個?个?")
-_COUNTED: Final = re.compile(rf"{_NUMBERED.pattern}({_TERMS.pattern})")
+_COUNTED: Final = re.compile(
+    r"第[ \t]{0,4}+(\d{1,12}+(?:[ \t]{0,4}+/[ \t]{0,4}+\d{1,12}+)?+)[ \t]{0,4}+次?[個个]?[ \t]{0,4}+"
+    rf"({_TERMS.pattern}|epoch|step|iteration|iter|batch)",
+    re.IGNORECASE,
+)
 
 
 def in_english(text: str) -> str:
     """Text with the known Chinese words in English, and numbers behind their counters."""
     if text.isascii():
         return text
-    text = _COUNTED.sub(lambda match: f" {_ENGLISH[match[2]]} {match[1]} ", text)
+    text = _COUNTED.sub(lambda match: f" {_ENGLISH.get(match[2], match[2])} {match[1]} ", text)
     return _TERMS.sub(lambda match: f" {_ENGLISH[match[0]]} ", text)

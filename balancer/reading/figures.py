@@ -18,12 +18,12 @@ _OBJECT: Final = (
     r"|[A-Za-z_][\w.]{0,40}+\()?+\(?+\[{0,3}+"
 )
 _MARK: Final = rf"[:=][ \t]{{0,8}}+{_OBJECT}"
-# The second of two figures that share a name, such as a present value and its mean, or G's and D's.
-_SECOND: Final = rf"((?:[ \t]{{0,2}}+/[ \t]{{0,2}}+{_NUMBER}(?!\w))?+)"
-# Groups: what stands before a figure, the figure, a second one.
-MARKED: Final = re.compile(rf"({_MARK})({_NUMBER})(?!\w){_SECOND}")
-SPACED: Final = re.compile(rf"({_MARK}|(?<=[\w)\]])[ \t]{{1,8}}+{_OBJECT})({_NUMBER})(?!\w){_SECOND}")
-# The second one of two names that are printed with their figures in a list.
+# Further figures that share a name, such as a present value and its mean, or G's and D's.
+_FURTHER: Final = rf"((?:[ \t]{{0,2}}+/[ \t]{{0,2}}+{_NUMBER}(?!\w)){{0,7}}+)"
+# Groups: what stands before a figure, the figure, further ones.
+MARKED: Final = re.compile(rf"({_MARK})({_NUMBER})(?!\w){_FURTHER}")
+SPACED: Final = re.compile(rf"({_MARK}|(?<=[\w)\]])[ \t]{{1,8}}+{_OBJECT})({_NUMBER})(?!\w){_FURTHER}")
+# The next of several figures that are printed in a list.
 LISTED: Final = re.compile(rf"[ \t]{{0,2}}+[,|&][ \t]{{0,2}}+({_NUMBER})(?!\w)(?![ \t]{{0,8}}+[:=])")
 
 # Full-width forms, as Chinese input methods write them.

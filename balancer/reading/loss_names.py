@@ -181,6 +181,7 @@ STEP_NAMES: Final = (
     "updates",
     "cur_step",
     "current_step",
+    "current_steps",
     "cur_iter",
     "current_iter",
     "n_iter",

@@ -12,8 +12,8 @@ from balancer.reading.families import LineParser
 from balancer.reading.figures import LISTED, MARKED, narrow, with_points
 from balancer.reading.loss_names import EPOCH_NAMES, STEP_NAMES
 from balancer.reading.names import REMEMBERED_NAMES, Names
+from balancer.reading.several_names import several_names
 from balancer.reading.tags import counter
-from balancer.reading.two_names import two_names
 
 # The name at the end of what stands before a figure; every repetition is bounded and possessive.
 _NAME: Final = re.compile(
@@ -44,8 +44,8 @@ class _Piece(NamedTuple):
     """What stands between two figures of a line: the signals it names, and whether it says more than that."""
 
     signal: str | None
-    # What the second of two figures is, where the name stands for both.
-    second: str | None
+    # What further figures are, where the name stands for several.
+    further: tuple[str | None, ...]
     is_loss: bool
     counts: bool
     validation: bool
@@ -80,7 +80,7 @@ class PairParser(LineParser):
         rates = self.counters.takes_leads
         for at in range(0, len(parts) - 1, 4):
             text = parts[at]
-            signal, second, is_loss, counts, validation = pieces.get(text) or self._piece(text)
+            signal, further, is_loss, counts, validation = pieces.get(text) or self._piece(text)
             if validation and not row:
                 self._validation += self._names_loss(parts[at:])
                 return None
@@ -91,8 +91,8 @@ class PairParser(LineParser):
             if signal is not None and signal not in row:
                 row[signal] = float(parts[at + 2])
                 losses = losses or is_loss or rates
-            if second is not None:
-                self._put_second(second, parts[at + 3], parts[at + 4], row)
+            if further:
+                _put_further(further, parts[at + 3], parts[at + 4], row)
         if not losses:
             self.counters.put_text(line)
             return None
@@ -120,7 +120,8 @@ class PairParser(LineParser):
                 name = _name(text)
                 if not name or (_is_counter(name) and name not in self._names.given.values()):
                     continue
-                for each in two_names(name) or (self._shortened(name),):
+                names = several_names(name) if name not in self._names.wanted else (name,)
+                for each in names if len(names) > 1 else (self._shortened(name),):
                     if each in counts or len(counts) < REMEMBERED_NAMES:
                         counts[each] = counts.get(each, 0) + 1
         return counts
@@ -132,35 +133,28 @@ class PairParser(LineParser):
 
     def _piece(self, text: str) -> _Piece:
         name = _name(text)
-        both = two_names(name) if name and name not in self._names.wanted else None
+        several = several_names(name) if name and name not in self._names.wanted else (name,)
         given = self._shortened(name)
         is_counter = _is_counter(name) and given not in self._names.given.values()
-        signal = second = None
-        if both is not None:
-            signal, second = map(self._names.signal, both)
+        signal: str | None = None
+        further: tuple[str | None, ...] = ()
+        if len(several) > 1:
+            signal, *rest_of_them = map(self._names.signal, several)
+            further = tuple(rest_of_them)
         elif name and not is_counter:
             signal = self._names.signal(given)
         match = _NAME.search(text[-_REACH:])
         rest = text[: len(text) - len(match[0])] if match is not None else text
         piece = _Piece(
             signal,
-            second,
-            any(found is not None and not found.startswith(_NO_LOSSES) for found in (signal, second)),
+            further,
+            any(found is not None and not found.startswith(_NO_LOSSES) for found in (signal, *further)),
             is_counter or _DIGIT.search(rest) is not None,
             _VALIDATION.search(text if text.isascii() else in_english(text)) is not None,
         )
         if len(self._pieces) < REMEMBERED_NAMES:
             self._pieces[text] = piece
         return piece
-
-    def _put_second(self, signal: str, behind: str, rest: str, row: dict[str, float]) -> None:
-        """Put the second of two figures into the row: behind a slash, or in a list."""
-        figure = behind.lstrip(" \t/")
-        if not figure:
-            listed = LISTED.match(rest)
-            figure = listed[1] if listed is not None else ""
-        if figure and signal not in row:
-            row[signal] = float(figure)
 
     def _names_loss(self, parts: Sequence[str]) -> bool:
         """Whether a line of validation names a loss, as rows do."""
@@ -181,6 +175,18 @@ def _name(text: str) -> str:
     if opened > 0:
         return name.rpartition("(")[2]
     return name.rstrip(")") if opened < 0 else name
+
+
+def _put_further(signals: Sequence[str | None], behind: str, rest: str, row: dict[str, float]) -> None:
+    """Put the second and further figures of a name into the row: behind slashes, or in a list."""
+    figures = [figure.strip() for figure in behind.split("/")[1:]]
+    at = 0
+    while not behind and len(figures) < len(signals) and (listed := LISTED.match(rest, at)) is not None:
+        figures.append(listed[1])
+        at = listed.end()
+    for signal, figure in zip(signals, figures, strict=False):
+        if signal is not None and signal not in row:
+            row[signal] = float(figure)
 
 
 def _is_counter(name: str) -> bool:

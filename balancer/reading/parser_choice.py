@@ -158,7 +158,8 @@ class ParserChoice:
         other = self._trial(spaced)
         found = survey(other, self.first)
         # A word of prose before a number is no row.
-        if found.rows > 2 * best.rows and found.wide > found.rows / 2 and found.rows >= FEWEST_SPACED:
+        rows = found.wide > found.rows / 2 or other.counters.led > 4 * other.counters.unled
+        if found.figures > 2 * best.figures and rows and found.rows >= FEWEST_SPACED:
             return spaced, other, found
         return marked, trial, best
 
@@ -186,9 +187,18 @@ class ParserChoice:
 
 @dataclass(frozen=True)
 class Survey:
-    """The number of rows, those of several figures, the first epoch, and steps in one where these count within it."""
+    """What rows were read.
+
+    Attributes:
+        rows: how many.
+        figures: of losses and what goes along with them.
+        wide: rows with several names.
+        first_epoch: the first epoch that a row names.
+        per_epoch: steps in an epoch, where these count within it.
+    """
 
     rows: int
+    figures: int
     wide: int
     first_epoch: float | None
     per_epoch: float | None
@@ -209,7 +219,7 @@ def survey(parser: LineParser, lines: Iterable[str]) -> Survey:
     """Read lines with a parser made for that."""
     feed: Callable[[str], object] = parser.feed
     axis = StepAxis(Source("", ""))
-    rows, wide, first = 0, 0, None
+    rows, figures, wide, first = 0, 0, 0, None
     for line in lines:
         try:
             row = feed(line)
@@ -218,9 +228,10 @@ def survey(parser: LineParser, lines: Iterable[str]) -> Survey:
         if not isinstance(row, Mapping):
             continue
         rows += 1
+        figures += len(row.keys() - {"step", "epoch"})
         wide += len(row) > 1
         step, epoch = row.get("step"), row.get("epoch")
         if (step is None or abs(step) <= HIGHEST_STEP) and (epoch is None or math.isfinite(epoch)):
             axis.place(step, epoch, parser.steps_per_epoch)
             first = epoch if first is None else first
-    return Survey(rows, wide, first, axis.steps_per_epoch if axis.counts_within else None)
+    return Survey(rows, figures, wide, first, axis.steps_per_epoch if axis.counts_within else None)

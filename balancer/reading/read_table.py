@@ -29,6 +29,7 @@ from balancer.reading.sniff import SAMPLE_LINES, beginning
 from balancer.reading.source import OnBytes, Row, Source
 from balancer.reading.step_axis import HIGHEST_STEP, StepAxis
 from balancer.reading.tags import counter, plain
+from balancer.reading.writers import RANK_NAMES, Chains, first_of, place_of, writers_among
 
 NOT_A_STEP: Final = "a step that is not a number"
 
@@ -60,6 +61,10 @@ class TableReader:
             given = {signal: self._columns.get(name, name) for signal, name in given.items()}
         self._names: Final = Names(given, source)
         self._step: str | None = None
+        # Where several processes wrote: the column that tells them apart and whom to read, or nothing but their steps.
+        self._rank: str | None = None
+        self._taken = ""
+        self._chains: Chains | None = None
         self._learn(filled)
 
     def rows(self) -> Iterator[Row]:
@@ -78,6 +83,11 @@ class TableReader:
             self._names.add_up(row)
             if not row:
                 continue
+            if self._chains is not None and step is not None:
+                place = place_of({**row, "step": step})
+                if place is not None and self._chains.put(place):
+                    self._leave_out()
+                    continue
             epoch = row.get("epoch")
             if epoch is not None and not math.isfinite(epoch):
                 del row["epoch"]
@@ -95,7 +105,7 @@ class TableReader:
                 f"{source.path}: {source.kind.upper()}, with no name that is recognisably a loss of D or G: "
                 f"{self._names.shown()}; say which is which with --tag, such as --tag d_loss=NAME --tag adv=NAME"
             )
-        if not source.rows:
+        if not source.kept:
             raise DataError(f"{source.path}: {source.kind.upper()} without a row of figures: has the run begun?")
 
     def _learn(self, filled: Sequence[str]) -> None:
@@ -116,6 +126,29 @@ class TableReader:
                         counts[name] = counts.get(name, 0) + 1
         self._step = self._step_of(counts)
         self._names.learn({name: count for name, count in counts.items() if name != self._step})
+        self._rank = next((name for name in counts if counter(name, RANK_NAMES) is not None), None)
+        self._take_one_writer(filled)
+
+    def _take_one_writer(self, filled: Sequence[str]) -> None:
+        """Read one of the processes that write the table at once, if there are several."""
+        if self._mark is not None:
+            header = [self._columns.get(name) for name in header_names(self._table_head[0])]
+            cut = (dict(zip(header, row, strict=False)) for row in self._table_head[1:])
+            sample = [{name: cell_number(cell, self._mark) for name, cell in row.items() if name} for row in cut]
+        else:
+            sample = [dict(figures_of(found)) for found in self._sample(filled)]
+        epoch = self.source.tags.get("epoch", "")
+        rows = []
+        for figures in sample:
+            named = {"step": figures.get(self._step or ""), "epoch": figures.get(epoch)}
+            place = place_of({name: value for name, value in named.items() if value is not None})
+            if place is not None:
+                rows.append((_rank_text(figures.get(self._rank or "")), place))
+        marks, count = writers_among(rows)
+        if count > 1:
+            self.source.writers = count
+            self._taken = first_of(marks)
+            self._chains = None if marks else Chains(count)
 
     def _step_of(self, counts: Mapping[str, int]) -> str | None:
         """The name of the step: what the user gave, else the best one that most rows have."""
@@ -132,6 +165,10 @@ class TableReader:
         fit = [name for name in places if name not in given]
         return min([name for name in fit if counts[name] >= often] or fit, key=places.__getitem__, default=None)
 
+    def _leave_out(self) -> None:
+        self.source.rows += 1
+        self.source.drop("other_writer")
+
     def _sample(self, filled: Sequence[str]) -> Iterator[Mapping[str, Any]]:
         if self._spread:
             sampled = spread_objects([self._data.head], Source(self.source.path, ""))
@@ -143,7 +180,7 @@ class TableReader:
         assert self._mark is not None
         mark, source = self._mark, self.source
         chosen: list[tuple[int, str]] | None = None
-        at, width = -1, 0
+        at, rank, width = -1, -1, 0
         for_readers = mark in COLUMNS
         header: list[str] = []
         for first, block in lines(self._data.blocks(self._progress), source.unread):
@@ -163,6 +200,7 @@ class TableReader:
                     header, width = row, len(row)
                     names = [self._columns.get(name) for name in header_names(row)]
                     at = names.index(self._step) if self._step in names else -1
+                    rank = names.index(self._rank) if self._rank in names else -1
                     chosen = [
                         (place, signal)
                         for place, name in enumerate(names)
@@ -171,6 +209,9 @@ class TableReader:
                     continue
                 if len(row) != width:
                     source.unread.note(line, one_line(text), "a row with another number of cells")
+                    continue
+                if self._taken and _rank_text(cell_number(row[rank], mark)) != self._taken:
+                    self._leave_out()
                     continue
                 figures: dict[str, float] = {}
                 wrong = ""
@@ -201,7 +242,11 @@ class TableReader:
         for line, found in spread_objects(blocks, source) if self._spread else line_objects(blocks, source):
             figures: dict[str, float] = {}
             step: float | None = None
-            for name, value in figures_of(found).items():
+            named = figures_of(found)
+            if self._taken and _rank_text(named.get(self._rank or "")) != self._taken:
+                self._leave_out()
+                continue
+            for name, value in named.items():
                 if name == self._step:
                     step = value
                     continue
@@ -212,3 +257,7 @@ class TableReader:
                 source.unread.note(line, one_line(str(found)), "a row without a step")
                 continue
             yield line, step, figures
+
+
+def _rank_text(value: float | None) -> str:
+    return "" if value is None else f"{value:g}"

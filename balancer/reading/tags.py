@@ -30,6 +30,7 @@ _SHARE: Final = re.compile(r"share/([a-z0-9_]{1,32})")
 _WORDS: Final = re.compile(r"[^\W_]{1,64}")
 _CAMEL: Final = re.compile(r"(?<=[a-z])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])")
 _LOSS_WORD: Final = re.compile(r"([a-z0-9]{1,16}?)(loss)")
+_GROUP: Final = re.compile("pg(?=[0-9])|group(?=[0-9])")
 _NUMBER: Final = re.compile("[0-9]{1,2}")
 _CUT: Final = re.compile(r"[/ .:]")
 LONGEST_NAME: Final = 200  # a longer name means nothing
@@ -127,7 +128,9 @@ def _words(name: str) -> list[str]:
 
 def _meanings(words: list[str]) -> frozenset[str]:
     joined = " ".join(words).replace("learning rate", "lr").split()
-    beside = BESIDE_RATES if "lr" in joined else frozenset()
+    beside: frozenset[str] = frozenset()
+    if "lr" in joined:
+        beside, joined = BESIDE_RATES, [_GROUP.sub("", word) for word in joined]
     return frozenset(WORD_MEANINGS.get(word, word) for word in joined if word not in beside) - {""}
 
 

@@ -16,6 +16,7 @@ from balancer.reading.source import Fact
 Place = tuple[float, float]
 NOWHERE: Final[Place] = (-math.inf, -math.inf)
 MOST_WRITERS: Final = 64
+RANK_NAMES: Final = ("rank", "local_rank", "global_rank", "process_index", "process", "worker", "pid")  # of columns
 FEWEST_FALLS: Final = 5  # of the step, for several writers whom nothing tells apart
 FALLS_SHARE: Final = 0.1  # at least, of the rows, are below the one before
 # How launchers and loggers name the process that writes a line.
@@ -107,7 +108,7 @@ class OneWriter(LineParser):
     def __init__(self, another: Callable[[], LineParser], parser: LineParser, marks: Sequence[str], count: int) -> None:
         self._first: Final = parser
         self._others: Final = {mark: another() for mark in marks}
-        self._taken: Final = min(marks, key=lambda mark: (len(mark), mark), default="")
+        self._taken: Final = first_of(marks)
         self._others[self._taken] = self._first
         self._chains: Final = None if marks else Chains(count)
         self._left = 0
@@ -155,5 +156,15 @@ def writers_of(parser: LineParser, lines: Iterable[str]) -> tuple[list[str], int
             continue
         if isinstance(said, Mapping) and (place := place_of(said)) is not None:
             rows.append((mark_of(line), place))
+    return writers_among(rows)
+
+
+def writers_among(rows: Sequence[tuple[str, Place]]) -> tuple[list[str], int]:
+    """The marks of the writers of these rows, and how many there are."""
     marks = marked(rows)
     return marks, len(marks) or interleaved([place for _, place in rows])
+
+
+def first_of(marks: Iterable[str]) -> str:
+    """The mark of the writer that is read: of the lowest rank; "" without marks."""
+    return min(marks, key=lambda mark: (len(mark), mark), default="")

@@ -75,6 +75,21 @@ def test_a_name_of_two_figures(tmp_path: Path, form: str) -> None:
     assert history["g_loss"].steps.tolist() == list(map(float, ROWS))
 
 
+def test_a_name_of_three_figures(tmp_path: Path) -> None:
+    for form in (
+        "Losses (D/G/Cycle): 0.5/1.5/0.25",
+        "D/G/cycle loss: 0.5 / 1.5 / 0.25",
+        "loss D/G/cycle = 0.5, 1.5, 0.25",
+    ):
+        history, source = reading(tmp_path / "a.log", "".join(f"step {n} {form}\n" for n in ROWS))
+        assert source.tags.keys() == {"d_loss", "g_loss", "cycle"}
+        assert {name: set(history[name].values.tolist()) for name in source.tags} == {
+            "d_loss": {0.5},
+            "g_loss": {1.5},
+            "cycle": {0.25},
+        }
+
+
 def test_both_halves_of_d(tmp_path: Path) -> None:
     history, _ = reading(tmp_path / "a.log", "".join(f"step {n} D real/fake loss: 0.5/0.25\n" for n in ROWS))
     assert history["d_loss_real"].values.tolist() == [0.5] * 60

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import random
 from itertools import zip_longest
 from pathlib import Path
@@ -84,3 +85,24 @@ def test_steps_that_fall_at_random_are_no_axis(tmp_path: Path) -> None:
     text = "".join(f"step {draw.randrange(100000)}: d_loss: 0.5\n" for _ in range(400))
     _, source = reading(tmp_path / "a.log", text)
     assert source.is_tangled and source.rows == 400 == source.kept + source.dropped["superseded"]
+
+
+@pytest.mark.parametrize("ranks", [True, False])
+@pytest.mark.parametrize("name", ["a.csv", "a.jsonl"])
+def test_writers_of_one_table(tmp_path: Path, name: str, ranks: bool) -> None:
+    """The second is three rows behind; both write their rank, or neither does."""
+    written = []
+    for n in range(83):
+        for rank, row in ((0, n), (1, n - 3)):
+            if 0 <= row < 80:
+                figures = {"step": 50 * row, "d_loss": 0.5 + rank} | ({"rank": rank} if ranks else {})
+                written.append(figures)
+    if name.endswith("csv"):
+        text = "\n".join([",".join(written[0]), *(",".join(map(str, row.values())) for row in written)])
+    else:
+        text = "\n".join(map(json.dumps, written))
+    history, source = reading(tmp_path / name, text)
+    assert source.writers == 2 and not source.restarts
+    assert (source.rows, source.kept, source.dropped) == (160, 80, {"other_writer": 80})
+    assert history["d_loss"].values.tolist() == [0.5] * 80
+    assert history["d_loss"].steps.tolist() == [50.0 * n for n in range(80)]
