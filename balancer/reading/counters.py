@@ -106,6 +106,27 @@ class Counters:
         self.redrawn += not is_new
         return is_new
 
+    def places(self, line: str) -> dict[str, int] | None:
+        """Where step, epoch and an epoch's steps begin on a line that names them; None where it does not."""
+        found: dict[str, int] = {}
+        sure = False
+        for match in _COUNTER.finditer(line):
+            name = match[1].lower()
+            if "," in match[0]:
+                return None
+            if name.startswith("ep"):
+                found.setdefault("epoch", match.start(2))
+            elif "step" not in found or (name.startswith("global") and not sure):
+                found["step"], sure = match.start(2), name.startswith("global")
+                found.pop("batches", None)
+                if match[3]:
+                    found["batches"] = match.start(3)
+        if "step" not in found or (self._heading is not None and "epoch" not in found):
+            return None
+        if "epoch" not in found:
+            found.pop("batches", None)
+        return found
+
     def _put(self, line: str, row: dict[str, float]) -> bool:
         epoch: float | None = None
         step: float | None = None

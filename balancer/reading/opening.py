@@ -56,6 +56,8 @@ def read(reader: Reader) -> History:
         ConfigError, DataError: see the readers.
     """
     from balancer.reading.read_run import RunReader
+    from balancer.reading.read_text import TextReader
+    from balancer.reading.row_blocks import RowBlock
 
     source = reader.source
     history = History(together=source.kind != "tensorboard")
@@ -65,7 +67,14 @@ def read(reader: Reader) -> History:
         return history
     together = history.together
     add, last = history.add, history.last_step
-    for step, row in reader.rows():
+    for part in reader.parts() if isinstance(reader, TextReader) else reader.rows():
+        if isinstance(part, RowBlock):
+            if part.steps[0] < last:
+                history.cut(float(part.steps[0]))
+            history.extend(*part)
+            last = float(part.steps[-1])
+            continue
+        step, row = part
         if step < last and together:
             history.cut(step)
         add(step, row)

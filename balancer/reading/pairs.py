@@ -60,6 +60,7 @@ class PairParser(LineParser):
 
     def __init__(self, names: Names, form: Form = Form()) -> None:  # noqa: B008
         self._names: Final = names
+        self._figure: Final = form.figure
         self._split: Final = form.figure.split
         self._commas: Final = form.commas
         # By the text between two figures, which in the lines of one log is mostly the same.
@@ -106,6 +107,28 @@ class PairParser(LineParser):
             self._names.add_up(row)
         self.steps_per_epoch = self.counters.steps_per_epoch
         return row if is_new else None
+
+    def places(self, line: str) -> Mapping[str, int] | None:
+        """Where the figures of a row begin, if it names its step."""
+        found = self.counters.places(line)
+        names = self._names
+        if (
+            found is None
+            or self._commas
+            or names.sums
+            or not line.isascii()
+            or not names.given.keys().isdisjoint(_COUNTS)
+        ):
+            return None
+        last = 0
+        for match in self._figure.finditer(line):
+            piece = self._piece(line[last : match.start()])
+            if piece.further or piece.validation:
+                return None
+            if piece.signal is not None:
+                found.setdefault(piece.signal, match.start(2))
+            last = match.end()
+        return found
 
     @property
     def dropped(self) -> Mapping[str, int]:  # type: ignore[override]

@@ -96,9 +96,15 @@ class Series:
                 block, stretch = block[finite], stretch[finite]
             else:
                 self.trailing = 0
+            self.count += len(block)
+            if not self._steps and len(block) and len(block) % self.span == 0:
+                # Whole spans, as they are.
+                self._spans = np.concatenate([self._spans, _reduced(stretch, block, self.span)], axis=1)
+                while self._spans.shape[1] > CAPACITY:
+                    self._halve()
+                continue
             self._steps += stretch.tolist()
             self._values += block.tolist()
-            self.count += len(block)
             if len(self._steps) >= max(PENDING, 2 * self.span):
                 self._fold()
 

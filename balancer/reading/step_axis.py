@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from balancer.reading.source import Source
+
+if TYPE_CHECKING:
+    from balancer.reading.series import Floats
 
 MOST_RESTARTS: Final = 1000  # so many are kept
 HIGHEST_EPOCH: Final = 1e9  # a higher number is not an epoch
@@ -134,6 +137,25 @@ class StepAxis:
             self._epoch = epoch + self._add_epoch
             self._length.put(self.step, self._epoch)
         return self.step
+
+    def run(self, steps: Floats) -> Floats:
+        """The steps on the axis of rows that go on in the epoch of the one that was placed last.
+
+        Args:
+            steps: of shape (n,), each above the one before.
+        """
+        if len(steps):
+            assert self._raw is not None
+            self._rows += len(steps)
+            self._interval = float(steps[-1]) - (float(steps[-2]) if len(steps) > 1 else self._raw)
+            self._raw = float(steps[-1])
+            self.step = self._raw + self._add
+        return steps + self._add
+
+    @property
+    def awaits_resume(self) -> bool:
+        """Whether the next row is one from which the run goes on."""
+        return self._resumed is not None
 
     def epoch_of(self, epoch: float) -> float:
         """The epoch of the row that was placed last, over all starts."""
