@@ -97,8 +97,8 @@ class Series:
             else:
                 self.trailing = 0
             self.count += len(block)
-            if not self._steps and len(block) and len(block) % self.span == 0:
-                # Whole spans, as they are.
+            # Whole spans are taken as they are; an even number of them, so that none is left over when they are merged.
+            if not self._steps and len(block) and len(block) % self.span == 0 and self._fit(len(block) // self.span):
                 self._spans = np.concatenate([self._spans, _reduced(stretch, block, self.span)], axis=1)
                 while self._spans.shape[1] > CAPACITY:
                     self._halve()
@@ -107,6 +107,10 @@ class Series:
             self._values += block.tolist()
             if len(self._steps) >= max(PENDING, 2 * self.span):
                 self._fold()
+
+    def _fit(self, spans: int) -> bool:
+        count = self._spans.shape[1] + spans
+        return count <= CAPACITY or count % 2 == 0
 
     def cut(self, step: float) -> None:
         """Forget what was measured at `step` and later, as far as whole spans allow."""
