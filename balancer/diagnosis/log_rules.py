@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import shlex
 from collections.abc import Iterator
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
@@ -73,12 +73,18 @@ def _still_since(one: Series) -> float:
     return float(one.steps[0] if len(moved) == 0 else one.steps[min(moved[-1] + 1, len(one.steps) - 1)])
 
 
+# A rate of Adam at which a step changes no weight of 0.01 in float32, whose last digit is 1e-9 of it.
+NO_RATE: Final = 1e-12
+
+
 @rule("learning_rate")
 def _learning_rate(case: Case) -> Iterator[Finding]:
+    # lr_0, lr_1: of optimizers that the log numbers.
     names = [name for name in ("lr_d", "lr_g", "lr") if name in case.history]
+    names += [name for name in case.history.measured if name.startswith("lr_") and name[3:].isdigit()]
     rates = {name: case.history[name].values for name in names}
     # Schedules may end at 0; a network that was not trained for a twentieth of the log is a different matter.
-    dead = [name for name, values in rates.items() if not values[-max(2, len(values) // 20) :].any()]
+    dead = [name for name, values in rates.items() if not (values[-max(2, len(values) // 20) :] > NO_RATE).any()]
     whole = (case.history.first_step, case.history.last_step)
     if dead:
         yield Finding("learning_rate", {"names": ", ".join(dead)}, whole, "high", 78, "zero")

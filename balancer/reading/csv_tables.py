@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import re
 from collections.abc import Mapping, Sequence
 from typing import Final
 
@@ -11,6 +12,12 @@ from balancer.reading.names import one_line
 from balancer.reading.tags import guess, plain
 
 DELIMITERS: Final = (",", "\t", ";")
+# Tables for readers: in Markdown or with frames, and with columns of blanks.
+COLUMNS: Final = ("|", "  ", " ")
+_HEADER_LINES: Final = 20  # lines in which their header is looked for, below other text
+_RULE: Final = re.compile("[-=+|:─━│┃┌┐└┘├┤┬┴┼┏┓┗┛┡┩╇┳┻═║╔╗╚╝╠╣╦╩╬ \t]{1,1000}+")
+_FRAMES: Final = str.maketrans("│┃║", "|||", "*`")
+_BLANKS: Final = re.compile(r"[ \t]{2,100}+|\t")
 # Columns of a chart that Weights & Biases exports.
 RUN_MARK: Final = " - "  # stands between a run and its metric
 BOUNDS: Final = ("__MIN", "__MAX")  # end the columns of the lowest and highest value
@@ -29,11 +36,34 @@ def delimiter(filled: Sequence[str]) -> str | None:
         # The last row may be torn, and a header alone is a table whose run has not begun.
         if 2 * len(fitting) > len(rows) or (len(rows) <= 1 and all(_is_name(name) for name in header)):
             return mark
-    return None
+    return next((mark for mark in COLUMNS if _is_table(filled, mark)), None)
+
+
+def is_rule(line: str) -> bool:
+    """Whether a line only rules a table off."""
+    return _RULE.fullmatch(line) is not None
+
+
+def table_rows(filled: Sequence[str], mark: str) -> list[list[str]]:
+    """The cells of the lines of a table, from its header on."""
+    if mark not in COLUMNS:
+        return [cells(line, mark) for line in filled if not line.startswith("#")]
+    rows = [cells(line, mark) for line in filled if not is_rule(line)]
+    at = next((place for place, row in enumerate(rows[:_HEADER_LINES]) if _is_header(row, mark)), len(rows))
+    return [numbered_row(row, len(rows[at])) for row in rows[at:]]
+
+
+def numbered_row(row: list[str], width: int) -> list[str]:
+    """A row without its number, which has no header where pandas prints it."""
+    return row[1:] if len(row) == width + 1 else row
 
 
 def cells(line: str, mark: str) -> list[str]:
     """The cells of one line of a table."""
+    if mark == "|":
+        return [cell.strip() for cell in line.translate(_FRAMES).strip().strip("|").split("|")]
+    if mark in COLUMNS:
+        return line.split() if mark == " " else _BLANKS.split(line.strip())
     if '"' not in line:
         return line.split(mark)
     try:
@@ -102,6 +132,18 @@ def without_run(path: str, names: Sequence[str], given: Mapping[str, str]) -> di
         for name in names
         if not name.startswith(others) and not name.endswith(BOUNDS)
     }
+
+
+def _is_table(filled: Sequence[str], mark: str) -> bool:
+    """Whether rows of figures stand below a header that names a loss, perhaps with other text above it."""
+    table = table_rows(filled[: _HEADER_LINES + 22], mark)
+    fitting = [row for row in table[1:] if len(row) == len(table[0]) and _figures(row, mark)]
+    return len(fitting) > 0 and 2 * len(fitting) > len(table) - 1
+
+
+def _is_header(row: Sequence[str], mark: str) -> bool:
+    names = len(row) > 1 and not any(cell_number(cell, mark) is not None for cell in row)
+    return names and any(guess(cell) is not None for cell in row)
 
 
 def _figures(row: Sequence[str], mark: str) -> bool:

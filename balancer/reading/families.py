@@ -5,6 +5,7 @@ from __future__ import annotations
 import warnings
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 from typing import ClassVar, Final
 
 from balancer.contract.registry import entries
@@ -24,12 +25,25 @@ class LineParser(ABC):
 
     # Names the format after some lines, such as "fork"; "" where it cannot tell.
     format: str = ""
+    # Whether a row whose last figure has other decimals than those before it was cut off.
+    ends_alike: ClassVar[bool] = False
+    # Lines with figures that it left out, by reason.
+    dropped: Mapping[str, int] = MappingProxyType({})
     # Rows' steps in an epoch, once the log has said so.
     steps_per_epoch: float | None = None
 
     @abstractmethod
     def feed(self, line: str) -> Mapping[str, float] | Sequence[Fact] | None:
         """Take the next line."""
+
+    def places(self, line: str) -> Mapping[str, int] | None:
+        """Where the figures of a line that was just read as a row begin, by signal.
+
+        A parser that gives them is not fed lines that differ in these figures only: so long logs are read faster. Among
+        the names are `step`, or `epoch`, `batch` and `batches`: then the step is epoch · batches + batch. None where
+        such lines may mean something else.
+        """
+        return None
 
 
 class LogFamily:

@@ -19,12 +19,18 @@ PENDING_VALUES: Final = 1 << 14  # values that wait to be sorted into series
 class History:
     """What was read of a run: a series for each signal, over one axis of steps.
 
+    Args:
+        together: whether rows go back in steps as wholes; in TensorBoard each tag goes back on its own.
+
     Attributes:
         last_step: the last step of any row; -1 before the first.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, *, together: bool = True) -> None:
+        self.together: Final = together
         self.last_step: float = -1.0
+        # A 0 for every row.
+        self._kept = Series()
         self._series: dict[str, Series] = {}
         # Rows that wait to be sorted into the series, many at once.
         self._held: list[tuple[float, Mapping[str, float]]] = []
@@ -57,6 +63,7 @@ class History:
             measured = ~np.isnan(values)
             if measured.any():
                 series.setdefault(name, Series()).extend(steps[measured], values[measured])
+        self._kept.extend(steps, np.zeros(len(steps)))
         highest = float(steps.max())
         self._sorted = max(self._sorted, highest)
         self.last_step = max(self.last_step, highest)
@@ -65,9 +72,11 @@ class History:
         """Forget `step` and later, because the run went back there."""
         while self._held and self._held[-1][0] >= step:
             self._values -= len(self._held.pop()[1])
+            self._kept.superseded += 1
         if self._sorted >= step:
             for series in self.series.values():
                 series.cut(step)
+            self._kept.cut(step)
             self._sorted = step - 1
         self.last_step = step - 1
 
@@ -85,6 +94,8 @@ class History:
             columns = _columns(held)
         for name, (at, values) in columns.items():
             self._series.setdefault(name, Series()).extend(at, np.array(values, dtype=float))
+        if self.together:
+            self._kept.extend(steps, np.zeros(len(steps)))
         self._sorted = max(self._sorted, float(steps.max()))
 
     def __contains__(self, name: str) -> bool:
@@ -105,6 +116,13 @@ class History:
     def rows(self) -> int:
         """How many values the longest series took in."""
         return max((series.count for series in self.series.values()), default=0)
+
+    @property
+    def superseded(self) -> int:
+        """How many rows gave way to later ones, because the run went back; where it was thinned, by whole spans."""
+        if self.together:
+            return self._kept.superseded
+        return max((series.superseded for series in self.series.values()), default=0)
 
     @property
     def first_step(self) -> float:

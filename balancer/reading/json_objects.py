@@ -11,7 +11,7 @@ from typing import Any, Final
 from balancer.errors import DataError
 from balancer.reading.lines import LONGEST_LINE, decoded, lines
 from balancer.reading.names import one_line
-from balancer.reading.raw_bytes import RawBytes
+from balancer.reading.raw_bytes import LogBytes
 from balancer.reading.source import Source
 
 DEEPEST_OBJECT: Final = 20  # objects within objects
@@ -25,7 +25,7 @@ _BETWEEN: Final = re.compile(r"[\s,\[\]]*+")
 NumberedObject = tuple[int, dict[str, Any]]
 
 
-def is_spread(data: RawBytes) -> bool:
+def is_spread(data: LogBytes) -> bool:
     """Whether the objects in a file are elements of an array, or have several lines, or columns for their values."""
     text = "".join(decoded([data.head]))
     if _ARRAY.match(text):

@@ -9,8 +9,8 @@ from typing import Final
 WORD_MEANINGS: Final[Mapping[str, str]] = {
     word: meaning
     for meaning, words in {
-        "g": "g gen generator netg",
-        "d": "d dis disc discriminator netd critic",
+        "g": "g gen generator netg gnet",
+        "d": "d dis disc discr discrim discriminator discriminators netd dnet critic",
         "loss": "loss losses err error cost l",
         "adv": "adv adversarial gan cheat hinge",
         "total": "total all sum full overall",
@@ -27,10 +27,16 @@ WORD_MEANINGS: Final[Mapping[str, str]] = {
         "cycle": "cycle cyc",
         "idt": "idt identity",
         "pixel": "pixel pix",
-        "": "train training trn metric metrics scalar scalars avg average mean running step epoch batch iter log stats",
+        "": "net train training trn metric metrics scalar scalars avg average mean running step epoch batch iter log "
+        "stats",
     }.items()
     for word in words.split()
 }
+
+# Words around a learning rate that do not say whose it is.
+BESIDE_RATES: Final = frozenset(
+    {"current", "cur", "now", "adam", "adamw", "sgd", "rmsprop", "optimizer", "optim", "opt"}
+)
 
 # Names that are never guessed: of validation, and figures about losses that are not losses.
 NEVER: Final = frozenset(
@@ -95,7 +101,7 @@ NAMES: Final[Mapping[str, tuple[str, ...]]] = {
     "d_logit_real": ("d logit real", "logit real"),
     "d_logit_fake": ("d logit fake", "logit fake"),
     "g_loss": ("g loss", "g total loss?", "g"),
-    "adv": ("adv loss", "g adv loss?", "adv", "g a loss?"),
+    "adv": ("adv loss", "g adv loss?", "adv", "g a loss?", "g fake loss?"),
     "lr": ("lr",),
     "lr_d": ("d lr",),
     "lr_g": ("g lr",),
@@ -121,6 +127,7 @@ TERMS: Final[Mapping[str, tuple[str, ...]]] = {
 }
 # Words of other meaning elsewhere: terms only beside "loss" or "g".
 BESIDE: Final[Mapping[str, tuple[str, ...]]] = {
+    "l1": ("l1 spec",),
     "style": ("style",),
     "content": ("content",),
     "perceptual": ("p",),
@@ -150,11 +157,18 @@ DIALECTS: Final[tuple[tuple[tuple[frozenset[str], ...], Mapping[str, str | None]
         ),
         {"g_loss": "adv", "aeloss": "g_loss", "d_weight": "lambda_adv"},
     ),
+    # AdvGAN: loss_adv is what the network under attack loses, loss_G_fake is G's loss from D.
+    (
+        (frozenset({"loss_adv"}), frozenset({"loss_g_fake"}), frozenset({"loss_perturb"})),
+        {"loss_g_fake": "adv", "loss_adv": "attack", "loss_perturb": "perturb"},
+    ),
 )
 
 # Steps and epochs, best first.
 STEP_NAMES: Final = (
     "global_step",
+    "global_steps",
+    "global_iter",
     "step",
     "steps",
     "iteration",
@@ -163,6 +177,14 @@ STEP_NAMES: Final = (
     "iters",
     "itr",
     "it",
+    "update",
+    "updates",
+    "cur_step",
+    "current_step",
+    "current_steps",
+    "cur_iter",
+    "current_iter",
+    "n_iter",
     "batch",
     "kimg",
 )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from difflib import get_close_matches
 from typing import Final
 
@@ -14,6 +14,7 @@ from balancer.reading.tags import counter, dialect, guess, plain
 REMEMBERED_NAMES: Final = 10_000  # names that are remembered
 LISTED_NAMES: Final = 1000  # names listed that became no signal
 SHOWN_NAMES: Final = 8  # names in an error
+SUM: Final = "+"  # stands between the parts of a signal, such as --tag d_loss=D_real+D_fake
 
 
 class Names:
@@ -29,6 +30,8 @@ class Names:
 
     def __init__(self, given: Mapping[str, str], source: Source) -> None:
         self.given: Final = dict(given)
+        # What the user gave a sum for, with the signals that stand for its parts.
+        self.sums: Final[dict[str, list[str]]] = {}
         self._source: Final = source
         self._dialect: dict[str, str | None] = {}
         # Every name met, and its signal; for names that are looked up again and again.
@@ -37,6 +40,12 @@ class Names:
     def learn(self, counts: Mapping[str, int]) -> None:
         """Take the names in the beginning of the log, each with the number of its values there."""
         self._dialect = dialect(counts)
+        for signal, given in list(self.given.items()):
+            parts = [part.strip() for part in given.split(SUM)]
+            if len(parts) > 1 and all(parts) and given not in counts:
+                self.sums[signal] = [f"{signal}{SUM}{place}" for place in range(len(parts))]
+                del self.given[signal]
+                self.given.update(zip(self.sums[signal], parts, strict=True))
         found = {name: guess(name) for name in counts}
         ranks = {name: (9, 9, 9) if fit is None else fit.rank for name, fit in found.items()}
         # The best fit first; among equals the one of each step (as Lightning has it) before the mean of an epoch, then
@@ -65,8 +74,22 @@ class Names:
             self.known[name] = signal
         return signal
 
+    @property
+    def wanted(self) -> Iterator[str]:
+        """Every name that the user gave, those in sums too."""
+        for given in self.given.values():
+            yield given
+            yield from (part.strip() for part in given.split(SUM))
+
+    def add_up(self, row: dict[str, float]) -> None:
+        """Put the sums that the user gave into a row, in place of their parts."""
+        for signal, parts in self.sums.items():
+            found = [row.pop(part) for part in parts if part in row]
+            if len(found) == len(parts):
+                row[signal] = sum(found)
+
     def check(self) -> None:
-        """See that the log held what the user gave.
+        """See that the log held what the user gave, and name sums by their parts.
 
         Raises:
             ConfigError: a name that it does not hold.
@@ -75,7 +98,10 @@ class Names:
             if signal not in self._source.tags:
                 near = get_close_matches(given, self.known, n=3, cutoff=0.4)
                 listed = f"nearest are {', '.join(near)}" if near else f"it holds {self.shown()}"
-                raise ConfigError(f"{self._source.path}: --tag {signal}={given}: there is no such name in it; {listed}")
+                told = signal.partition(SUM)[0]
+                raise ConfigError(f"{self._source.path}: --tag {told}={given}: there is no such name in it; {listed}")
+        for signal, parts in self.sums.items():
+            self._source.tags[signal] = f" {SUM} ".join(self._source.tags.pop(part) for part in parts)
 
     def shown(self) -> str:
         """The first names that were met, for an error."""
@@ -90,7 +116,7 @@ class Names:
             return self._dialect[name]
         found = guess(name)
         meant = found.signal if found is not None else "epoch" if counter(name, EPOCH_NAMES) is not None else None
-        return None if meant in self.given else meant
+        return None if meant in self.given or meant in self.sums else meant
 
 
 def one_line(text: str, length: int = 60) -> str:

@@ -9,7 +9,7 @@ from typing import Final
 
 from balancer.errors import ConfigError
 from balancer.reading.history import History
-from balancer.reading.raw_bytes import RawBytes
+from balancer.reading.raw_bytes import LogBytes, RawBytes
 from balancer.reading.source import OnBytes, Reader, Source
 from balancer.record.files import exists
 from balancer.record.folder import COLUMNS
@@ -56,35 +56,52 @@ def read(reader: Reader) -> History:
         ConfigError, DataError: see the readers.
     """
     from balancer.reading.read_run import RunReader
+    from balancer.reading.read_text import TextReader
+    from balancer.reading.row_blocks import RowBlock
 
-    history = History()
+    source = reader.source
+    history = History(together=source.kind != "tensorboard")
     if isinstance(reader, RunReader):
         for steps, columns in reader.blocks():
             history.extend(steps, columns)
         return history
-    # In TensorBoard each tag goes back on its own, which its series handles.
-    together = reader.source.kind != "tensorboard"
+    together = history.together
     add, last = history.add, history.last_step
-    for step, row in reader.rows():
+    for part in reader.parts() if isinstance(reader, TextReader) else reader.rows():
+        if isinstance(part, RowBlock):
+            if part.steps[0] < last:
+                history.cut(float(part.steps[0]))
+            history.extend(*part)
+            last = float(part.steps[-1])
+            continue
+        step, row = part
         if step < last and together:
             history.cut(step)
         add(step, row)
         last = step
+    source.drop("superseded", history.superseded)
     return history
 
 
 def _open_file(path: str, tags: Mapping[str, str], pattern: str | None, progress: OnBytes | None) -> Reader:
+    from balancer.reading.contained import contained
     from balancer.reading.sniff import kind_of
+    from balancer.reading.tracked import SQLITE, database
 
-    data = RawBytes(path)
+    data: LogBytes = RawBytes(path)
+    within = ""
     try:
+        if data.head.startswith(SQLITE) and path != "-":
+            data, tags, within = database(path, tags)
+        elif (found := contained(path, data)) is not None:
+            data, within = found
         # By its name too, since its beginning may be damaged.
         is_events = EVENT_FILE_MARK in Path(path).name and path != "-"
         kind = "log" if pattern is not None else "tensorboard" if is_events else kind_of(_named(path), data)
         if kind == "tensorboard":
             data.close()
             return _open_events(Path(path), [Path(path)], tags, progress)
-        source = Source(path, kind, folder=None if path == "-" else Path(path).parent)
+        source = Source(path, kind, within=within, folder=None if path == "-" else Path(path).parent)
         if kind == "log":
             from balancer.reading.families import families
             from balancer.reading.read_text import TextReader
@@ -112,6 +129,7 @@ def _open_events(
 ) -> Reader:
     from balancer.reading.read_events import EventReader
 
+    _refuse_step(str(path), tags)
     return EventReader(Source(str(path), "tensorboard", folder=files[0].parent), files, tags, progress, beside)
 
 
@@ -119,7 +137,10 @@ def _open_folder(folder: Path, tags: Mapping[str, str], progress: OnBytes | None
     if exists(folder, COLUMNS):
         from balancer.reading.read_run import RunReader
 
+        _refuse_step(str(folder), tags)
         return RunReader(folder, tags, progress)
+    from balancer.reading.tracked import mlflow_folder, mlflow_metrics
+
     found = _event_files(folder)
     if folder in found:
         beside = [file for path, files in found.items() if path != folder for file in files]
@@ -132,6 +153,12 @@ def _open_folder(folder: Path, tags: Mapping[str, str], progress: OnBytes | None
         raise ConfigError(
             f"{folder} holds event files in {len(found)} folders: name one of them: {', '.join(named)}{more}"
         )
+    metrics = mlflow_folder(folder)
+    if metrics is not None:
+        from balancer.reading.read_table import TableReader
+
+        source = Source(str(folder), "jsonl", within="mlflow", folder=folder)
+        return TableReader(source, mlflow_metrics(metrics), tags, progress)
     logs = sorted(path.name for path in folder.iterdir() if path.is_file() and path.suffix.lower() in LOGS)
     tables = [name for name in logs if name.lower().endswith(TABLES)]
     if len(tables) == 1:
@@ -139,6 +166,16 @@ def _open_folder(folder: Path, tags: Mapping[str, str], progress: OnBytes | None
         return _open_file(str(folder / tables[0]), tags, None, progress)
     hint = f"name a log in it: {', '.join(logs[:LISTED_FILES])}" if logs else "name a run's folder or a log"
     raise ConfigError(f"{folder} holds neither a run ({COLUMNS}) nor event files of TensorBoard: {hint}")
+
+
+def _refuse_step(path: str, tags: Mapping[str, str]) -> None:
+    """Refuse a name for the step where each value has a step of its own.
+
+    Raises:
+        ConfigError: there is one.
+    """
+    if "step" in tags:
+        raise ConfigError(f"{path}: --tag step={tags['step']}: its values have steps of their own; leave the tag out")
 
 
 def _event_files(folder: Path) -> dict[Path, list[Path]]:

@@ -6,122 +6,210 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Final, NamedTuple
 
+from balancer.reading.chinese import in_english
 from balancer.reading.counters import Counters
 from balancer.reading.families import LineParser
+from balancer.reading.figures import LISTED, MARKED, narrow, with_points
 from balancer.reading.loss_names import EPOCH_NAMES, STEP_NAMES
 from balancer.reading.names import REMEMBERED_NAMES, Names
+from balancer.reading.several_names import several_names
 from balancer.reading.tags import counter
 
-# Every repetition is bounded and possessive, so that no line takes long.
-_SIZE: Final = r"(?:[eE][-+]?\d{1,9}+)?+"
-_FIGURE: Final = re.compile(
-    r"([:=][ \t]{0,8}+(?:tensor)?+\(?+\[?)"
-    rf"([-+]?(?:\d{{1,400}}+(?:\.\d{{0,400}}+)?+{_SIZE}|\.\d{{1,400}}+{_SIZE}|[nN][aA][nN]|[iI][nN][fF](?:inity)?))(?!\w)"
-)
-# The name at the end of what stands before a figure.
+# The name at the end of what stands before a figure; every repetition is bounded and possessive.
 _NAME: Final = re.compile(
-    r"(?<![\w.])([A-Za-z][\w.()/\-]{0,63}+(?: \(?[A-Za-z][\w.()/\-]{0,63}+){0,5}+)['\"]?[ \t]{0,8}+\Z"
+    r"(?<![\w.])([^\W\d_][\w.()/\-]{0,63}+(?:(?: [/&])? \(?[^\W\d_][\w.()/\-]{0,63}+){0,5}+)['\"]?[ \t]{0,8}+\Z"
 )
 _REACH: Final = 200  # characters before a figure in which its name is looked for
 _DIGIT: Final = re.compile("[0-9]")
 _VALIDATION: Final = re.compile(
     r"(?<![\w/\\.])(?:val|valid|validation|eval|evaluation|test)(?![\w/\\.])", re.IGNORECASE
 )
+# Settings that argparse prints, all at once.
+_SETTINGS: Final = "Namespace("
 # A line is a row where it names a loss; these go along with one.
-_NO_LOSSES: Final = ("lr", "lambda_", "epoch")
+_NO_LOSSES: Final = ("lr", "lambda_", "epoch", "step")
+_COUNTS: Final[tuple[str, ...]] = ("step", "epoch")
+# What stands for the figures that were left out between the counters of a line.
+_LEFT_OUT: Final = ";"
+
+
+class Form(NamedTuple):
+    """How a log writes its figures: behind marks or blanks too, with decimal commas or points."""
+
+    figure: re.Pattern[str] = MARKED
+    commas: bool = False
 
 
 class _Piece(NamedTuple):
-    """What stands between two figures of a line: the signal it names, and whether it says more than that."""
+    """What stands between two figures of a line: the signals it names, and whether it says more than that."""
 
     signal: str | None
+    # What further figures are, where the name stands for several.
+    further: tuple[str | None, ...]
     is_loss: bool
     counts: bool
     validation: bool
 
 
 class PairParser(LineParser):
-    """Takes lines on which a loss of D or G is named: `name: figure`, `name = figure`, `name=figure`."""
+    """Takes lines on which a loss of D or G is named: `name: figure`, `name = figure`, `name=figure`, or `name figure`.
 
-    def __init__(self, names: Names) -> None:
+    Attributes:
+        counters: puts step and epoch into the rows.
+    """
+
+    def __init__(self, names: Names, form: Form = Form()) -> None:  # noqa: B008
         self._names: Final = names
+        self._figure: Final = form.figure
+        self._split: Final = form.figure.split
+        self._commas: Final = form.commas
         # By the text between two figures, which in the lines of one log is mostly the same.
         self._pieces: Final[dict[str, _Piece]] = {}
-        self._counters: Final = Counters()
+        self.counters: Final = Counters()
+        self._validation = 0
 
     def feed(self, line: str) -> Mapping[str, float] | None:
         """Take the next line: a row, or None."""
-        parts = _FIGURE.split(line)
-        if len(parts) == 1:
-            self._counters.put_text(line)
+        parts = self._parts(line)
+        if len(parts) == 1 or _SETTINGS in line:
+            self.counters.put_text(line)
             return None
         row: dict[str, float] = {}
         where, losses = "", False
         pieces = self._pieces
-        for at in range(0, len(parts) - 1, 3):
+        # Where each value has a line of its own, a rate has one too.
+        rates = self.counters.takes_leads
+        for at in range(0, len(parts) - 1, 4):
             text = parts[at]
-            signal, is_loss, counts, validation = pieces.get(text) or self._piece(text)
+            signal, further, is_loss, counts, validation = pieces.get(text) or self._piece(text)
             if validation and not row:
+                self._validation += self._names_loss(parts[at:])
                 return None
             if counts:
-                where += text + parts[at + 1] + parts[at + 2]
+                where += text + parts[at + 1] + parts[at + 2] + parts[at + 3]
+            elif where[-1:] != _LEFT_OUT:
+                where += _LEFT_OUT
             if signal is not None and signal not in row:
                 row[signal] = float(parts[at + 2])
-                losses = losses or is_loss
+                losses = losses or is_loss or rates
+            if further:
+                _put_further(further, parts[at + 3], parts[at + 4], row)
         if not losses:
-            self._counters.put_text(line)
+            self.counters.put_text(line)
             return None
         text = parts[-1]
         if (pieces.get(text) or self._piece(text)).counts:
             where += text
-        is_new = self._counters.put(where, row)
-        self.steps_per_epoch = self._counters.steps_per_epoch
+        given = {name: row.pop(name) for name in _COUNTS if name in self._names.given and name in row}
+        is_new = self.counters.put(where, row)
+        row |= given
+        if self._names.sums:
+            self._names.add_up(row)
+        self.steps_per_epoch = self.counters.steps_per_epoch
         return row if is_new else None
 
-    def take_fractions_for_epochs(self, rows: int, other: PairParser) -> None:
-        """Take fractions such as [3/100] for epochs, where `other`, after so many rows, saw them stand still."""
-        self._counters.counts_epochs = 2 * other._counters.repeated > rows
+    def places(self, line: str) -> Mapping[str, int] | None:
+        """Where the figures of a row begin, if it names its step."""
+        found = self.counters.places(line)
+        names = self._names
+        if (
+            found is None
+            or self._commas
+            or names.sums
+            or not line.isascii()
+            or not names.given.keys().isdisjoint(_COUNTS)
+        ):
+            return None
+        last = 0
+        for match in self._figure.finditer(line):
+            piece = self._piece(line[last : match.start()])
+            if piece.further or piece.validation:
+                return None
+            if piece.signal is not None:
+                found.setdefault(piece.signal, match.start(2))
+            last = match.end()
+        return found
+
+    @property
+    def dropped(self) -> Mapping[str, int]:  # type: ignore[override]
+        """Lines with losses that are no rows: of validation, or a progress bar that was drawn again."""
+        return {"validation": self._validation, "redrawn": self.counters.redrawn}
 
     def counted(self, lines: Sequence[str]) -> dict[str, int]:
         """The names on these lines, with how often each stands there."""
         counts: dict[str, int] = {}
         for line in lines:
-            for text in _FIGURE.split(line)[:-1:3]:
-                match = _NAME.search(text[-_REACH:])
-                if match is None or _is_counter(name := _balanced(match[1])):
+            for text in self._parts(line)[:-1:4] if _SETTINGS not in line else ():
+                name = _name(text)
+                if not name or (_is_counter(name) and name not in self._names.given.values()):
                     continue
-                name = self._shortened(name)
-                if name in counts or len(counts) < REMEMBERED_NAMES:
-                    counts[name] = counts.get(name, 0) + 1
+                names = several_names(name) if name not in self._names.wanted else (name,)
+                for each in names if len(names) > 1 else (self._shortened(name),):
+                    if each in counts or len(counts) < REMEMBERED_NAMES:
+                        counts[each] = counts.get(each, 0) + 1
         return counts
 
+    def _parts(self, line: str) -> list[str]:
+        if not line.isascii():
+            line = narrow(line)
+        return self._split(with_points(line) if self._commas else line)
+
     def _piece(self, text: str) -> _Piece:
+        name = _name(text)
+        several = several_names(name) if name and name not in self._names.wanted else (name,)
+        given = self._shortened(name)
+        is_counter = _is_counter(name) and given not in self._names.given.values()
+        signal: str | None = None
+        further: tuple[str | None, ...] = ()
+        if len(several) > 1:
+            signal, *rest_of_them = map(self._names.signal, several)
+            further = tuple(rest_of_them)
+        elif name and not is_counter:
+            signal = self._names.signal(given)
         match = _NAME.search(text[-_REACH:])
-        name = _balanced(match[1]) if match is not None else ""
-        is_counter = _is_counter(name)
-        signal = None if not name or is_counter else self._names.signal(self._shortened(name))
         rest = text[: len(text) - len(match[0])] if match is not None else text
         piece = _Piece(
             signal,
-            signal is not None and not signal.startswith(_NO_LOSSES),
+            further,
+            any(found is not None and not found.startswith(_NO_LOSSES) for found in (signal, *further)),
             is_counter or _DIGIT.search(rest) is not None,
-            _VALIDATION.search(text) is not None,
+            _VALIDATION.search(text if text.isascii() else in_english(text)) is not None,
         )
         if len(self._pieces) < REMEMBERED_NAMES:
             self._pieces[text] = piece
         return piece
 
+    def _names_loss(self, parts: Sequence[str]) -> bool:
+        """Whether a line of validation names a loss, as rows do."""
+        return any((self._pieces.get(text) or self._piece(text)).is_loss for text in parts[:-1:4])
+
     def _shortened(self, name: str) -> str:
         """What the user gave, where other words of the line stand before it."""
-        return next((given for given in self._names.given.values() if name.endswith(f" {given}")), name)
+        return next((given for given in self._names.wanted if name.endswith(f" {given}")), name)
 
 
-def _balanced(name: str) -> str:
-    """A name without a bracket that was opened before it, or is closed after it."""
+def _name(text: str) -> str:
+    """The name at the end of a text, without a bracket that was opened before it, or is closed after it."""
+    match = _NAME.search(text[-_REACH:])
+    if match is None:
+        return ""
+    name: str = match[1]
     opened = name.count("(") - name.count(")")
     if opened > 0:
         return name.rpartition("(")[2]
     return name.rstrip(")") if opened < 0 else name
+
+
+def _put_further(signals: Sequence[str | None], behind: str, rest: str, row: dict[str, float]) -> None:
+    """Put the second and further figures of a name into the row: behind slashes, or in a list."""
+    figures = [figure.strip() for figure in behind.split("/")[1:]]
+    at = 0
+    while not behind and len(figures) < len(signals) and (listed := LISTED.match(rest, at)) is not None:
+        figures.append(listed[1])
+        at = listed.end()
+    for signal, figure in zip(signals, figures, strict=False):
+        if signal is not None and signal not in row:
+            row[signal] = float(figure)
 
 
 def _is_counter(name: str) -> bool:

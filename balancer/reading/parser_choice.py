@@ -8,18 +8,21 @@ from dataclasses import dataclass
 from typing import Final
 
 from balancer.reading.families import LineParser, LogFamily
+from balancer.reading.figures import MARKED, SPACED, has_decimal_commas
 from balancer.reading.lines import NumberedLines, lines
 from balancer.reading.names import Names
-from balancer.reading.pairs import PairParser
+from balancer.reading.pairs import Form, PairParser
 from balancer.reading.pattern import PatternParser
-from balancer.reading.raw_bytes import RawBytes
+from balancer.reading.raw_bytes import LogBytes
 from balancer.reading.sniff import beginning
 from balancer.reading.source import Source, Unread
 from balancer.reading.step_axis import HIGHEST_STEP, StepAxis
 from balancer.reading.wrapped import Width, joined, width
+from balancer.reading.writers import OneWriter, writers_of
 
 # A family that knows its own logs reads at least so much of what names beside figures give.
 FAMILY_SHARE: Final = 0.5
+FEWEST_SPACED: Final = 3  # rows of names and figures with nothing but blanks between them
 
 
 class ParserChoice:
@@ -43,7 +46,7 @@ class ParserChoice:
     def __init__(
         self,
         source: Source,
-        data: RawBytes,
+        data: LogBytes,
         names: Names,
         given: Mapping[str, str],
         pattern: str | None,
@@ -68,6 +71,7 @@ class ParserChoice:
             elif broken is not None and not given:
                 self._join_for(families, broken)
             found = self._choose({} if given else families)
+        self._take_one_writer(data)
         self.origin: Final = self._origin_of(found, data)
 
     def lines(self, blocks: Iterable[bytes], unread: Unread) -> Iterator[NumberedLines]:
@@ -103,11 +107,13 @@ class ParserChoice:
 
     def _choose(self, families: Mapping[str, LogFamily]) -> Survey:
         """Take the parser that reads most of the log's beginning."""
-        generic, trial = PairParser(self._names), self._trial()
+        form, trial, best = self._form()
+        generic = PairParser(self._names, form)
         self._names.learn(generic.counted(self.first))
-        self.parser, self._another = generic, self._trial
-        best = survey(trial, self.first)
-        generic.take_fractions_for_epochs(best.rows, trial)
+        generic.counters.learn(best.rows, trial.counters)
+        self.parser, self._another = generic, lambda: self._trial(form, generic)
+        if generic.counters.takes_leads:
+            best = survey(self._trial(form, generic), self.first)
         most = FAMILY_SHARE * best.rows
         for name, family in families.items():
             try:
@@ -127,18 +133,53 @@ class ParserChoice:
                 self._source.other_tags.clear()
         return best
 
-    def _trial(self) -> PairParser:
-        """A parser by names beside figures whose names are its own."""
-        return PairParser(Names(self._given, Source("", "")))
+    def _take_one_writer(self, data: LogBytes) -> None:
+        """Read one of the processes that write the log at once, if there are several."""
+        try:
+            another = self._another()
+            marks, count = writers_of(another, self._head(data)) if another is not None else ([], 1)
+        except (Exception, SystemExit) as error:
+            self._failed(error, self._source.family)
+            return
+        if count > 1:
+            first = self.parser
+            self._source.writers = count
+            self.parser = OneWriter(lambda: self._another() or first, first, marks, count)
 
-    def _origin_of(self, found: Survey, data: RawBytes) -> float:
+    def _head(self, data: LogBytes) -> Iterable[str]:
+        return (line for _, block in self.lines([data.head], Unread()) for line in block)
+
+    def _form(self) -> tuple[Form, PairParser, Survey]:
+        """How figures are written here: behind marks, or behind blanks where that reads far more; with its trial."""
+        commas = has_decimal_commas(self.first)
+        marked, spaced = Form(MARKED, commas), Form(SPACED, commas)
+        trial = self._trial(marked)
+        best = survey(trial, self.first)
+        other = self._trial(spaced)
+        found = survey(other, self.first)
+        # A word of prose before a number is no row.
+        rows = found.wide > found.rows / 2 or other.counters.led > 4 * other.counters.unled
+        if found.figures > 2 * best.figures and rows and found.rows >= FEWEST_SPACED:
+            return spaced, other, found
+        return marked, trial, best
+
+    def _trial(self, form: Form, like: PairParser | None = None) -> PairParser:
+        """A parser by names beside figures whose names are its own, with counters `like` another's."""
+        names = Names(self._given, Source("", ""))
+        parser = PairParser(names, form)
+        names.learn(parser.counted(self.first))
+        if like is not None:
+            parser.counters.counts_epochs = like.counters.counts_epochs
+            parser.counters.takes_leads = like.counters.takes_leads
+        return parser
+
+    def _origin_of(self, found: Survey, data: LogBytes) -> float:
         """The steps before the log's first epoch; a later one takes a look at more of the log."""
         if found.first_epoch is None or found.first_epoch <= 1:
             return 0.0
-        whole = (line for _, block in self.lines([data.head], Unread()) for line in block)
         try:
             parser = self._another()
-            return survey(parser, whole).origin if parser is not None else 0.0
+            return survey(parser, self._head(data)).origin if parser is not None else 0.0
         except (Exception, SystemExit) as error:
             self._failed(error, self._source.family)
             return 0.0
@@ -146,9 +187,19 @@ class ParserChoice:
 
 @dataclass(frozen=True)
 class Survey:
-    """The number of rows, the first epoch that one names, and steps in an epoch where these count within it."""
+    """What rows were read.
+
+    Attributes:
+        rows: how many.
+        figures: of losses and what goes along with them.
+        wide: rows with several names.
+        first_epoch: the first epoch that a row names.
+        per_epoch: steps in an epoch, where these count within it.
+    """
 
     rows: int
+    figures: int
+    wide: int
     first_epoch: float | None
     per_epoch: float | None
 
@@ -168,7 +219,7 @@ def survey(parser: LineParser, lines: Iterable[str]) -> Survey:
     """Read lines with a parser made for that."""
     feed: Callable[[str], object] = parser.feed
     axis = StepAxis(Source("", ""))
-    rows, first = 0, None
+    rows, figures, wide, first = 0, 0, 0, None
     for line in lines:
         try:
             row = feed(line)
@@ -177,8 +228,10 @@ def survey(parser: LineParser, lines: Iterable[str]) -> Survey:
         if not isinstance(row, Mapping):
             continue
         rows += 1
+        figures += len(row.keys() - {"step", "epoch"})
+        wide += len(row) > 1
         step, epoch = row.get("step"), row.get("epoch")
         if (step is None or abs(step) <= HIGHEST_STEP) and (epoch is None or math.isfinite(epoch)):
             axis.place(step, epoch, parser.steps_per_epoch)
             first = epoch if first is None else first
-    return Survey(rows, first, axis.steps_per_epoch if axis.counts_within else None)
+    return Survey(rows, figures, wide, first, axis.steps_per_epoch if axis.counts_within else None)

@@ -7,7 +7,7 @@ import select
 import stat
 import sys
 from collections.abc import Iterator
-from typing import IO, Final
+from typing import IO, Final, Protocol
 
 from balancer.errors import ConfigError, DataError
 from balancer.reading.source import OnBytes
@@ -15,6 +15,27 @@ from balancer.reading.source import OnBytes
 BLOCK_BYTES: Final = 1 << 20
 HEAD_BYTES: Final = 1 << 18
 PIPE_WAIT_SECONDS: Final = 5.0  # seconds for somebody to write into a named pipe
+
+
+class LogBytes(Protocol):
+    """The bytes of a log; `head` are the first of them, and `whole` says whether that is all."""
+
+    @property
+    def head(self) -> bytes:
+        """The first 256 KiB."""
+        ...
+
+    @property
+    def whole(self) -> bool:
+        """Whether the head is all."""
+        ...
+
+    def blocks(self, progress: OnBytes | None = None) -> Iterator[bytes]:
+        """All bytes, from the beginning."""
+        ...
+
+    def close(self) -> None:
+        """Let go of a pipe that is not read further."""
 
 
 class RawBytes:

@@ -71,6 +71,7 @@ class EventReader:
                     continue
                 if row and (step != at or signal in row):
                     source.rows += 1
+                    self._names.add_up(row)
                     yield float(at), row
                     row = {}
                 if signal in last and step < last[signal][0]:
@@ -82,6 +83,7 @@ class EventReader:
                     length.put(step, value)
         if row:
             source.rows += 1
+            self._names.add_up(row)
             yield float(at), row
         source.steps_per_epoch = length.steps
         self._names.check()

@@ -5,16 +5,21 @@ from __future__ import annotations
 import math
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from balancer.errors import ConfigError, DataError
+from balancer.reading.alike import Alike
 from balancer.reading.families import LogFamily
 from balancer.reading.names import Names, one_line
-from balancer.reading.new_start import NewStart
+from balancer.reading.new_start import FIRST_ROWS, LAST_ROWS, NewStart
 from balancer.reading.parser_choice import ParserChoice
-from balancer.reading.raw_bytes import RawBytes
+from balancer.reading.raw_bytes import LogBytes
+from balancer.reading.row_blocks import RowBlock, placed, row_at
 from balancer.reading.source import Fact, OnBytes, Row, Source
 from balancer.reading.step_axis import HIGHEST_STEP, StepAxis
+
+if TYPE_CHECKING:
+    from balancer.reading.row_blocks import Table
 
 MOST_FACTS: Final = 10_000  # so many are kept
 
@@ -31,7 +36,7 @@ class TextReader:
     def __init__(
         self,
         source: Source,
-        data: RawBytes,
+        data: LogBytes,
         given: Mapping[str, str],
         pattern: str | None,
         progress: OnBytes | None,
@@ -52,13 +57,50 @@ class TextReader:
             ConfigError: a name that the user gave is not in the log, or a pattern that finds nothing.
             DataError: no line is a row.
         """
+        for part in self.parts():
+            if isinstance(part, RowBlock):
+                yield from part.rows()
+            else:
+                yield part
+
+    def parts(self) -> Iterator[Row | RowBlock]:
+        """Rows, one by one or many at once.
+
+        Raises:
+            ConfigError, DataError: as for `rows`.
+        """
         source, choice, start = self.source, self._choice, NewStart()
         parser = choice.parser
         feed = parser.feed
         row: dict[str, float] = {}
-        axis = StepAxis(source, goes_on=lambda: start.goes_on(source.rows, row), origin=choice.origin)
-        for first, block in choice.lines(self._data.blocks(self._progress), source.unread):
-            for line, text in enumerate(block, first):
+
+        table: Table | None = None
+        at_row = 0
+
+        def begin(place: int) -> None:
+            nonlocal row, at_row
+            assert table is not None
+            row, at_row = row_at(table, place), place
+
+        def goes_on() -> bool:
+            if table is not None:
+                for place in range(max(at_row - LAST_ROWS, 0), at_row):
+                    start.put(row_at(table, place))
+            return start.goes_on(source.rows + at_row, row)
+
+        axis, alike = StepAxis(source, goes_on=goes_on, origin=choice.origin), Alike(parser)
+        numbered = choice.lines(self._data.blocks(self._progress), source.unread)
+        for first, segment, table in alike.segments(numbered, lambda: not axis.awaits_resume):
+            if table is not None:
+                blocks = placed(table, axis, parser.steps_per_epoch, begin)
+                for place in sorted({*range(FIRST_ROWS), *range(len(segment) - LAST_ROWS, len(segment))}):
+                    if 0 <= place < len(segment):
+                        start.put(row_at(table, place))
+                source.rows += len(segment)
+                yield from blocks
+                continue
+            at_row, known = 0, ""
+            for line, text in enumerate(segment, first):
                 try:
                     said = feed(text)
                 except ValueError as error:
@@ -87,7 +129,15 @@ class TextReader:
                     row["epoch"] = axis.epoch_of(epoch)
                 start.put(row)
                 source.rows += 1
+                known = text
                 yield at, row
+            if known:
+                alike.learn(known)
+        for why, count in parser.dropped.items():
+            source.drop(why, count)
+            source.rows += count
+            source.skipped -= count
+        source.numbered = axis.numbered
         source.format = parser.format
         if source.family or axis.counts_within:
             source.steps_per_epoch = parser.steps_per_epoch or axis.steps_per_epoch
@@ -95,7 +145,7 @@ class TextReader:
             # What follows the counter may be the steps of all epochs.
             source.steps_per_epoch = axis.steps_per_epoch or parser.steps_per_epoch
         self._names.check()
-        if not source.rows:
+        if not source.kept:
             raise self._nothing()
 
     def _failed(self, error: BaseException, family: str) -> None:

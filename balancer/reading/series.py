@@ -27,6 +27,7 @@ class Series:
     Attributes:
         span: values in a full span, a power of 2.
         count: finite values taken in and not superseded.
+        superseded: finite values that were taken in and gave way to later ones.
         nonfinite: values that were NaN, infinite or beyond 1e100, superseded ones included.
         first_nonfinite: the step of the first of them.
         trailing: how many values since the last finite one are not finite.
@@ -36,6 +37,7 @@ class Series:
     def __init__(self) -> None:
         self.span: int = 1
         self.count: int = 0
+        self.superseded: int = 0
         self.nonfinite: int = 0
         self.first_nonfinite: float | None = None
         self.trailing: int = 0
@@ -94,16 +96,27 @@ class Series:
                 block, stretch = block[finite], stretch[finite]
             else:
                 self.trailing = 0
+            self.count += len(block)
+            # Whole spans are taken as they are; an even number of them, so that none is left over when they are merged.
+            if not self._steps and len(block) and len(block) % self.span == 0 and self._fit(len(block) // self.span):
+                self._spans = np.concatenate([self._spans, _reduced(stretch, block, self.span)], axis=1)
+                while self._spans.shape[1] > CAPACITY:
+                    self._halve()
+                continue
             self._steps += stretch.tolist()
             self._values += block.tolist()
-            self.count += len(block)
             if len(self._steps) >= max(PENDING, 2 * self.span):
                 self._fold()
+
+    def _fit(self, spans: int) -> bool:
+        count = self._spans.shape[1] + spans
+        return count <= CAPACITY or count % 2 == 0
 
     def cut(self, step: float) -> None:
         """Forget what was measured at `step` and later, as far as whole spans allow."""
         if self.trailing and self.trailing_since >= step:
             self.trailing = 0
+        before = self.count
         # From the end, value by value: a log that goes back again and again costs no more than one that does not.
         while self._steps and self._steps[-1] >= step:
             self._steps.pop()
@@ -113,6 +126,7 @@ class Series:
             keep = int(np.searchsorted(self._spans[1], step))
             self.count -= (self._spans.shape[1] - keep) * self.span
             self._spans = self._spans[:, :keep]
+        self.superseded += before - self.count
 
     def _end(self) -> float:
         if self._steps:

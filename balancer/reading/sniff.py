@@ -8,7 +8,7 @@ from balancer.errors import DataError
 from balancer.reading.csv_tables import delimiter
 from balancer.reading.json_objects import is_spread, object_on
 from balancer.reading.lines import lines
-from balancer.reading.raw_bytes import RawBytes
+from balancer.reading.raw_bytes import LogBytes
 from balancer.reading.source import Unread
 from balancer.record.event_records import is_head
 
@@ -28,7 +28,7 @@ MAGIC: Final = (
 MOST_CONTROLS: Final = 0.03  # of the characters of a text; bytes at random have a tenth
 
 
-def beginning(data: RawBytes) -> list[str]:
+def beginning(data: LogBytes) -> list[str]:
     """The first lines."""
     first: list[str] = []
     for _, block in lines([data.head], Unread()):
@@ -37,7 +37,7 @@ def beginning(data: RawBytes) -> list[str]:
     return first[: SAMPLE_LINES if data.whole else min(SAMPLE_LINES, max(len(first) - 1, 1))]
 
 
-def kind_of(path: str, data: RawBytes) -> LogKind:
+def kind_of(path: str, data: LogBytes) -> LogKind:
     """The kind of log.
 
     Raises:

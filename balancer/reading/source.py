@@ -10,6 +10,7 @@ from typing import Any, Final, Protocol
 from balancer.contract.adversarial import AdversarialLoss
 
 SHOWN_EXAMPLES: Final = 3  # unreadable lines that are shown
+MOST_FALLS: Final = 10  # of the step, and rows for each of them, in a log of one writer
 
 
 @dataclass(frozen=True)
@@ -47,7 +48,9 @@ class Source:
     `kind` is "run", "tensorboard", "csv", "jsonl" or "log"; `family` names the extension (a model or a
     family of training codes) whose formats and rules apply, "" where none does; `format` is that
     family's name of the log format. `tags` says which name in the file each signal was read from;
-    `other_tags` are names that became no signal. `rows` counts rows, `skipped` lines of other text.
+    `other_tags` are names that became no signal. `rows` counts rows of losses, `dropped` those of them that are no
+    part of the history, by reason (`superseded`, `redrawn`, `validation`, `other_writer`); `skipped` counts lines of
+    other text. `within` says in what the log was found: a `notebook`, the log of a container.
     """
 
     path: str
@@ -61,6 +64,12 @@ class Source:
     restarts: list[tuple[float, float]] = field(default_factory=list)
     unread: Unread = field(default_factory=Unread)
     rows: int = 0
+    dropped: dict[str, int] = field(default_factory=dict)
+    # Whether the log names no step, so that steps are the numbers of its rows.
+    numbered: bool = False
+    # How many processes wrote it at once; the rows of one were taken.
+    writers: int = 1
+    within: str = ""
     skipped: int = 0
     # Steps of the rows' own axis in an epoch, where the log says so.
     steps_per_epoch: float | None = None
@@ -69,6 +78,22 @@ class Source:
     # The adversarial loss that a run was composed with last, ours or a script's.
     loss: AdversarialLoss | None = None
     folder: Path | None = None
+
+    @property
+    def kept(self) -> int:
+        """Rows in the history."""
+        return self.rows - sum(self.dropped.values())
+
+    @property
+    def is_tangled(self) -> bool:
+        """Whether the run went back so often that its steps mean nothing."""
+        gone = self.dropped.get("superseded", 0)
+        return len(self.restarts) >= MOST_FALLS and MOST_FALLS * len(self.restarts) > self.rows and 4 * gone > self.rows
+
+    def drop(self, why: str, count: int = 1) -> None:
+        """Count rows that are left out."""
+        if count:
+            self.dropped[why] = self.dropped.get(why, 0) + count
 
     def facts_of(self, kind: str) -> list[Fact]:
         """All facts of one kind, in order."""

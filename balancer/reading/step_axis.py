@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from balancer.reading.source import Source
+
+if TYPE_CHECKING:
+    from balancer.reading.series import Floats
 
 MOST_RESTARTS: Final = 1000  # so many are kept
 HIGHEST_EPOCH: Final = 1e9  # a higher number is not an epoch
@@ -65,6 +68,7 @@ class StepAxis:
         self._length: Final = EpochLength()
         self._rows = 0
         self._named = False
+        self._numbers = False
         self._first: float | None = None
         self._first_epoch: float | None = None
         self._raw: float | None = None
@@ -102,6 +106,7 @@ class StepAxis:
         elif epoch is not None and per_epoch is not None:
             step = epoch * per_epoch
         else:
+            self._numbers = True
             if passed < 0 and self._resumed is None:
                 self._rows = self._row_of(epoch)
             step = float(self._rows)
@@ -133,6 +138,25 @@ class StepAxis:
             self._length.put(self.step, self._epoch)
         return self.step
 
+    def run(self, steps: Floats) -> Floats:
+        """The steps on the axis of rows that go on in the epoch of the one that was placed last.
+
+        Args:
+            steps: of shape (n,), each above the one before.
+        """
+        if len(steps):
+            assert self._raw is not None
+            self._rows += len(steps)
+            self._interval = float(steps[-1]) - (float(steps[-2]) if len(steps) > 1 else self._raw)
+            self._raw = float(steps[-1])
+            self.step = self._raw + self._add
+        return steps + self._add
+
+    @property
+    def awaits_resume(self) -> bool:
+        """Whether the next row is one from which the run goes on."""
+        return self._resumed is not None
+
     def epoch_of(self, epoch: float) -> float:
         """The epoch of the row that was placed last, over all starts."""
         return epoch + self._add_epoch
@@ -140,6 +164,11 @@ class StepAxis:
     def resumed(self, step: float) -> None:
         """The log said that the run goes on from there: a row that then counts from below is meant from there on."""
         self._resumed = step
+
+    @property
+    def numbered(self) -> bool:
+        """Whether steps are the numbers of rows, since none names a step."""
+        return self._numbers and not self._named
 
     @property
     def counts_within(self) -> bool:

@@ -7,7 +7,19 @@ from collections.abc import Iterable
 from functools import lru_cache
 from typing import Final, NamedTuple
 
-from balancer.reading.loss_names import BESIDE, DIALECTS, EXACT, MEASURES, NAMES, NEVER, TERMS, TRAINING, WORD_MEANINGS
+from balancer.reading.chinese import in_english
+from balancer.reading.loss_names import (
+    BESIDE,
+    BESIDE_RATES,
+    DIALECTS,
+    EXACT,
+    MEASURES,
+    NAMES,
+    NEVER,
+    TERMS,
+    TRAINING,
+    WORD_MEANINGS,
+)
 
 # A run's own columns and tags: their names are the signals' already.
 OWN: Final = re.compile(
@@ -15,9 +27,11 @@ OWN: Final = re.compile(
     r"|lambda_[a-z0-9_]{1,32}|[a-z0-9_]{1,32}_share)"
 )
 _SHARE: Final = re.compile(r"share/([a-z0-9_]{1,32})")
-_WORDS: Final = re.compile(r"[A-Za-z0-9]{1,64}")
+_WORDS: Final = re.compile(r"[^\W_]{1,64}")
 _CAMEL: Final = re.compile(r"(?<=[a-z])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])")
 _LOSS_WORD: Final = re.compile(r"([a-z0-9]{1,16}?)(loss)")
+_GROUP: Final = re.compile("pg(?=[0-9])|group(?=[0-9])")
+_NUMBER: Final = re.compile("[0-9]{1,2}")
 _CUT: Final = re.compile(r"[/ .:]")
 LONGEST_NAME: Final = 200  # a longer name means nothing
 
@@ -35,7 +49,7 @@ def guess(name: str) -> Guess | None:
     if len(name) > LONGEST_NAME:
         return None
     # Weights & Biases puts the run's name before it.
-    rest = name.rpartition(" - ")[2]
+    rest = in_english(name.rpartition(" - ")[2]).strip()
     own = OWN.fullmatch(rest)
     if own is not None:
         weight = _signal(_meanings(_words(own[1])), whole=True) if own[1].startswith("lambda_") else None
@@ -78,8 +92,12 @@ def dialect(names: Iterable[str]) -> dict[str, str | None]:
 
 def counter(name: str, names: tuple[str, ...]) -> int | None:
     """How good a name of a step (or of an epoch) it is, 0 being best; None where it is not one."""
-    short = _last(name).strip("_")
-    return names.index(short) if short in names else None
+    name = in_english(name)
+    part = _last_part(name)
+    for short in (part, part.rpartition(".")[2], _last(name)):
+        if short.strip("_") in names:
+            return names.index(short.strip("_"))
+    return None
 
 
 def plain(name: str) -> str:
@@ -87,9 +105,14 @@ def plain(name: str) -> str:
     return " ".join(_words(name[:LONGEST_NAME]))
 
 
+def _last_part(name: str) -> str:
+    """The last part of a path of names."""
+    return re.split(r"[/ ]", name[-LONGEST_NAME:].strip())[-1].lower()
+
+
 def _last(name: str) -> str:
     """The last part of a path of names, without what Lightning and StyleGAN put behind it."""
-    short = re.split(r"[/ ]", name[-LONGEST_NAME:].strip())[-1].lower().removesuffix(".mean")
+    short = _last_part(name).removesuffix(".mean")
     return short.rpartition(".")[2].removesuffix("_step").removesuffix("_epoch") or short
 
 
@@ -105,7 +128,10 @@ def _words(name: str) -> list[str]:
 
 def _meanings(words: list[str]) -> frozenset[str]:
     joined = " ".join(words).replace("learning rate", "lr").split()
-    return frozenset(WORD_MEANINGS.get(word, word) for word in joined) - {""}
+    beside: frozenset[str] = frozenset()
+    if "lr" in joined:
+        beside, joined = BESIDE_RATES, [_GROUP.sub("", word) for word in joined]
+    return frozenset(WORD_MEANINGS.get(word, word) for word in joined if word not in beside) - {""}
 
 
 def _signal(words: frozenset[str], *, whole: bool) -> tuple[str, int] | None:
@@ -114,6 +140,9 @@ def _signal(words: frozenset[str], *, whole: bool) -> tuple[str, int] | None:
     found = _TABLE.get(words)
     if found is not None:
         return found if whole or len(words) > 1 or "lr" in words else None
+    if "lr" in words and len(words) == 2:
+        # The number of an optimizer or of its group of parameters.
+        return next(((f"lr_{int(word)}", 0) for word in words if _NUMBER.fullmatch(word)), None)
     if "lambda" in words:
         term = _TABLE.get(words - {"lambda"})
         return (f"lambda_{term[0]}", 0) if term is not None and term[0] in {"adv", *TERMS, *BESIDE} else None

@@ -13,6 +13,7 @@ from balancer.diagnosis.remedies import Remedy, chosen, commands
 from balancer.diagnosis.rules import RULES
 from balancer.diagnosis.since import Indicator, Since
 from balancer.errors import ConfigError, suggestion
+from balancer.reading.source import Source
 from balancer.show.words import Words, load
 
 
@@ -159,11 +160,15 @@ def _finding(finding: Finding, diagnosis: Diagnosis, words: Words) -> RenderedFi
     # Words that name the healthy range of d_adv have a twin for losses of which none is known.
     if "healthy_low" not in figures and words.get(f"{text}_no_range") is not None:
         text = f"{text}_no_range"
+    said, numbered = words(text, **figures), diagnosis.case.source.numbered
+    span = "ui.numbered_rows" if numbered else "ui.steps"
     return RenderedFinding(
         finding.rule,
         words(f"{finding.words}.title", **figures),
-        words(text, **figures),
-        "" if finding.steps is None else words("ui.steps", first=finding.steps[0], last=finding.steps[1]),
+        said
+        if not numbered or "step" not in figures
+        else words("ui.with_remark", text=said, remark=words("ui.row_step")),
+        "" if finding.steps is None else words(span, first=finding.steps[0], last=finding.steps[1]),
         words(f"ui.{finding.confidence}"),
         tuple(_remedy(remedy, diagnosis, words) for remedy in chosen(finding.remedies, diagnosis.case)),
     )
@@ -187,13 +192,24 @@ def _source(diagnosis: Diagnosis, words: Words) -> list[str]:
     kind = words(f"ui.read_{source.kind}")
     if source.kind == "log" and source.family:
         kind = words("ui.read_log_of", family=source.family, format=source.format or words("ui.unknown"))
+    if source.within:
+        kind = words("ui.with_remark", text=kind, remark=words(f"ui.within_{source.within}"))
     lines = [words("ui.read", rows=source.rows, path=source.path, kind=kind)]
     if case.history.rows:
         lines[0] += words("ui.list") + words(
-            "ui.step_range", first=case.history.first_step, last=case.history.last_step
+            "ui.row_range" if source.numbered else "ui.step_range",
+            first=case.history.first_step,
+            last=case.history.last_step,
         )
     if source.steps_per_epoch:
         lines[0] += words("ui.list") + words("ui.per_epoch", steps=source.steps_per_epoch)
+    lines.append(_kept(source, words))
+    if source.numbered:
+        lines.append(words("ui.numbered"))
+    if source.writers > 1:
+        lines.append(words("ui.writers", count=source.writers))
+    elif source.is_tangled:
+        lines.append(words("ui.tangled"))
     spans = [series.span for series in case.history.series.values()]
     if spans and max(spans) > 1:
         lines.append(words("ui.thinned", span=max(spans)))
@@ -217,6 +233,15 @@ def _source(diagnosis: Diagnosis, words: Words) -> list[str]:
         lines.append(words("ui.unread", count=source.unread.count, why=why))
         lines += [words("ui.unread_example", line=line, text=text) for line, text in source.unread.examples]
     return lines
+
+
+def _kept(source: Source, words: Words) -> str:
+    """How many of the rows are in the history, and why the others are not."""
+    text = words("ui.kept", kept=source.kept, rows=source.rows)
+    if source.dropped:
+        why = [words(f"ui.dropped_{reason}", count=count) for reason, count in source.dropped.items()]
+        text += words("ui.list") + words("ui.dropped", why=words("ui.comma").join(why))
+    return text
 
 
 def _not_judged(diagnosis: Diagnosis, words: Words) -> list[str]:

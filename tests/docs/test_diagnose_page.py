@@ -77,6 +77,9 @@ def test_every_command_works(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, cl
         if not path.name.startswith("events."):
             shutil.rmtree(path) if path.is_dir() else path.unlink()
     (tmp_path / "other.log").write_text("".join(f"it {i} D 0.{i + 10} G {i + 1}.5\n" for i in range(30)))
+    (tmp_path / "theirs.csv").write_text(
+        "updates,D_real,D_fake\n" + "".join(f"{50 * i},0.{i + 10},0.{i + 20}\n" for i in range(40))
+    )
     (tmp_path / "vocoder.csv").write_text(
         "step,d_loss,adv,mel\n" + "".join(f"{i},0.{i + 10},0.{i + 20},0.{i + 30}\n" for i in range(40))
     )

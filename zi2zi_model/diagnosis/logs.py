@@ -41,6 +41,8 @@ class ZiLogParser(LineParser):
     unless the row after it looks the same, which then is how the log goes on.
     """
 
+    ends_alike = True
+
     def __init__(self) -> None:
         self.format = ""
         self.steps_per_epoch: float | None = None
@@ -66,6 +68,23 @@ class ZiLogParser(LineParser):
                 if match is not None:
                     return [fact(match)]
         return None
+
+    def places(self, line: str) -> Mapping[str, int] | None:
+        """Where the figures of a row begin, unless it has two lines."""
+        at = line.rfind("Epoch:")
+        head = _HEAD.match(line, at) if at >= 0 else None
+        first = line.find("_loss:", head.end()) if head is not None else -1
+        if head is None or first < 0 or self._suspect is not None:
+            return None
+        found = {"epoch": head.start(1), "batch": head.start(3), "batches": head.start(4)}
+        begin = first - 1
+        for part in line[begin:].split(","):
+            name, _, figure = part.partition(":")
+            signal = self._names.get(name)
+            if signal is not None:
+                found[signal] = begin + len(name) + 1 + len(figure) - len(figure.lstrip())
+            begin += len(part) + 1
+        return found
 
     def _row(self, line: str, at: int) -> Mapping[str, float] | None:
         self._pending = None

@@ -62,11 +62,13 @@ def _data_size(case: Case) -> Iterator[Finding]:
     if batch is None:
         batch = max(1, round(items / per_epoch)) if per_epoch else BATCH
     steps = per_epoch or math.ceil(items / batch)
+    # By the end of the log, which may begin late in its run.
+    seen = (case.history.last_step + 1) / steps
     evidence: dict[str, float | str] = {
         "items": items,
         "batch": batch,
         "steps_per_epoch": steps,
-        "seen": max(case.history.last_step - case.history.first_step + 1, 0.0) / steps,
+        "seen": round(seen) if seen >= 10 else float(f"{seen:.1g}"),
     }
     d_count = _parameters(case, "D")
     millions = d_count / 1e6 if d_count is not None else D_MILLIONS.get(case.source.format)

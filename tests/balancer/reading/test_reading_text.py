@@ -100,7 +100,8 @@ def test_lines_of_validation_are_no_rows(tmp_path: Path) -> None:
         "step=1 d_loss=0.5\n[Validation] step=1 d_loss=9\nval_d_loss: 8 d_time: 1\nTest: d_loss: 7\nstep=2 d_loss=0.5\n"
     )
     history, source = reading(tmp_path / "a.log", text)
-    assert history["d_loss"].values.tolist() == [0.5, 0.5] and source.skipped == 3
+    assert history["d_loss"].values.tolist() == [0.5, 0.5]
+    assert source.skipped == 1 and source.dropped == {"validation": 2} and (source.kept, source.rows) == (2, 4)
 
 
 def test_told_names(tmp_path: Path) -> None:
