@@ -110,7 +110,7 @@ class Series:
 
     def _fit(self, spans: int) -> bool:
         count = self._spans.shape[1] + spans
-        return count <= CAPACITY or count % 2 == 0
+        return bool(count <= CAPACITY or count % 2 == 0)
 
     def cut(self, step: float) -> None:
         """Forget what was measured at `step` and later, as far as whole spans allow."""
