@@ -50,9 +50,7 @@ def logs(folder: Path, steps: int = 12) -> dict[str, bytes]:
         "pairs.log": "".join(
             f"(epoch: {n // 4 + 1}, iters: {n % 4}) G_GAN: 1.25 D_real: 0.5\n" for n in every
         ).encode(),
-        "spaced.log": "".join(
-            f"[rank0] 第 {n // 4} 輪 step {n} D_loss {n}.25 G_loss 2/1\n" for n in every
-        ).encode(),
+        "spaced.log": "".join(f"[rank0] 第 {n // 4} 輪 step {n} D_loss {n}.25 G_loss 2/1\n" for n in every).encode(),
         "docker.log": "".join(
             json.dumps({"log": f"step {n}: d_loss: np.float32({n}.25)\n", "stream": "stdout"}) + "\n" for n in every
         ).encode(),
