@@ -50,6 +50,11 @@ def logs(folder: Path, steps: int = 12) -> dict[str, bytes]:
         "pairs.log": "".join(
             f"(epoch: {n // 4 + 1}, iters: {n % 4}) G_GAN: 1.25 D_real: 0.5\n" for n in every
         ).encode(),
+        "spaced.log": "".join(f"[rank0] 第 {n // 4} 輪 step {n} D_loss {n}.25 G_loss 2/1\n" for n in every).encode(),
+        "docker.log": "".join(
+            json.dumps({"log": f"step {n}: d_loss: np.float32({n}.25)\n", "stream": "stdout"}) + "\n" for n in every
+        ).encode(),
+        "a.md": ("| step | D loss |\n| --- | ---: |\n" + "".join(f"| {n} | {n}.25 |\n" for n in every)).encode(),
         "utf16.log": "".join(f"步 step: {n} d_loss: 0.5\r\n" for n in every).encode("utf-16"),
     }
 
@@ -152,6 +157,21 @@ def test_bytes_at_random(tmp_path_factory: pytest.TempPathFactory, data: bytes) 
 
 
 PIECES = (
+    *(
+        "損失",
+        "判別器",
+        "：",
+        "，",
+        "第",
+        "輪",
+        "np.float64(",
+        "array([",
+        "rank0",
+        "Gen/Dis Loss",
+        "0,5",
+        "log",
+        "metrics",
+    ),
     *("step", "epoch", "d_loss", "g_loss", "D", "G", "val", "tensor(", "nan", "1", "0.5", "-3", "1e999", "9" * 30),
     *" \t[]():=,;/{}\"'|%#字\r\n",
     *("\n", "\n", "\x1b[0m"),
