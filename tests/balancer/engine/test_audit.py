@@ -119,6 +119,7 @@ def test_a_critic_s_outputs_that_are_swapped_are_noticed_at_any_scale(gap: float
             fake = torch.randn(16, 1) - 100.0
             balance.after_d_step(real_logits=torch.randn(16, 1) - 100.0 + gap, fake_logits=fake)
     assert [str(one.message).count("are real_logits= and fake_logits=") for one in caught] == [1] * swapped
+    assert all("or the labels in D's own loss?" in str(one.message) for one in caught)
 
 
 def test_logits_of_a_d_at_chance_are_no_probabilities() -> None:
