@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Final, Literal
 
 from balancer.engine.gradient_audit import GradientAudit, in_evaluation, modules_of
 from balancer.engine.logit_audit import LogitAudit, leaves
+from balancer.engine.loss_audit import LossAudit
 from balancer.engine.optimizer_audit import OptimizerAudit
 from balancer.engine.optimizers import Optimizers, Watched
 from balancer.engine.ranks import agree, distributed_mean, is_first_rank
@@ -74,7 +75,8 @@ class Audit:
         self._lone_adv = self._unnamed_adv = 0
         # How often the weights of D's outputs were looked at, and whether they are none of its optimizers'.
         self._looks, self._elsewhere = 0, False
-        self.logits: Final = LogitAudit(host.adversarial.name, self.say)
+        self._logits: Final = LogitAudit(host.adversarial.name, self.say)
+        self._loss: Final = LossAudit(host.adversarial.name, optimizers, self.say)
         self._gradients: Final = GradientAudit(optimizers, turns, self.say)
         self._steppers: Final = OptimizerAudit(optimizers, self.say)
 
@@ -115,8 +117,10 @@ class Audit:
             self._gradients.begin_step(self._steps)
             self._steppers.begin_step()
 
-    def d_looked(self, real: Logits) -> None:
-        """The host passed D's outputs on real images: whose weights made them?"""
+    def d_looked(self, real: Logits, fake: Logits) -> None:
+        """The host passed D's outputs: are they what it says, and whose weights made them?"""
+        self._logits.look(real, fake)
+        self._loss.look(real, fake)
         due = self._looks < LOOKS or self._reports["d"] >= LATER
         made = leaves(real) if due and all(map(self._optimizers.knows, PARTS)) else set()
         self._elsewhere = False
@@ -145,6 +149,7 @@ class Audit:
             return
         self._gradients.stepped(one.role)
         self._steppers.stepped(one)
+        self._loss.stepped(one)
         rests = one.role == "d" and "d_update" in self._board.specs and not self._board.held("d_update")
         if rests and "exchanged" not in self._said:  # else it was G's
             self.say(
@@ -184,7 +189,8 @@ class Audit:
             self._check_adv_named(g_terms)
         self._steppers.end_step()
         if self.due:
-            self.logits.settle()
+            self._logits.settle()
+            self._loss.settle()
             self._check_ranks()
         self._steps += 1
 
@@ -214,7 +220,7 @@ class Audit:
                 self.say(f"unread_{knob}", f"this script obeys {knob} but has never looked at it: {spec.ask}")
 
     def _check_lone_term(self, g_terms: Collection[str]) -> None:
-        alone = set(g_terms) == {"adv"} and not self._host.weighs
+        alone = set(g_terms) == {"adv"} and "lambda_adv" in self._board.specs and not self._host.weighs
         told = [name for name in self._host.base if name.startswith("lambda_") and name != "lambda_adv"]
         self._lone_adv = self._lone_adv + 1 if alone and not told else 0
         if self._lone_adv < 5 or not self._board.contributions("lambda_adv"):

@@ -209,8 +209,7 @@ class Parts(Mechanism):
         signals = logit_signals(self.loss, real, fake, self.step)
         # A D that has never been updated says nothing yet.
         if real is not None and fake is not None and self._audit.due and (self._d_due or self.d_updates):
-            self._audit.logits.look(real, fake)
-            self._audit.d_looked(real)
+            self._audit.d_looked(real, fake)
         return signals
 
     def _require_step(self, call: str) -> None:
