@@ -97,3 +97,15 @@ def nearest(name: object, known: Sequence[str], cutoff: float = 0.6) -> str:
     """The end of an error about a name that may be mistyped: the nearest known one in brackets, else nothing."""
     near = get_close_matches(str(name), known, n=1, cutoff=cutoff)
     return f" (did you mean {near[0]}?)" if near else ""
+
+
+def mistyped(name: str, known: str) -> bool:
+    """Whether a name is a known one with a letter left out or doubled, or two neighbours exchanged.
+
+    Other differences, such as another digit or one more, make names of one's own.
+    """
+    cut = range(len(known))
+    left_out = {known[:i] + known[i + 1 :] for i in cut}
+    doubled = {known[:i] + known[i] + known[i:] for i in cut}
+    exchanged = {known[:i] + known[i : i + 2][::-1] + known[i + 2 :] for i in cut}
+    return len(known) > 2 and name != known and name in left_out | doubled | exchanged

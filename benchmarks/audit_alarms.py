@@ -3,7 +3,7 @@
 python benchmarks/audit_alarms.py [--steps 400] [--seeds 4]
 
 Right loops: D first, G first and three D steps to one of G; BCE, least squares and hinge; three learning rates; with
-laws and without; each seed. Bugs: the twelve of tests/support/wired.py, D first and G first, two rates, each seed.
+laws and without; each seed. Bugs: thirteen of tests/support/wired.py, D first and G first, two rates, each seed.
 """
 
 from __future__ import annotations
@@ -26,7 +26,8 @@ BUGS = {
     "skip_ignored": "D's optimizer stepped although",
     "rebuilt": "updated by another Adam",
     "sigmoid": "D ends in a sigmoid",
-    "lsgan_forgotten": "least-squares",
+    "lsgan_forgotten": "say adversarial='lsgan'",
+    "hinge_forgotten": "say adversarial='hinge'",
     "swapped": "are real_logits= and fake_logits=",
     "d_not_zeroed": "D's update also takes the gradients",
     "not_detached": "G's update also takes the gradients",

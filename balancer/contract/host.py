@@ -23,7 +23,7 @@ from balancer.contract.signals import (
     taken,
     term_signal,
 )
-from balancer.errors import ConfigError, KnobError, PluginError, suggestion
+from balancer.errors import ConfigError, KnobError, PluginError, mistyped, suggestion
 
 # Hooks that only a host which calls them can offer, and what it would have to do.
 OPTIONAL_HOOKS: Final = {
@@ -42,6 +42,10 @@ SIGHTS: Final = {
 
 
 FAR: Final = 3.0  # a base so many times what a law sets, or as much less, was chosen for another loss
+
+
+# The networks whose optimizers a script names.
+ROLES: Final = ("d", "g")
 
 
 @dataclass(frozen=True)
@@ -156,7 +160,10 @@ def foreign_host(
             raise ConfigError(f"{name} is a set of names, such as {{{value!r}}}")
     if not isinstance(optimizers, Mapping):
         raise ConfigError("optimizers are named by the network that they update: {'d': …, 'g': …}")
+    for role in optimizers:
+        check_role(role)
     loss = find_loss(adversarial)
+    _check_spelling(supplies, obeys, base)
     knobs = {}
     calls = [name for name in sorted(obeys) if name in OPTIONAL_HOOKS]
     for name in sorted(set(obeys) - set(calls)):
@@ -200,6 +207,31 @@ def foreign_host(
         weighs=False,
         shows=shows,
     )
+
+
+def check_role(role: object) -> None:
+    """Insist that an optimizer is named by the network that it updates.
+
+    Raises:
+        ConfigError: it is not.
+    """
+    if role not in ROLES:
+        near = suggestion(str(role), ROLES)
+        raise ConfigError(
+            f"optimizers: no role {role!r}: {near if 'known' not in near else 'the roles are d and g'}; "
+            "several optimizers of one network are a list, {'d': [a, b], 'g': …}"
+        )
+
+
+def _check_spelling(supplies: Collection[str], obeys: Collection[str], base: Collection[str]) -> None:
+    """Refuse names that are nearly known ones: any further one is a term of the script's own."""
+    weights = ["lambda_adv", *(name for name in obeys if name.startswith("lambda_"))]
+    places = {"obeys": (obeys, weights[:1]), "base": (base, weights), "supplies": (supplies, [*STANDARD_SIGNALS])}
+    for place, (given, known) in places.items():
+        for name in sorted(given):
+            for meant in known if name not in known else ():
+                if meant not in given and mistyped(name.removeprefix("lambda_"), meant.removeprefix("lambda_")):
+                    raise ConfigError(f"{place}: nothing is known of {name!r}: did you mean {meant}?")
 
 
 def _measured_gradients(shows: Collection[str], optimizers: Collection[str]) -> set[str]:

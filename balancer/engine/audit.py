@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Final, Literal
 
 from balancer.engine.gradient_audit import GradientAudit, in_evaluation, modules_of
 from balancer.engine.logit_audit import LogitAudit, leaves
+from balancer.engine.loss_audit import LossAudit
+from balancer.engine.optimizer_audit import OptimizerAudit
 from balancer.engine.optimizers import Optimizers, Watched
 from balancer.engine.ranks import agree, distributed_mean, is_first_rank
 from balancer.engine.turns import Turn
@@ -33,6 +35,8 @@ NEVER: Final = 32
 LATER: Final = 256
 # Optimizers under which a factor on the whole loss changes nothing but the reach of their epsilon.
 SCALE_FREE: Final = ("Adam", "Adamax", "RAdam", "NAdam", "RMSprop", "Adagrad", "Lion", "Adadelta", "LAMB")
+# Looks at whose weights make D's outputs: a host may report before any optimizer has stepped.
+LOOKS: Final = 3
 PARTS: Final = {"d": "D", "g": "G"}
 
 
@@ -68,11 +72,13 @@ class Audit:
         self._read: Final[set[str]] = set()
         self._modules: list[nn.Module] | None = None
         self._evaluating = 0
-        self._lone_adv = 0
-        # Whether the weights of D's outputs were looked at, and whether they are none of its optimizers'.
-        self._looked = self._elsewhere = False
-        self.logits: Final = LogitAudit(host.adversarial.name, self.say)
+        self._lone_adv = self._unnamed_adv = 0
+        # How often the weights of D's outputs were looked at, and whether they are none of its optimizers'.
+        self._looks, self._elsewhere = 0, False
+        self._logits: Final = LogitAudit(host.adversarial.name, self.say)
+        self._loss: Final = LossAudit(host.adversarial.name, optimizers, self.say)
         self._gradients: Final = GradientAudit(optimizers, turns, self.say)
+        self._steppers: Final = OptimizerAudit(optimizers, self.say)
 
     @property
     def due(self) -> bool:
@@ -109,17 +115,22 @@ class Audit:
         self._step = step
         if self.mode != "off":
             self._gradients.begin_step(self._steps)
+            self._steppers.begin_step()
 
-    def d_looked(self, real: Logits) -> None:
-        """The host passed D's outputs on real images: whose weights made them?"""
-        due = not self._looked or self._reports["d"] >= LATER
+    def d_looked(self, real: Logits, fake: Logits) -> None:
+        """The host passed D's outputs: are they what it says, and whose weights made them?"""
+        self._logits.look(real, fake)
+        self._loss.look(real, fake)
+        due = self._looks < LOOKS or self._reports["d"] >= LATER
         made = leaves(real) if due and all(map(self._optimizers.knows, PARTS)) else set()
         self._elsewhere = False
         if not made:
             return
-        self._looked = True
+        self._looks += 1
         d, g = ({id(parameter) for parameter in self._optimizers.parameters(role)} for role in ("d", "g"))
         self._elsewhere = not made & d
+        if not self._elsewhere:
+            self._steppers.d_made_of(made - d - g)
         if made & g and self._elsewhere:
             self.say(
                 "exchanged",
@@ -132,10 +143,15 @@ class Audit:
         if self.due and self._turns["d"].updates:
             self._look_at_mode()
 
-    def stepped(self, role: str) -> None:
-        """An optimizer of this role took a step."""
-        self._gradients.stepped(role)
-        if role == "d" and "d_update" in self._board.specs and not self._board.held("d_update"):
+    def stepped(self, one: Watched) -> None:
+        """An optimizer took a step."""
+        if self.mode == "off":
+            return
+        self._gradients.stepped(one.role)
+        self._steppers.stepped(one)
+        self._loss.stepped(one)
+        rests = one.role == "d" and "d_update" in self._board.specs and not self._board.held("d_update")
+        if rests and "exchanged" not in self._said:  # else it was G's
             self.say(
                 "d_update",
                 "D's optimizer stepped although plugins said to skip D: update D only if balance.d_update",
@@ -170,8 +186,11 @@ class Audit:
                 self._check_unread()
         if self.due and self._turns["g"].updates:
             self._check_lone_term(g_terms)
+            self._check_adv_named(g_terms)
+        self._steppers.end_step()
         if self.due:
-            self.logits.settle()
+            self._logits.settle()
+            self._loss.settle()
             self._check_ranks()
         self._steps += 1
 
@@ -201,7 +220,7 @@ class Audit:
                 self.say(f"unread_{knob}", f"this script obeys {knob} but has never looked at it: {spec.ask}")
 
     def _check_lone_term(self, g_terms: Collection[str]) -> None:
-        alone = set(g_terms) == {"adv"} and not self._host.weighs
+        alone = set(g_terms) == {"adv"} and "lambda_adv" in self._board.specs and not self._host.weighs
         told = [name for name in self._host.base if name.startswith("lambda_") and name != "lambda_adv"]
         self._lone_adv = self._lone_adv + 1 if alone and not told else 0
         if self._lone_adv < 5 or not self._board.contributions("lambda_adv"):
@@ -214,6 +233,21 @@ class Audit:
                     "adv is the only term of G's loss that was passed, and a weight on the whole loss does nothing "
                     f"under {kind}: pass G's other terms to balance.before_g_backward, or leave its law out",
                 )
+
+    def _check_adv_named(self, g_terms: Collection[str]) -> None:
+        """G's adversarial term has one name; one of another name has no share and no signal."""
+        nameless = "lambda_adv" in self._host.knobs and "adv" not in g_terms and not self._host.weighs
+        own = [term for term in g_terms if f"lambda_{term}" not in {*self._host.base, *self._host.knobs}]
+        # The only one without a weight, or one that says so itself.
+        meant = own if len(own) == 1 < len(g_terms) and "lambda_adv" in self._host.base else []
+        meant = [term for term in own if any(word.startswith(("adv", "gan")) for word in term.split("_"))] or meant
+        self._unnamed_adv = self._unnamed_adv + 1 if nameless and meant else 0
+        if self._unnamed_adv == 5:
+            self.say(
+                "unnamed_adv",
+                f"G's terms were passed without adv, which is the one that lambda_adv weighs: if {meant[0]} is the "
+                "adversarial one, pass it as adv, balance.before_g_backward(adv=…)",
+            )
 
     def _look_at_mode(self) -> None:
         if self._modules is None:

@@ -116,7 +116,7 @@ class LogitAudit:
             self._say(
                 "swapped",
                 f"D calls generated images real and real ones generated (mean outputs {f_mean:.3g}, {r_mean:.3g}): are "
-                "real_logits= and fake_logits= of balance.after_d_step swapped?",
+                "real_logits= and fake_logits= of balance.after_d_step swapped, or the labels in D's own loss?",
             )
 
     def _say_probabilities(self, seen: str) -> None:

@@ -273,7 +273,7 @@ class Mechanism:
         self._rates.take_off(one)
         self.clock.count(one.role, self._optimizers.updates[one.role])
         if one.moved:
-            self._audit.stepped(one.role)
+            self._audit.stepped(one)
         if self._gradients.due(self.step):
             self._gradients.stepped(one.role, one.index, one.optimizer)
 

@@ -9,13 +9,12 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final, NoReturn
 from weakref import WeakKeyDictionary, WeakSet, finalize, ref
 
-from balancer.errors import ConfigError, suggestion
+from balancer.contract.host import ROLES, check_role
+from balancer.errors import ConfigError
 
 if TYPE_CHECKING:
     from torch import Tensor
     from torch.optim import Optimizer
-
-ROLES: Final = ("d", "g")
 
 # Which watch stands on an optimizer; a second one on the same takes the place of the first.
 _watches: Final[WeakKeyDictionary[Any, ref[Optimizers]]] = WeakKeyDictionary()
@@ -47,7 +46,7 @@ class Watched:
 
     def has_gradients(self) -> bool:
         """Whether any of its parameters has a gradient; a step without moves nothing."""
-        return any(tensor.grad is not None for group in self.optimizer.param_groups for tensor in group["params"])
+        return _has_gradients(self.optimizer)
 
 
 class Optimizers:
@@ -135,6 +134,10 @@ class Optimizers:
             for group in one.optimizer.param_groups:
                 yield from group["params"]
 
+    def unrelated(self) -> list[Optimizer]:
+        """Optimizers that have stepped, were not passed, and update none of the parameters of those that were."""
+        return [optimizer for optimizer, one in self._kin.items() if one is None]
+
     def has_gradients(self, role: str) -> bool:
         """Whether a backward pass has reached this role's network since its gradients were last thrown away."""
         return any(one.has_gradients() for one in self.by_role.get(role, ()))
@@ -201,6 +204,8 @@ class Optimizers:
                 if one is not None:
                     one.known = one.taken
                 return
+            if not _has_gradients(optimizer):
+                return
             one.moved = True
             watch._count(one)
             watch._after(one)
@@ -265,16 +270,15 @@ class Optimizers:
 
 
 def _listed(role: str, value: Any) -> tuple[Watched, ...]:
-    if role not in ROLES:
-        near = suggestion(role, ROLES)
-        raise ConfigError(
-            f"optimizers: no role {role!r}: {near if 'known' not in near else 'the roles are d and g'}; "
-            "several optimizers of one network are a list, {'d': [a, b], 'g': …}"
-        )
+    check_role(role)
     several: Sequence[Any] = value if isinstance(value, list | tuple) else [value]
     if not several:
         raise ConfigError(f"optimizers: the list of {role} is empty: leave {role!r} out, or name its optimizers")
     return tuple(Watched(role, index, _unwrapped(role, one)) for index, one in enumerate(several))
+
+
+def _has_gradients(optimizer: Any) -> bool:
+    return any(tensor.grad is not None for group in optimizer.param_groups for tensor in group["params"])
 
 
 def _unwrapped(role: str, given: Any) -> Optimizer:

@@ -131,9 +131,8 @@ class Parts(Mechanism):
         """Further terms that plugins add to G's loss; `tensors` fill the step context's fields."""
         features = ("real_features", "fake_features")
         self._require_shown("g_loss_terms", tensors, real_logits=("real_logits",), features=features)
-        return (
-            self._measure.terms("g_loss_terms", "g", self.context(**tensors)) if self._calls.due("g_loss_terms") else {}
-        )
+        due = self._calls.due("g_loss_terms")
+        return self._measure.terms("g_loss_terms", "g", self.context(**tensors)) if due else {}
 
     def measure_g(self, **terms: Tensor | float) -> None:
         """Take G's unweighted terms where `before_g_backward` came too early for them, before G's optimizer steps."""
@@ -167,7 +166,8 @@ class Parts(Mechanism):
             self.after_g_step()
         if self._g.open and not self._g.gathers:
             raise ConfigError(
-                f"step {self.step}: before_g_backward comes before the first look at a weight: plugins act in it"
+                f"step {self.step}: before_g_backward comes before the first look at a weight, since plugins act in "
+                "it: move the call up, and pass terms that are not weighted yet"
             )
         self._measure_part("g", terms)
         if not self._g.open:
@@ -209,8 +209,7 @@ class Parts(Mechanism):
         signals = logit_signals(self.loss, real, fake, self.step)
         # A D that has never been updated says nothing yet.
         if real is not None and fake is not None and self._audit.due and (self._d_due or self.d_updates):
-            self._audit.logits.look(real, fake)
-            self._audit.d_looked(real)
+            self._audit.d_looked(real, fake)
         return signals
 
     def _require_step(self, call: str) -> None:

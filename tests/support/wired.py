@@ -38,14 +38,15 @@ class Wired:
             self.opt_d = torch.optim.Adam(of_d, lr=lr)
         if bug == "eval":
             self.D.eval()
-        said = "bce" if bug == "lsgan_forgotten" else adversarial
+        if bug.endswith("_forgotten"):
+            self.adversarial = bug.removesuffix("_forgotten")
         self.balance = Balancer(
             list(plugins), optimizers=told, base={"lambda_adv": 1.0, "lambda_l1": 10.0}, supplies={"d_adv"},
-            obeys={"lambda_adv", "d_update", "lr_d"}, adversarial=said, **options,
+            obeys={"lambda_adv", "d_update", "lr_d"}, adversarial=adversarial, **options,
         )  # fmt: skip
 
     def d_loss(self, real: Tensor, fake: Tensor) -> Tensor:
-        if self.adversarial == "lsgan" or self.bug == "lsgan_forgotten":
+        if self.adversarial == "lsgan":
             return 0.5 * ((real - 1).square().mean() + fake.square().mean())
         if self.adversarial == "hinge":
             return 0.5 * (F.relu(1 - real).mean() + F.relu(1 + fake).mean())

@@ -27,7 +27,8 @@ BUGS = {
     "skip_ignored": "D's optimizer stepped although plugins said to skip D: update D only if balance.d_update",
     "rebuilt": "D is updated by another Adam than the optimizer that was passed",
     "sigmoid": "D ends in a sigmoid, but bce wants logits",
-    "lsgan_forgotten": "as a least-squares D's do, but adversarial is 'bce': say adversarial='lsgan'",
+    "lsgan_forgotten": "D is trained with the loss 'lsgan', by the gradient at its last bias",
+    "hinge_forgotten": "D is trained with the loss 'hinge', by the gradient at its last bias",
     "swapped": "D calls generated images real and real ones generated",
     "d_not_zeroed": "D's update also takes the gradients that G's backward pass left in D",
     "not_detached": "G's update also takes the gradients that D's backward pass left in G",
@@ -41,9 +42,9 @@ BUGS = {
 @pytest.mark.parametrize("bug", BUGS)
 def test_a_wiring_bug_is_said_once_with_its_step_and_a_remedy(bug: str, order: str) -> None:
     plugins = ["d_skip"] if bug == "skip_ignored" else []
-    steps, lr = (300, 2e-2) if bug in ("lsgan_forgotten", "swapped") else (40, 1e-3)
+    steps, lr = (300, 2e-2) if bug in ("hinge_forgotten", "swapped") else (40, 1e-3)
     wired = Wired(bug, order=order, plugins=plugins, lr=lr)
-    if bug in ("lsgan_forgotten", "swapped"):
+    if bug == "swapped":
         wired.adv = lambda fake: 0.0 * fake.mean()  # type: ignore[method-assign]  # G lets D win
     said = [text for text in wired.run(steps) if BUGS[bug] in text]
     assert len(said) == 1, said
@@ -119,6 +120,7 @@ def test_a_critic_s_outputs_that_are_swapped_are_noticed_at_any_scale(gap: float
             fake = torch.randn(16, 1) - 100.0
             balance.after_d_step(real_logits=torch.randn(16, 1) - 100.0 + gap, fake_logits=fake)
     assert [str(one.message).count("are real_logits= and fake_logits=") for one in caught] == [1] * swapped
+    assert all("or the labels in D's own loss?" in str(one.message) for one in caught)
 
 
 def test_logits_of_a_d_at_chance_are_no_probabilities() -> None:

@@ -81,6 +81,37 @@ def test_misspelt_names_are_refused() -> None:
         _ = Balancer().lambda_adv
 
 
+@pytest.mark.parametrize(
+    ("options", "sentence"),
+    [
+        ({"base": {"lambda_avd": 1.0}}, "base: nothing is known of 'lambda_avd': did you mean lambda_adv?"),
+        ({"obeys": {"lambda_advv"}}, "obeys: nothing is known of 'lambda_advv': did you mean lambda_adv?"),
+        ({"supplies": {"dadv"}}, "supplies: nothing is known of 'dadv': did you mean d_adv?"),
+        ({"supplies": {"d_adv", "d_ac"}}, "supplies: nothing is known of 'd_ac': did you mean d_acc?"),
+        ({"obeys": {"lambda_mel"}, "base": {"lambda_mle": 2.0}}, "base: nothing is known of 'lambda_mle': did you "
+         "mean lambda_mel?"),
+    ],
+)  # fmt: skip
+def test_names_that_are_nearly_known_ones_are_refused(options: dict[str, Any], sentence: str) -> None:
+    with pytest.raises(ConfigError) as refused:
+        Balancer(**options)
+    assert str(refused.value) == sentence
+
+
+def test_terms_of_the_script_s_own_may_be_called_much_like_known_ones() -> None:
+    base = dict.fromkeys(("lambda_adv2", "lambda_advs", "lambda_vae", "lambda_l2", "lambda_feat_2", "lambda_add"), 1.0)
+    own = {"feature", "adv2", "l2", "d_adv", "d_category"}
+    balance = Balancer(base=base, obeys={"lambda_l1", "lambda_feat_1", "lambda_adv"}, supplies=own)
+    assert set(balance.composition.host.signals) == own
+
+
+def test_a_role_that_does_not_exist_is_said_before_a_rate_without_its_optimizer() -> None:
+    optimizer = torch.optim.SGD(nn.Linear(1, 1).parameters(), lr=0.1)
+    for obeys in ((), ("lr_d",)):
+        with pytest.raises(ConfigError, match="optimizers: no role 'D': the roles are d and g; several"):
+            Balancer(obeys=obeys, optimizers={"D": optimizer, "G": optimizer})
+
+
 def test_the_raw_d_loss_will_do_where_the_law_is_told_so() -> None:
     settings = {"dynamic_lambda": {"signal": "d_loss"}}
     balance = Balancer(["dynamic_lambda"], settings=settings, obeys={"lambda_adv"}, supplies={"d_loss"})

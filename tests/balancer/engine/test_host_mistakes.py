@@ -62,8 +62,9 @@ def test_a_look_at_a_weight_before_the_moment_in_which_plugins_act_is_refused() 
     balance.start_step(epoch=0)
     balance.after_d_step(d_adv=0.2)
     assert balance.lambda_adv == 0.5
-    with pytest.raises(ConfigError, match="before_g_backward comes before the first look at a weight"):
+    with pytest.raises(ConfigError, match="before_g_backward comes before the first look at a weight") as refused:
         balance.before_g_backward(adv=1.0)
+    assert str(refused.value).endswith("move the call up, and pass terms that are not weighted yet")
 
 
 def test_a_plugin_that_acts_on_epochs_needs_a_host_that_tells_them() -> None:
