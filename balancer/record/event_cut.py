@@ -66,6 +66,12 @@ def ends(folder: Path, name: str) -> tuple[int, float]:
     return UNKNOWN if first is None or last is None else (first, last)
 
 
+def is_damaged(folder: Path, name: str) -> bool:
+    """Whether a record of a file has a wrong checksum: TensorBoard reads no further than to it."""
+    records = Records(lambda: files.open_to_read(folder, name))
+    return any(records.is_damaged for _ in records.blocks()) or records.is_damaged
+
+
 def _step_at(file: IO[bytes], place: int) -> int | None:
     """The step of the event in the record there; None where it is damaged."""
     file.seek(place)
