@@ -15,6 +15,8 @@ from balancer.record.event_records import BLOCK_BYTES, CUT_SHORT, FRAME_BYTES, H
 
 # Where a file begins and ends that nobody knows of.
 UNKNOWN: Final = 0, math.inf
+# Bytes of a file that is walked record by record; ours are of 4 MiB and a picture.
+MOST_WALKED: Final = 1 << 26
 
 
 def cut_file(folder: Path, name: str, wanted: Callable[[Any], bool]) -> Damage:
@@ -55,6 +57,8 @@ def ends(folder: Path, name: str) -> tuple[int, float]:
     begin, end, at = 0, 0, 0
     with files.open_to_read(folder, name) as file:
         size = os.fstat(file.fileno()).st_size
+        if size > MOST_WALKED:
+            return UNKNOWN
         while at < size:
             begin, end = begin or at, at  # the first record, at 0, is the header
             file.seek(at)
