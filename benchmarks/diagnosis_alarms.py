@@ -40,7 +40,7 @@ FAMILIES: dict[str, dict[str, tuple[float, float]]] = {
 # What says nothing about time: levels, units, columns.
 OF_LEVELS = {
     "saturated.lasting", "starved", "collapse", "smoothing_floor", "inconsistent_columns.floor", "adv_share.stands",
-    "adv_share.small", "d_blind", "learning_rate.equal",
+    "adv_share.small", "learning_rate.equal",
 }  # fmt: skip
 ABOUT_TIME = ("verdict.doubtful", "verdict.back")
 

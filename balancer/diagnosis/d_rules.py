@@ -12,7 +12,7 @@ from balancer.contract.levels import CHANCE, HEALTHY_D_ADV, RECOVERED_ABOVE, SAT
 from balancer.diagnosis.finding import Case, Confidence, Figure, Finding, rule
 from balancer.diagnosis.noise import apart, needed
 from balancer.diagnosis.saturation import ROWS, above_since, saturated, span
-from balancer.diagnosis.trends import Curve, crossings, curve, trend
+from balancer.diagnosis.trends import Curve, crossings, curve, logs, trend
 from balancer.diagnosis.units import PIXEL_TERMS
 
 if TYPE_CHECKING:
@@ -175,7 +175,7 @@ def _oscillation(case: Case) -> Iterator[Finding]:
     whole = curve(case.history["d_adv"])
     swings = crossings(whole, SATURATED_BELOW, 0.8 * CHANCE)
     # Rows in any order swing as often as they like.
-    if swings >= 6 and _waves(np.log(np.maximum(whole.values, 1e-6)), swings):
+    if swings >= 6 and _waves(logs(whole.values), swings):
         evidence: dict[str, Figure] = {
             "swings": swings,
             "low": float(np.percentile(whole.values, 5)),

@@ -60,12 +60,11 @@ def infer_units(history: History, source: Source, stated: Units) -> Units:
         return _run_units(history, source, stated)
     began = _drop_untrained(history)
     units = _loss(history, stated)
-    loss_evidence = units.evidence
+    known_by = units.evidence
     if units.d_basis != "told":
         units = _d_units(history, units, began)
     units = _check_levels(history, units)
-    if "rest" in loss_evidence:
-        units = replace(units, evidence={**units.evidence, **loss_evidence})
+    units = replace(units, evidence={**known_by, **units.evidence})
     if began is not None:
         units = replace(units, evidence={**units.evidence, "began": began})
     return units if stated.weights_basis == "told" else _g_units(history, units)

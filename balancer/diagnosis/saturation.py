@@ -10,7 +10,7 @@ import numpy as np
 from balancer.contract.levels import RECOVERED_ABOVE, SATURATED_BELOW
 from balancer.diagnosis.finding import Case
 from balancer.diagnosis.noise import apart, climb, needed
-from balancer.diagnosis.trends import Curve, curve, stretches
+from balancer.diagnosis.trends import Curve, curve, logs, stretches
 
 if TYPE_CHECKING:
     from balancer.reading.series import Floats
@@ -50,7 +50,7 @@ def saturated(case: Case) -> list[Stretch]:
         share = (last - first + 1) / len(whole)
         if share < 0.05 or last - first + 1 < min(5, len(whole)):
             continue
-        if share < 1 and not _stands_out(_log(raw.values), first, last):
+        if share < 1 and not _stands_out(logs(raw.values), first, last):
             continue
         end = whole.end if at_end else float(whole.steps[last + 1]) - 1
         median = float(np.median(whole.values[first : last + 1]))
@@ -70,11 +70,6 @@ def _stands_out(values: Floats, first: int, last: int) -> bool:
         or climb(-into) >= needed(len(into))
         or climb(out) >= needed(len(out))
     )
-
-
-def _log(values: Floats) -> Floats:
-    """On logarithms, where the spread of a loss is even; what is printed as 0 is taken for 1e-6."""
-    return np.log(np.maximum(values, 1e-6))
 
 
 def span(of: Curve) -> tuple[float, float]:

@@ -10,7 +10,7 @@ import numpy as np
 
 from balancer.diagnosis.finding import Case
 from balancer.diagnosis.remedies import TRIAL_EPOCHS, Remedy, chosen
-from balancer.diagnosis.trends import Curve, Trend, curve, trend
+from balancer.diagnosis.trends import Curve, Trend, curve, logs, trend
 from balancer.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -163,7 +163,7 @@ def _distance(level: float, healthy: tuple[float, float]) -> float:
 
 def _differ(before: Curve, after: Curve) -> bool:
     """Whether the means differ by more than three standard errors, on logarithms, where spread is even."""
-    one, two = (np.log(np.maximum(part.values, 1e-9)) for part in (before, after))
+    one, two = logs(before.values), logs(after.values)
     error = np.sqrt(one.var() / len(one) + two.var() / len(two))
     return bool(abs(one.mean() - two.mean()) > 3 * error)
 

@@ -111,6 +111,12 @@ def trend(of: Curve) -> Trend:
     return Trend(first, last, _spearman(means), climb(values) / least, climb(-values) / least)
 
 
+def logs(values: Floats) -> Floats:
+    """Logarithms, on which the spread of a loss is even; what is printed as 0 is taken for 1e-6."""
+    logarithms: Floats = np.log(np.maximum(values, 1e-6))
+    return logarithms
+
+
 def stretches(of: Curve, below: float, leave: float) -> list[tuple[int, int]]:
     """Where a curve lies below a level: (first, last) indices; a stretch ends where it exceeds `leave`."""
     found = []

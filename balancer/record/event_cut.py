@@ -11,12 +11,10 @@ from typing import IO, Any, Final
 from balancer.errors import DataError
 from balancer.record import files
 from balancer.record.damage import Damage, between
-from balancer.record.event_records import BLOCK_BYTES, CUT_SHORT, FRAME_BYTES, HEADER_BYTES, Records, is_record
+from balancer.record.event_records import BLOCK_BYTES, CUT_SHORT, FRAME_BYTES, Records
 
 # Where a file begins and ends that nobody knows of.
 UNKNOWN: Final = 0, math.inf
-# Bytes of a file that is walked record by record; ours are of 4 MiB and a picture.
-MOST_WALKED: Final = 1 << 26
 
 
 def cut_file(folder: Path, name: str, wanted: Callable[[Any], bool]) -> Damage:
@@ -54,35 +52,20 @@ def cut_file(folder: Path, name: str, wanted: Callable[[Any], bool]) -> Damage:
 
 def ends(folder: Path, name: str) -> tuple[int, float]:
     """The steps of a file's first and last event, all others of ours between them; UNKNOWN where it is not whole."""
-    begin, end, at = 0, 0, 0
-    with files.open_to_read(folder, name) as file:
-        size = os.fstat(file.fileno()).st_size
-        if size > MOST_WALKED:
-            return UNKNOWN
-        while at < size:
-            begin, end = begin or at, at  # the first record, at 0, is the header
-            file.seek(at)
-            at += FRAME_BYTES + int.from_bytes(file.read(8), "little")
-        if at != size or not begin:
-            return UNKNOWN
-        steps = [_step_at(file, place) for place in (begin, end)]
-    first, last = steps
-    return UNKNOWN if first is None or last is None else (first, last)
-
-
-def is_damaged(folder: Path, name: str) -> bool:
-    """Whether a record of a file has a wrong checksum: TensorBoard reads no further than to it."""
     records = Records(lambda: files.open_to_read(folder, name))
-    return any(records.is_damaged for _ in records.blocks()) or records.is_damaged
-
-
-def _step_at(file: IO[bytes], place: int) -> int | None:
-    """The step of the event in the record there; None where it is damaged."""
-    file.seek(place)
-    length = int.from_bytes(file.read(8), "little")
-    file.seek(place)
-    record = file.read(FRAME_BYTES + length)
-    return _step(record[HEADER_BYTES : HEADER_BYTES + length]) if is_record(record, 0, length) else None
+    first: int | None = None
+    last = b""
+    for _, payloads in records.blocks():
+        if records.is_damaged:
+            return UNKNOWN
+        for payload in payloads if first is None else ():
+            event = _event(payload)
+            if event is not None and not event.HasField("file_version"):
+                first = event.step
+                break
+        last = payloads[-1]
+    end = _step(last)
+    return UNKNOWN if records.is_damaged or first is None or end is None else (first, end)
 
 
 class _Cut:

@@ -143,7 +143,7 @@ class Records:
                         continue
                     return place, False
                 self._tried += length
-                if is_record(buffer, place, length):
+                if _is_record(buffer, place, length):
                     return place, True
             at, window = until, 2 * window
         return max(at, 0), False
@@ -158,8 +158,7 @@ def _length(head: bytes) -> int:
     return int.from_bytes(head[:8], "little")
 
 
-def is_record(buffer: bytes, place: int, length: int) -> bool:
-    """Whether the payload of so many bytes in a record there has its checksum."""
+def _is_record(buffer: bytes, place: int, length: int) -> bool:
     end = place + HEADER_BYTES + length
     return masked(buffer[place + HEADER_BYTES : end]) == int.from_bytes(buffer[end : end + 4], "little")
 
@@ -220,7 +219,7 @@ def _good(buffer: bytes, starts: NDArray[np.int64], lengths: NDArray[np.int64]) 
         table = np.where(place >= starts[chosen] + HEADER_BYTES, data[np.maximum(place, 0)], 0)
         right[chosen] &= masked_columns(table, lengths[chosen]) == _stored(data, ends)
     for one in np.flatnonzero(right & (lengths > LONGEST_TOGETHER)).tolist():
-        right[one] = is_record(buffer, int(starts[one]), int(lengths[one]))
+        right[one] = _is_record(buffer, int(starts[one]), int(lengths[one]))
     wrong = np.flatnonzero(~right)
     return int(wrong[0]) if len(wrong) else len(starts)
 

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Final
 from balancer.contract.signals import GRADIENT_SIGNALS, Key, StepRow
 from balancer.record import files
 from balancer.record.damage import Damage
-from balancer.record.event_cut import UNKNOWN, cut_file, ends, is_damaged
+from balancer.record.event_cut import UNKNOWN, cut_file, ends
 from balancer.record.folder import EVENTS
 
 if TYPE_CHECKING:
@@ -161,8 +161,8 @@ class EventLog:
 def cut_events(folder: Path, step: int) -> list[Damage]:
     """Take the events of `step` and later out of the event files; headers and layouts stay. What was damaged.
 
-    Of our own files, those that end before that step are left, and those that begin with it or later deleted, so that
-    only one is rewritten, and damaged ones; of other writers' files each is.
+    Of our own whole files, those that end before that step are left, and those that begin with it or later deleted, so
+    that only one is rewritten; damaged ones are too, and other writers'.
 
     Raises:
         DataError: see `event_cut.cut_file`.
@@ -179,7 +179,7 @@ def cut_events(folder: Path, step: int) -> list[Damage]:
         if begin >= max(step, 1):  # the one with the layout begins at 0
             files.delete(folder, name)
             later.append(name)
-        elif end >= step or is_damaged(folder, name):
+        elif end >= step:
             damaged.append(cut_file(folder, name, wanted))
     if later:
         files.sync(folder)

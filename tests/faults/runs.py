@@ -156,16 +156,22 @@ def differs(folder: Path, whole: Path) -> str:
     return ""
 
 
-def whole(folder: Path) -> Path:
-    """The run that nothing befalls, in this process: forks of it have all modules then."""
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    arguments, sys.argv = sys.argv, ["balancer", *map(str, train(folder))]
+def here(*args: object) -> None:
+    """A command in this process, which must do well; what is forked from it then has all modules."""
+    arguments, sys.argv = sys.argv, ["balancer", *map(str, args)]
     try:
-        main()
+        with contextlib.redirect_stdout(None):
+            main()
     except SystemExit as ended:
         assert not ended.code, ended.code
     finally:
         sys.argv = arguments
+
+
+def whole(folder: Path) -> Path:
+    """The run that nothing befalls."""
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    here(*train(folder))
     return folder
 
 

@@ -18,7 +18,6 @@ from balancer.errors import ConfigError
 from zi2zi_model.data.charsets import load_charset
 from zi2zi_model.data.font import Font
 from zi2zi_model.data.glyphs import Pixels
-from zi2zi_model.data.picture_files import write
 from zi2zi_model.data.placement import BASELINE, Placement
 from zi2zi_model.drawing.outlines import Outline
 
@@ -32,29 +31,6 @@ _CODE_PAGES: Final = ((17, "shift_jis", "jis-1"), (18, "gb2312", "gb2312-1"), (2
 _MOST_BYTES: Final = 30_000  # of a text: the name table places all of them within 65,535
 _NEARLY_ALL: Final = 0.95
 _MADE: Final = 3_786_912_000  # 2024-01-01 in seconds since 1904: the same glyphs give the same bytes
-
-
-def write_font(
-    path: Path,
-    glyphs: Mapping[str, Outline],
-    *,
-    family: str,
-    advance: Mapping[str, float] | None = None,
-    units: int = UNITS,
-    version: str = "1.000",
-    copyright: str = "",
-    licence: str = "",
-) -> None:
-    """Write a TrueType font of these glyphs, as `font_bytes` makes it; a file is replaced whole.
-
-    Raises:
-        ConfigError: what `validate` and `font_bytes` refuse, or unwritable.
-    """
-    validate(path, family, version)
-    made = font_bytes(
-        glyphs, family=family, advance=advance, units=units, version=version, copyright=copyright, licence=licence
-    )
-    write(path, made)
 
 
 def font_bytes(

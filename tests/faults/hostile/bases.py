@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import sys
 from functools import cached_property
 from pathlib import Path
 
-from balancer.cli.main import main
+from faults import runs
 from zi2zi_model.data.font_data import EMBEDDED_SOURCE, EMBEDDED_TARGETS
 
 POINTS = ("--model", "points", "--plugins", "dynamic_lambda", "--set", "train.batch_size=64", "--steps", 6)
@@ -46,16 +45,5 @@ class Bases:
         """What a command makes in this process, so that what is forked from it has all modules."""
         path = self._folder / name
         if not path.exists():
-            call(*args, "--out", path)
+            runs.here(*args, "--out", path)
         return path
-
-
-def call(*args: object) -> None:
-    """A command in this process, which must do well."""
-    arguments, sys.argv = sys.argv, ["balancer", *map(str, args)]
-    try:
-        main()
-    except SystemExit as ended:
-        assert not ended.code, ended.code
-    finally:
-        sys.argv = arguments
