@@ -140,7 +140,8 @@ class Audit:
 
     def d_reported(self) -> None:
         """The host reported D's turn, after its update or in its place."""
-        if self.due and self._turns["d"].updates:
+        # Our own loop sets the mode; to find a script's modules takes a tenth of a second.
+        if self.due and self._turns["d"].updates and not self._host.weighs:
             self._look_at_mode()
 
     def stepped(self, one: Watched) -> None:

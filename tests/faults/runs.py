@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import io
 import os
 import shutil
 import signal
@@ -160,7 +161,7 @@ def here(*args: object) -> None:
     """A command in this process, which must do well; what is forked from it then has all modules."""
     arguments, sys.argv = sys.argv, ["balancer", *map(str, args)]
     try:
-        with contextlib.redirect_stdout(None):
+        with contextlib.redirect_stdout(io.StringIO()):
             main()
     except SystemExit as ended:
         assert not ended.code, ended.code
