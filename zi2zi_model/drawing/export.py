@@ -10,7 +10,7 @@ from typing import Final
 
 import numpy as np
 
-from balancer.errors import DataError
+from balancer.errors import ConfigError, DataError
 from zi2zi_model.data.font import Font
 from zi2zi_model.data.font_data import open_typeface
 from zi2zi_model.data.glyphs import Pixels, Typeface
@@ -36,7 +36,7 @@ class MadeFont:
         lacking: characters that neither has, each with the reason.
         overlap: intersection over union of each drawn glyph, as the font shows it, with what G drew.
         preview: the picture beside the font: some drawn glyphs, and below them the same out of the font; None where the
-            font went into a device or a pipe.
+            font went into a device or a pipe, or the preview cannot be written, as a remark says.
         remarks: what the user should know of the style, one sentence each.
     """
 
@@ -109,16 +109,20 @@ def make_font(
     overlap = overlaps(font, pictures, placement)
     is_no_file = path.exists() and not path.is_file()
     write(path, made)
+    remarks = run.remarks(row)
     if is_no_file:  # a device or a pipe has no place beside it
-        return MadeFont(there, kept, lacking, overlap, None, run.remarks(row))
+        return MadeFont(there, kept, lacking, overlap, None, remarks)
     shown = [there[i] for i in evenly_spaced(np.arange(len(there)), PREVIEW)] if there else []
     rows = [
         [pictures[c] for c in shown] or [np.full((64, 64), 255, np.uint8)],
         [font.drawn(c, pictures[c].shape[0], placement) for c in shown],
     ]
-    preview = path.with_suffix(".png")
-    write(preview, png(contact_sheet(rows, ["drawn", "font"])))
-    return MadeFont(there, kept, lacking, overlap, preview, run.remarks(row))
+    preview: Path | None = path.with_suffix(".png")
+    try:
+        write(path.with_suffix(".png"), png(contact_sheet(rows, ["drawn", "font"])))
+    except ConfigError as error:  # the font, which was asked for, is there
+        preview, remarks = None, [*remarks, f"no preview: {error}"]
+    return MadeFont(there, kept, lacking, overlap, preview, remarks)
 
 
 def own_typeface(run: TrainedRun, row: int) -> Typeface:

@@ -13,7 +13,7 @@ from faults.hostile.trial import Case
 
 REFUSED = ("open", "mkdir", "write", "rename", "replace")
 # Operations of these kinds that a command has at most, with those of each write in halves.
-MOST = 6
+MOST = 8
 
 
 def cases(count: int, seed: int, folder: Path) -> Iterator[Case]:
@@ -32,6 +32,7 @@ def cases(count: int, seed: int, folder: Path) -> Iterator[Case]:
         ("replay", "points", "--plugins", "d_skip", "--csv", "knobs.csv"),
         ("zi2zi", "compare", "glyphs", "glyphs", "--out", "old"), ("zi2zi", "evaluate", "glyphs"),
         ("zi2zi", "data", "show", "data"), ("zi2zi", "data", "build", "--max-characters", 12, "--out", "new"),
+        ("zi2zi", "font", "glyphs", "--text", "口合京", "--name", "New", "--out", "new.ttf"),
     )  # fmt: skip
     made = [(command, at) for at in range(1, MOST + 1) for command in commands]
     for command, at in made[:count]:

@@ -17,7 +17,7 @@ KINDS: dict[str, tuple[Callable[..., Iterator[Case]], int]] = {
     "weights": (weights.cases, 300),
     "plugin distributions": (distributions.cases, 60),
     "run directories": (folders.cases, 50),
-    "full disks": (full_disks.cases, 54),
+    "full disks": (full_disks.cases, 80),
 }
 
 

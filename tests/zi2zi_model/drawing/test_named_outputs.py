@@ -86,3 +86,10 @@ def test_no_command_reads_through_a_link_or_waits_for_a_pipe(name: str, run: Pat
     for words in commands:
         assert "is a pipe" in assert_refused(*cli("zi2zi", *words))
     assert not (tmp_path / "drawn").exists()
+
+
+def test_a_font_is_there_without_the_preview_that_cannot_be_written(run: Path, tmp_path: Path, cli: Cli) -> None:
+    (tmp_path / "new.png").mkdir()
+    made = cli("zi2zi", "font", run, "--text", "一", "--name", "Mine", "--out", tmp_path / "new.ttf")
+    assert made.status == 0 and "no preview: " in made.out + made.err
+    assert (tmp_path / "new.ttf").read_bytes().startswith(b"\0\1\0\0")
