@@ -220,3 +220,22 @@ def test_a_rank_that_is_killed_or_stops_ends_the_other(lost: int, how: signal.Si
     assert said.count("\n") == 1, said
     assert not (run / "traceback.txt").exists(), "no plugin is to blame"
     assert checkpoint.load_latest(run / "checkpoints").step > 0
+
+
+def test_a_first_rank_that_takes_the_call_and_never_answers_ends_the_other(tmp_path: Path) -> None:
+    """As one that was stopped just after it began to listen."""
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        meet = {"WORLD_SIZE": "2", "RANK": "1", "LOCAL_RANK": "1", "MASTER_ADDR": "127.0.0.1"}
+        words = ("--model", "points", "--plugins", "", "--steps", "2", "--device", "cpu", "--set", "train.timeout=2")
+        ended = subprocess.run(
+            [sys.executable, "-m", "balancer", "train", *words, "--out", "run"],
+            cwd=tmp_path,
+            env={**os.environ, **meet, "MASTER_PORT": str(silent.getsockname()[1]), "OMP_NUM_THREADS": "1"},
+            capture_output=True,
+            text=True,
+            timeout=120,
+            check=False,
+        )
+    (line,) = [line for line in ended.stderr.splitlines() if line.startswith("balancer: ")]
+    assert ended.returncode == 2 and "rank 1 has not met the others within train.timeout" in line
+    assert not (tmp_path / "run").exists()
