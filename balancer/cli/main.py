@@ -5,7 +5,7 @@ from __future__ import annotations
 import atexit
 import sys
 
-from balancer.train.stopping import ignore_requests, stop_requests
+from balancer.train.stopping import end_at_once, ignore_requests, stop_requests
 
 
 def main() -> None:
@@ -23,3 +23,6 @@ def main() -> None:
             if stop.broke_off:
                 sys.exit(128 + stop.number)
             raise
+        finally:
+            # What others do when Python ends may take its time.
+            stop.at_end = end_at_once

@@ -6,7 +6,7 @@ import contextlib
 import os
 import signal
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from types import FrameType
 from typing import Final
 
@@ -27,12 +27,14 @@ class StopRequests:
         number: the signal's number, 0 for none.
         quiet: whether nothing is said of an end after the step.
         early: what is said where it comes before there is anything to keep.
+        at_end: what these signals call from the end of catching on; None for what they called before.
     """
 
     def __init__(self, quiet: bool = True) -> None:
         self.number = 0
         self.quiet = quiet
         self.early = ""
+        self.at_end: Callable[[int, FrameType | None], None] | None = None
         self._training = False
         self._first = 0.0
 
@@ -107,7 +109,12 @@ def stop_requests(*, quiet: bool = True) -> Iterator[StopRequests]:
         yield stop
     finally:
         for number, handler in before.items():
-            signal.signal(number, handler)
+            signal.signal(number, stop.at_end or handler)
+
+
+def end_at_once(number: int, frame: FrameType | None) -> None:
+    """End this process at a signal, with the exit status that a shell gives it."""
+    os._exit(128 + number)
 
 
 def _imports(frame: FrameType | None) -> bool:

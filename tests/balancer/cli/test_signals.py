@@ -77,3 +77,29 @@ def test_a_signal_after_the_work_is_done_fails_nothing() -> None:
     code = f"{late}try:\n    main()\nfinally:\n    atexit._run_exitfuncs()\n    signal.raise_signal(signal.SIGTERM)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert (done.returncode, done.stderr) == (0, "")
+
+
+# A command whose work is done, while something else still ends, such as a tracker that hands over its last figures.
+ENDING = """
+import atexit, os, sys, time
+from balancer.cli import app
+from balancer.cli.main import main
+
+def end():
+    os.write(2, b".")
+    time.sleep(20)
+
+def run(words):
+    atexit.register(end)
+
+app.run = run
+main()
+"""
+
+
+@pytest.mark.parametrize("number", SIGNALS)
+def test_a_signal_while_python_ends_has_its_status_too(number: signal.Signals) -> None:
+    process = subprocess.Popen([sys.executable, "-c", ENDING], stderr=subprocess.PIPE)
+    assert process.stderr is not None and process.stderr.read(1) == b"."
+    process.send_signal(number)
+    assert (process.communicate()[1], process.returncode) == (b"", 128 + number)
