@@ -201,13 +201,16 @@ def _is_early(folder: Path) -> bool:
 
 
 def _clear_early(folder: Path) -> None:
-    """Delete what a run wrote, its config last, by which the rest is known; what is not a run's own file stays."""
+    """Delete what a run wrote, but for its config: by it the directory is known until the new one takes its place.
+
+    What is not a run's own file stays.
+    """
     kept = (CONFIG, LOCK, HOLDER)
     own = [name for name in files.listed(folder) if is_own_file(name) and name not in kept]
     if files.exists(folder, SHEETS, folder=True):
         own += [f"{SHEETS}/{name}" for name in files.listed(folder, SHEETS) if sheet_step(name) is not None]
     try:
-        for name in (*own, CONFIG):
+        for name in own:
             files.delete(folder, name)
     except OSError as error:
         raise ConfigError(f"run directory {folder} cannot be cleared: {error.strerror}") from None

@@ -53,12 +53,22 @@ class Matrix:
         new = runs.operations(folder / "run")
         runs.befallen(self.half, kills(2 * new // 3, "before"))
         assert runs.has_checkpoint(self.half)
-        self.counts = {"new": new, "killed": runs.operations(self.half)}
+        # One that was killed before its first checkpoint, and is begun anew in its folder.
+        self.early = folder / "early"
+        for at in range(new // 2, 0, -1):
+            shutil.rmtree(self.early, ignore_errors=True)
+            runs.befallen(self.early, kills(at, "before"))
+            if not runs.has_checkpoint(self.early):
+                break
+        self.starts = {"new": None, "killed": self.half, "early": self.early}
+        self.counts = {"new": new, "killed": runs.operations(self.half), "early": runs.operations(self.early)}
 
     def rows(self, *starts: str) -> Iterator[Row]:
         """All rows, or those of these starts, as they are done."""
         for start in starts or self.counts:
             yield self.row(start, "killed before, in and after an operation", self.killed)
+            if start == "early":
+                continue
             yield self.row(start, "power cut: contents not synchronised", self.cut("contents"))
             yield self.row(start, "power cut: names not synchronised", self.cut("names"))
             for number in ERRORS:
@@ -76,8 +86,8 @@ class Matrix:
             for name, trial in trials(at):
                 folder = self.folder / "run"
                 shutil.rmtree(folder, ignore_errors=True)
-                if start == "killed":
-                    shutil.copytree(self.half, folder)
+                if (begun := self.starts[start]) is not None:
+                    shutil.copytree(begun, folder)
                 row.tried += 1
                 if lost := trial(folder):
                     row.lost.append(f"{row.kind}, {name} {at}: {lost}")
@@ -99,6 +109,7 @@ class Matrix:
         def trials(at: int) -> Iterator[Trial]:
             def trial(folder: Path) -> str:
                 runs.cut_off(folder, at, lost)
+                runs.emptied(folder)
                 return self._compared(folder)
 
             yield "after", trial
@@ -113,6 +124,7 @@ class Matrix:
                 ended = runs.befallen(folder, refuses(at, number, once=once))
                 if ended.status not in (0, 2) or "Traceback" in ended.err:
                     return f"exit status {ended.status}: {ended.err[-300:]}"
+                runs.emptied(folder)
                 lost = self._compared(folder)
                 # What a run gave up it said; its weights it never gives up.
                 return "" if ended.err and lost != "weights" else lost
@@ -147,7 +159,7 @@ def _hostile(folder: Path, every: int, seed: int) -> Iterator[Row]:
 GROUPS: dict[str, Callable[[Path, int, int], Iterator[Row]]] = {
     "new": lambda folder, every, seed: Matrix(folder, every=every, seed=seed).rows("new"),
     "hostile": _hostile,
-    "killed": lambda folder, every, seed: Matrix(folder, every=every, seed=seed).rows("killed"),
+    "killed": lambda folder, every, seed: Matrix(folder, every=every, seed=seed).rows("killed", "early"),
     "processes": _processes,
     "flips": _flips,
     "ranks": lambda folder, every, seed: Ranks(folder, share=1 / every, seed=seed).rows(),

@@ -138,12 +138,14 @@ def train(folder: Path) -> tuple[object, ...]:
 
 
 def completed(folder: Path) -> Ended:
-    """Go on to the end, as the run's maker would; a run that never had a checkpoint begins anew."""
+    """Go on to the end, as the run's maker would; a run that never had a checkpoint begins anew in its folder."""
+    return Ended(0, "") if finished(folder) else command(*train(folder))
+
+
+def emptied(folder: Path) -> None:
+    """What its maker does with a folder that cannot be gone on with: a disk failed before the first checkpoint."""
     if folder.exists() and not has_checkpoint(folder):
         shutil.rmtree(folder)
-    elif finished(folder):
-        return Ended(0, "")
-    return command(*train(folder))
 
 
 def differs(folder: Path, whole: Path) -> str:
