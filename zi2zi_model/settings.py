@@ -98,7 +98,7 @@ class Zi2ziSettings(Settings):
     adversarial: AdversarialName = Field(
         "bce",
         description="Adversarial loss: bce (source document and ports), lsgan, hinge, wasserstein, relativistic, "
-        "relativistic_average, or an installed one.",
+        "relativistic_average, relativistic_hinge, or an installed one.",
     )
     lambda_l1: float = Field(
         100.0, ge=0.0, description="Weight of the L1 term of G's loss. Source document and ports: 100."

@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from balancer.cli.options import (
+    LOG_HELP,
     AdversarialOption,
     DLossOption,
     JsonOption,
     LangOption,
-    LogArgument,
     PatternOption,
     TagOption,
     pairs,
@@ -31,6 +31,28 @@ RecipeOption = Annotated[
     str | None,
     typer.Option("--recipe", help="Units of the log of a known code: vqgan, vocoder, esrgan; other options go before."),
 ]
+FamilyOption = Annotated[
+    str | None,
+    typer.Option("--family", help="The training code that wrote the log (see --families); none: none of these."),
+]
+
+
+def _list_families(lang: str, as_json: bool) -> None:
+    """Print the training codes whose logs are known."""
+    from balancer.reading.families import codes
+    from balancer.show.families import families_data, family_lines
+    from balancer.show.words import load
+
+    if as_json:
+        print_json(families_data(codes()))
+        return
+    words = load(lang)
+    for code in codes().values():
+        say(f"{code.name}: {code.title}")
+        for line in family_lines(code, words):
+            say(f"   {line}")
+
+
 DiscriminatorsOption = Annotated[
     int | None, typer.Option("--discriminators", help="How many discriminators d_loss adds up (HiFi-GAN: 8).", min=1)
 ]
@@ -40,7 +62,7 @@ WeightOption = Annotated[
 
 
 def diagnose(
-    path: LogArgument,
+    path: Annotated[str | None, typer.Argument(help=LOG_HELP)] = None,
     as_json: JsonOption = False,
     html: Annotated[Path | None, typer.Option("--html", help="Write the diagnosis as one HTML file.")] = None,
     lang: LangOption = "en",
@@ -53,6 +75,10 @@ def diagnose(
     ] = None,
     tags: TagOption = None,
     pattern: PatternOption = None,
+    family: FamilyOption = None,
+    families: Annotated[
+        bool, typer.Option("--families", help="List the training codes whose logs are known, and read nothing.")
+    ] = False,
     recipe: RecipeOption = None,
     adversarial: AdversarialOption = None,
     d_loss: DLossOption = None,
@@ -75,6 +101,11 @@ def diagnose(
     from balancer.show.words import check_language
 
     check_language(lang)  # refused before a large log is read
+    if families:
+        _list_families(lang, as_json)
+        return
+    if path is None:
+        raise ConfigError("name a log: a run directory, TensorBoard event files, CSV, JSON lines, a text log, or -")
     if share is not None and not calibrate:
         raise ConfigError("--share goes with --calibrate")
     shares = parse_shares(share) if share is not None else {}
@@ -85,6 +116,7 @@ def diagnose(
         path,
         tags=tags,
         pattern=pattern,
+        family=family,
         recipe=recipe,
         adversarial=adversarial,
         d_loss=d_loss,

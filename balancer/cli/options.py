@@ -13,8 +13,8 @@ import typer
 from balancer.errors import ConfigError
 
 ADVERSARIAL_HELP: Final = (
-    "The log's adversarial loss: bce (if not given), lsgan, hinge, wasserstein, relativistic, relativistic_average "
-    "or an installed one."
+    "The log's adversarial loss: bce, lsgan, hinge, wasserstein, relativistic, relativistic_average, "
+    "relativistic_hinge or an installed one."
 )
 
 if TYPE_CHECKING:
@@ -37,12 +37,8 @@ SetOption = Annotated[
 ]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 LangOption = Annotated[str, typer.Option("--lang", help="en or zh-TW.")]
-LogArgument = Annotated[
-    str,
-    typer.Argument(
-        help="A run directory, TensorBoard event files, CSV, JSONL or a training log; - for standard input."
-    ),
-]
+LOG_HELP: Final = "A run directory, TensorBoard event files, CSV, JSONL or a training log; - for standard input."
+LogArgument = Annotated[str, typer.Argument(help=LOG_HELP)]
 AdversarialOption = Annotated[str | None, typer.Option("--adversarial", help=ADVERSARIAL_HELP)]
 DLossOption = Annotated[
     str | None, typer.Option("--d-loss", help="What d_loss is of its real and its fake half: mean or sum.")

@@ -122,8 +122,33 @@ class RelativisticAverage(AdversarialLoss):
         return real - fake.mean(), fake - real.mean()
 
 
+class RelativisticHinge(RelativisticAverage):
+    """The hinge of each logit less the mean of the other side's (Jolicoeur-Martineau 2018); at equal logits it is 1.
+
+    It is 0 as soon as the two sides are 1 apart, in balanced runs too.
+    """
+
+    name = "relativistic_hinge"
+    labels = False
+    chance = 1.0
+
+    def discriminator_loss(self, real: Tensor, fake: Tensor, real_label: float, fake_label: float) -> Halves:
+        from torch.nn.functional import relu
+
+        of_real, of_fake = self.margins(real, fake)
+        return Halves(relu(1.0 - of_real).mean(), relu(1.0 + of_fake).mean())
+
+    def generator_loss(self, fake: Tensor, real: Tensor | None) -> Tensor:
+        from torch.nn.functional import relu
+
+        assert real is not None
+        of_real, of_fake = self.margins(real, fake)
+        return 0.5 * (relu(1.0 + of_real).mean() + relu(1.0 - of_fake).mean())
+
+
 BUILT_IN: Final[dict[str, AdversarialLoss]] = {
-    loss.name: loss for loss in (Bce(), Lsgan(), Hinge(), Wasserstein(), Relativistic(), RelativisticAverage())
+    loss.name: loss
+    for loss in (Bce(), Lsgan(), Hinge(), Wasserstein(), Relativistic(), RelativisticAverage(), RelativisticHinge())
 }
 # What else people call them.
 ALIASES: Final = {
@@ -142,6 +167,7 @@ ALIASES: Final = {
     "r3gan": "relativistic",
     "ragan": "relativistic_average",
     "esrgan": "relativistic_average",
+    "rahinge": "relativistic_hinge",
 }
 
 

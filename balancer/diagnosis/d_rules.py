@@ -8,18 +8,21 @@ from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
-from balancer.contract.levels import CHANCE, HEALTHY_D_ADV, RECOVERED_ABOVE, SATURATED_BELOW
+from balancer.contract.levels import CHANCE, RECOVERED_ABOVE, SATURATED_BELOW
 from balancer.diagnosis.finding import Case, Confidence, Figure, Finding, rule
 from balancer.diagnosis.noise import apart, needed
-from balancer.diagnosis.saturation import ROWS, above_since, saturated, span
+from balancer.diagnosis.saturation import ROWS, above_since, saturated, saturated_below, span
 from balancer.diagnosis.trends import Curve, crossings, curve, logs, trend
 from balancer.diagnosis.units import PIXEL_TERMS
 
 if TYPE_CHECKING:
     from balancer.reading.series import Floats
 
-# Remedies in the document's order: weaken D first, with the pair that it tries first before all.
-WEAKEN_D: Final = ("combination", "d_lr_ratio", "d_skip", "label_smoothing", "freeze_head")
+# What weakens D, and what G answers it with: the source document's and the field's.
+WEAKEN_D: Final = (
+    *("raise_lambda", "d_lr_ratio", "d_skip", "freeze_head", "combination", "label_smoothing"),
+    *("r1", "augment", "spectral_norm", "smaller_d"),
+)
 BLOWN_UP: Final = 5.0  # the fifth band of a later commit of the document's code: D had blown up there
 # Entropy of smoothed labels, as the mean of both halves: what D's loss cannot fall below; and the label of generated
 # images, of which a D at its best thinks just so much, which puts G's adversarial loss at -ln of it.
@@ -42,11 +45,13 @@ def _saturated(case: Case) -> Iterator[Finding]:
         "high": float(part.values.max()),
         "share": worst.share,
         "times": len(found),
-        "below": SATURATED_BELOW,
-        "recovered": RECOVERED_ABOVE,
+        "below": saturated_below(case),
+        "recovered": saturated_below(case) * RECOVERED_ABOVE / SATURATED_BELOW,
     }
-    if case.units.loss.healthy == HEALTHY_D_ADV:  # the source document's, as the words say
-        evidence |= {"healthy_low": HEALTHY_D_ADV[0], "healthy_high": HEALTHY_D_ADV[1]}
+    if case.units.healthy is not None:
+        evidence |= dict(zip(("healthy_low", "healthy_high"), case.units.healthy, strict=True))
+        if case.units.healthy_by:
+            evidence |= {"healthy_by": case.units.healthy_by}
     few = case.history["d_adv"].count < ROWS
     # Halved or not, a loss so low is one of a D that has won.
     sure = case.units.d_basis != "assumed" or worst.median < SATURATED_BELOW / 2
@@ -93,7 +98,7 @@ def _blow_up(case: Case) -> Iterator[Finding]:
     level = float(np.median(whole.tail()))
     was_lower = float(whole.values.min()) < min(1.2 * CHANCE, level / 3)
     far = level > BLOWN_UP or level > max(2 * CHANCE, 5 * float(np.median(whole.values)))
-    if level > BLOWN_UP and not was_lower and case.units.d_basis == "measured" and _same_answer(case):
+    if level > BLOWN_UP and not was_lower and case.units.d_basis in ("measured", "format") and _same_answer(case):
         yield Finding("blow_up", _at_chance(case, level), span(whole), "high", 95, "always", ("slower", "d_lr_ratio"))
     elif was_lower and far and trend(curve(case.history["d_adv"])).up >= 1:
         steps = above_since(whole, 1.5 * CHANCE), whole.end
@@ -117,6 +122,8 @@ def _collapse(case: Case) -> Iterator[Finding]:
     lasting = began <= whole.end - 0.2 * (whole.end - whole.steps[0])
     if not (halved >= 0.9 * CHANCE and lasting) or _tells_apart(case) or any(_blow_up.judge(case)):
         return
+    if case.units.healthy_range is not None and halved <= case.units.healthy_range[1]:
+        return  # its code's authors call that right
     if _improves(case, began):
         yield Finding("collapse", _at_chance(case, level), (began, whole.end), "low", 30, "improving")
         return

@@ -68,6 +68,7 @@ def diagnose(
     *,
     tags: Mapping[str, str] = NO_TAGS,
     pattern: str | None = None,
+    family: str | None = None,
     adversarial: str | None = None,
     d_loss: str | None = None,
     discriminators: int | None = None,
@@ -83,8 +84,10 @@ def diagnose(
         path: a run directory, TensorBoard event files, CSV, JSON lines or a text log; "-" for standard input.
         tags: names in the log by signal, such as {"adv": "loss/G_GAN"}, where they are not to be guessed.
         pattern: a regular expression whose named groups are signals, for the lines of a text log.
+        family: the training code that wrote it, one of `balancer diagnose --families`, or "none"; by default it is
+            looked for.
         adversarial: the log's adversarial loss: "bce", "lsgan", "hinge", "wasserstein", "relativistic",
-            "relativistic_average" or an installed one.
+            "relativistic_average", "relativistic_hinge" or an installed one.
         d_loss: what d_loss is of its real and its fake half: "mean" or "sum".
         discriminators: how many discriminators d_loss adds up; 1 where nobody says.
         weights: what terms of G's loss weigh, by term, such as {"l1": 100}.
@@ -101,10 +104,11 @@ def diagnose(
         from balancer.diagnosis.recipe import log_units
 
         known = log_units(recipe)
+        family = family or known.family
         adversarial, d_loss = adversarial or known.adversarial, d_loss or known.d_loss
         discriminators, weights = discriminators or known.discriminators, {**known.weights, **(weights or {})}
     stated = stated_units(adversarial, d_loss, weights or {}, discriminators or 1)
-    reader = open_source(str(path), tags=tags, pattern=pattern, progress=progress)
+    reader = open_source(str(path), tags=tags, pattern=pattern, family=family, progress=progress)
     history = read(reader)
     checkpoint = None if checkpoint is None else Path(checkpoint)
     return diagnose_history(history, reader.source, stated=stated, items=items, checkpoint=checkpoint)

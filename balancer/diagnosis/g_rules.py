@@ -13,7 +13,7 @@ from balancer.diagnosis.saturation import ROWS, saturated, span
 from balancer.diagnosis.trends import Curve, curve, trend
 from balancer.diagnosis.units import PIXEL_TERMS, g_terms
 
-TRUST_LESS: Final = ("combination", "dynamic_lambda", "schedule")
+TRUST_LESS: Final = ("dynamic_lambda", "raise_lambda", "combination", "schedule")
 # Terms that tie G to its target; the others are free to rise.
 RECONSTRUCTION: Final = PIXEL_TERMS | {"const", "perceptual", "fm", "content"}
 
@@ -38,7 +38,7 @@ def _starved(case: Case) -> Iterator[Finding]:
         lasting,
         85,
         "",
-        ("lower_lambda", "dynamic_lambda", "raise_lambda"),
+        ("raise_lambda", "dynamic_lambda", "lower_lambda"),
     )
 
 

@@ -11,8 +11,10 @@ import numpy as np
 
 from balancer.contract.levels import CHANCE
 from balancer.contract.losses import find_loss
+from balancer.diagnosis.code_units import code_d_units, code_g_units
 from balancer.diagnosis.trends import curve
-from balancer.diagnosis.units import Units, below_least, g_terms
+from balancer.diagnosis.units import Units, g_terms
+from balancer.diagnosis.which_loss import below_bce, loss_of
 from balancer.errors import ConfigError
 from balancer.reading.history import History
 from balancer.reading.source import Source
@@ -25,8 +27,6 @@ NEW_MEAN: Final = (0.75, 1.25)
 NEW_SUM: Final = (1.6, 2.6)
 # No single D stays above that for long: its bias alone would bring it down to chance.
 STEADY: Final = 1.15
-# At chance, the mean of D's halves.
-REST: Final = {"hinge": 1.0, "lsgan": 0.25}
 DISCRIMINATED: Final = ("d_loss", "d_loss_real", "d_loss_fake", "d_adv", "adv", "adv_share", "lambda_adv")
 
 
@@ -45,7 +45,7 @@ def stated_units(
     if d_loss is not None:
         if d_loss not in ("mean", "sum"):
             raise ConfigError(f"--d-loss {d_loss}: is mean or sum, of its real and its fake half")
-        units = replace(_as(units, "sum" if d_loss == "sum" else "mean"), d_basis="told")
+        units = replace(units.reading_d_loss("sum" if d_loss == "sum" else "mean"), d_basis="told")
     for term, weight in weights.items():
         if not (math.isfinite(weight) and weight >= 0):
             raise ConfigError(f"--weight {term}={weight:g}: expected a number of at least 0")
@@ -59,25 +59,20 @@ def infer_units(history: History, source: Source, stated: Units) -> Units:
     if source.kind == "run":
         return _run_units(history, source, stated)
     began = _drop_untrained(history)
-    units = _loss(history, stated)
+    code = source.code
+    if code is not None:
+        stated = code_g_units(history, stated, code)
+    units = loss_of(history, stated, code)
     known_by = units.evidence
-    if units.d_basis != "told":
+    if code is not None and units.d_basis != "told":
+        units = code_d_units(history, units, code)
+    if units.d_basis not in ("told", "format"):
         units = _d_units(history, units, began)
     units = _check_levels(history, units)
     units = replace(units, evidence={**known_by, **units.evidence})
     if began is not None:
         units = replace(units, evidence={**units.evidence, "began": began})
-    return units if stated.weights_basis == "told" else _g_units(history, units)
-
-
-def _as(units: Units, kind: Literal["mean", "sum"]) -> Units:
-    """d_loss read as the mean or the sum of D's halves, in the loss and the number of discriminators known."""
-    loss = units.loss
-    if not loss.has_levels:
-        return replace(units, d_loss_kind=kind)
-    count = (2 if kind == "sum" else 1) * units.discriminators
-    scale = CHANCE / (loss.chance - loss.floor) / count
-    return replace(units, d_loss_kind=kind, d_scale=scale, d_floor=loss.floor * count)
+    return units if stated.weights_basis in ("told", "format") else _g_units(history, units)
 
 
 def _run_units(history: History, source: Source, stated: Units) -> Units:
@@ -109,35 +104,6 @@ def _drop_untrained(history: History) -> float | None:
     return step
 
 
-def _loss(history: History, stated: Units) -> Units:
-    """The adversarial loss: as stated, a critic's where its gap is logged instead of `d_adv`, or a half is below 0;
-    else one at whose chance level D has come to rest; else hinge where G's part falls below 0, as BCE and least squares
-    never do.
-    """
-    if stated.adversarial_basis == "told":
-        return stated
-    halves = [history[name] for name in ("d_loss_real", "d_loss_fake") if name in history]
-    # No other loss has a half below 0: BCE, least squares and hinge end there.
-    below = len(halves) == 2 and "d_adv" not in history and min(float(half.low.min()) for half in halves) < -1e-6
-    if below or ("critic_gap" in history and "d_adv" not in history):
-        return replace(stated, adversarial="wasserstein", adversarial_basis="measured")
-    at_rest = _resting(history)
-    if at_rest is not None:
-        return replace(stated, adversarial=at_rest, adversarial_basis="measured", evidence={"rest": REST[at_rest]})
-    if "adv" not in history or float(history["adv"].low.min()) >= -1e-6:
-        return stated
-    return replace(stated, adversarial="hinge", adversarial_basis="measured")
-
-
-def _resting(history: History) -> str | None:
-    """Hinge or least squares, where D's loss has come to rest at the level at which those of BCE never stay."""
-    if "d_loss" not in history or "d_adv" in history or history["d_loss"].count < 20:
-        return None
-    tail = curve(history["d_loss"]).tail()
-    level, spread = float(np.median(tail)), float(np.ptp(tail))
-    return next((name for name, at in REST.items() if abs(level - at) < 0.01 * at and spread < 0.02 * at), None)
-
-
 def _won_of_several(history: History, units: Units) -> Units | None:
     """Least squares of several discriminators that have won: D's halves at 0, and G's loss at 1 for each."""
     adv = float(np.median(curve(history["adv"]).tail()))
@@ -147,7 +113,9 @@ def _won_of_several(history: History, units: Units) -> Units | None:
     if not at_floor or count < 1 or abs(adv - count) > 0.1 * count:
         return None
     read = replace(units, adversarial="lsgan", adversarial_basis="measured", discriminators=count)
-    return replace(_as(read, "mean"), d_basis="measured", evidence={"d_by": "won_lsgan", "count": count, "adv": adv})
+    return replace(
+        read.reading_d_loss("mean"), d_basis="measured", evidence={"d_by": "won_lsgan", "count": count, "adv": adv}
+    )
 
 
 def _d_units(history: History, units: Units, began: float | None) -> Units:
@@ -155,11 +123,11 @@ def _d_units(history: History, units: Units, began: float | None) -> Units:
     loss = units.loss
     if not loss.has_levels:
         return replace(units, levels=False, evidence={"d_by": "no_levels", "loss": loss.name})
-    units = replace(_as(units, "mean"), d_loss_kind="unknown")
+    units = replace(units.reading_d_loss("mean"), d_loss_kind="unknown")
     if "d_adv" in history:
         return replace(units, d_loss_kind="mean", d_basis="measured")
     if "d_loss_real" in history and "d_loss_fake" in history:
-        if units.adversarial_basis == "assumed" and _below_least(history, units):
+        if units.adversarial_basis == "assumed" and below_bce(history, units):
             return _won_of_several(history, units) or replace(units, levels=False, evidence={"d_by": "not_bce"})
         return replace(units, d_loss_kind="mean", d_basis="measured", evidence={"d_by": "halves"})
     if "d_loss" not in history:
@@ -169,7 +137,7 @@ def _d_units(history: History, units: Units, began: float | None) -> Units:
         return replace(units, levels=False, evidence={"d_by": "negative", "lowest": float(d_loss.low.min())})
     kind = _by_probabilities(history, units)
     if kind is not None:
-        return replace(_as(units, kind), d_basis="measured", evidence={"d_by": f"probabilities_{kind}"})
+        return replace(units.reading_d_loss(kind), d_basis="measured", evidence={"d_by": f"probabilities_{kind}"})
     early = curve(d_loss).values
     start = float(np.median(early[: max(3, len(early) // 50)])) / units.discriminators
     relative = (start - loss.floor) / (loss.chance - loss.floor)
@@ -177,15 +145,15 @@ def _d_units(history: History, units: Units, began: float | None) -> Units:
     if began is not None or history.first_step <= 0.02 * max(history.last_step, 1) + 1:
         for new, (low, high) in (("mean", NEW_MEAN), ("sum", NEW_SUM)):
             if low <= relative <= high:
-                read = _as(units, "sum" if new == "sum" else "mean")
+                read = units.reading_d_loss("sum" if new == "sum" else "mean")
                 return replace(read, d_basis="measured", evidence={"d_by": f"start_{new}", "start": start})
     if units.discriminators == 1:
-        below = {name: _below_least(history, _as(units, name)) for name in ("mean", "sum")}
+        below = {name: below_bce(history, units.reading_d_loss(name)) for name in ("mean", "sum")}
         if below["mean"] and units.adversarial_basis != "told":
             return _won_of_several(history, units) or replace(units, levels=False, evidence={"d_by": "not_bce"})
         # Halved, it would leave G's loss below its minimum nearly always: so it is a mean already.
         if below["sum"] and not below["mean"]:
-            return replace(_as(units, "mean"), d_basis="measured", evidence={"d_by": "adv"})
+            return replace(units.reading_d_loss("mean"), d_basis="measured", evidence={"d_by": "adv"})
     return replace(units, evidence={"d_by": "nothing"})
 
 
@@ -202,20 +170,13 @@ def _by_probabilities(history: History, units: Units) -> Literal["mean", "sum"] 
     return "sum" if ratio >= 0.85 else "mean" if 0.4 <= ratio <= 0.75 else None
 
 
-def _below_least(history: History, units: Units) -> bool:
-    """Whether G's adversarial loss contradicts BCE in most rows; never where it is another loss or is not logged."""
-    if units.adversarial != "bce" or "adv" not in history:
-        return False
-    _, rows = history.aligned([name for name in ("d_loss_real", "d_loss_fake", "d_loss", "adv") if name in history])
-    off, _ = below_least(units.d_adv(rows), rows["adv"])
-    return bool(off.mean() > 0.5)
-
-
 def _check_levels(history: History, units: Units) -> Units:
     """Levels that no single D keeps show that the scale is another: a sum, several discriminators, another loss."""
     # Probabilities beside it say how it is to be read, however high it is.
     if not units.levels or "d_adv" in history or str(units.evidence.get("d_by", "")).startswith("probabilities"):
         return units
+    if units.d_basis == "format" and units.discriminators == 1:
+        return units  # so its code prints it: a D that has broken down stays as high as it likes
     names = [name for name in ("d_loss_real", "d_loss_fake", "d_loss") if name in history]
     _, rows = history.aligned(names)
     d_adv = units.d_adv(rows)
@@ -226,7 +187,7 @@ def _check_levels(history: History, units: Units) -> Units:
     if min(early, level) <= STEADY:
         return units
     if units.d_loss_kind == "unknown" and min(early, level) > STEADY and max(early, level) <= 2 * STEADY:
-        return replace(_as(units, "sum"), evidence={"d_by": "above_chance"})
+        return replace(units.reading_d_loss("sum"), evidence={"d_by": "above_chance"})
     return replace(units, levels=False, evidence={"d_by": "too_high", "times": level})
 
 

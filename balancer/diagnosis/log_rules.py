@@ -105,6 +105,15 @@ def _learning_rate(case: Case) -> Iterator[Finding]:
         yield Finding("learning_rate", evidence, whole, "high", 0, "still" if still else "fact", remark=True)
 
 
+@rule("known_code")
+def _known_code(case: Case) -> Iterator[Finding]:
+    """Which training code wrote the log, and so in which units it stands."""
+    code = case.source.code
+    if code is not None:
+        figures: dict[str, Figure] = {"title": code.title, "source": code.source, "code": code.name}
+        yield Finding("known_code", figures, None, "high", 0, "" if case.source.codes else "told", remark=True)
+
+
 @rule("d_units")
 def _d_units(case: Case) -> Iterator[Finding]:
     """How d_loss was turned into d_adv: only where the log's family does not say it itself."""
@@ -115,15 +124,25 @@ def _d_units(case: Case) -> Iterator[Finding]:
     by = str(evidence.get("d_by", "told" if units.d_basis == "told" else "nothing"))
     figures: dict[str, Figure] = {name: float(evidence.get(name, 0.0)) for name in ("start", "lowest", "times", "adv")}
     figures["count"] = int(float(evidence.get("count", 0)))
+    if by == "code":
+        figures["count"] = units.discriminators
     figures |= {"kind": units.d_loss_kind, "path": case.source.path, "loss": units.adversarial}
     sure: Confidence = "low" if by in ("nothing", "above_chance", "not_bce", "too_high") else "high"
     yield Finding("d_units", figures, None, sure, 0, by, remark=True)
     if "rest" in evidence:
         rest: dict[str, Figure] = {"rest": float(evidence["rest"]), "loss": units.adversarial}
         yield Finding("d_units", rest, None, "medium", 0, "rest", remark=True)
+    elif "only" in evidence:
+        yield Finding("d_units", {"loss": units.adversarial}, None, "medium", 0, "only", remark=True)
     elif units.adversarial == "hinge" and units.adversarial_basis == "measured" and units.levels:
         yield Finding("d_units", {}, None, "medium", 0, "hinge", remark=True)
-    if units.adversarial_basis == "assumed" and units.levels and not by.startswith(("probabilities", "start")):
+    assumed = units.adversarial_basis == "assumed" and units.levels and not by.startswith(("probabilities", "start"))
+    code = case.source.code
+    if assumed and code is not None and code.losses:
+        others = ", ".join(name for name in code.losses if name != units.adversarial)
+        default: dict[str, Figure] = {"loss": units.adversarial, "others": others}
+        yield Finding("d_units", default, None, "medium", 0, "default", remark=True)
+    elif assumed:
         yield Finding("d_units", {"loss": units.adversarial}, None, "low", 0, "assumed", remark=True)
     if "began" in evidence:
         yield Finding("d_units", {"step": int(float(evidence["began"]))}, None, "high", 0, "began", remark=True)

@@ -15,9 +15,10 @@ from balancer.errors import ConfigError
 class LogUnits(Settings):
     """The units in which these codes print their losses; see `balancer.diagnose`."""
 
+    family: str | None = Field(None, description="the training code, one of balancer diagnose --families")
     adversarial: str | None = Field(None, description="their adversarial loss")
     d_loss: Literal["mean", "sum"] | None = Field(None, description="what d_loss is of its real and its fake half")
-    discriminators: int = Field(1, ge=1, description="how many discriminators d_loss adds up")
+    discriminators: int | None = Field(None, ge=1, description="how many discriminators d_loss adds up")
     weights: dict[str, float] = Field({}, description="what terms of G's loss weigh; 1 where they are printed weighted")
 
 

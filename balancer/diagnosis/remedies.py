@@ -16,7 +16,8 @@ class Remedy:
     """One change to a run: plugins to add or leave out, and settings.
 
     `number` is the source document's (docs/source-document.md), None for what it does not name; a setting of None
-    depends on the run; `needs` names signals without which the remedy means nothing.
+    depends on the run; `needs` names signals without which the remedy means nothing. `worse` are those that measured
+    worse than doing nothing: they never come first. `elsewhere` are those of the field that are no setting here.
     """
 
     name: str
@@ -25,18 +26,27 @@ class Remedy:
     without: tuple[str, ...] = ()
     settings: Mapping[str, Any] = field(default_factory=dict)
     needs: tuple[str, ...] = ()
+    worse: bool = False
+    elsewhere: bool = False
 
 
 REMEDIES: Final[Mapping[str, Remedy]] = {
     remedy.name: remedy
     for remedy in (
-        Remedy("combination", 12, ("d_lr_ratio",), ("dynamic_lambda", "lambda_schedule"), {"train.lambda_adv": 0.3}),
-        Remedy("lower_lambda", 1, (), ("dynamic_lambda", "lambda_schedule"), {"train.lambda_adv": 0.2}),
-        Remedy("schedule", 2, ("lambda_schedule",), ("dynamic_lambda",)),
+        Remedy(
+            "combination",
+            12,
+            ("d_lr_ratio",),
+            ("dynamic_lambda", "lambda_schedule"),
+            {"train.lambda_adv": 0.3},
+            worse=True,
+        ),
+        Remedy("lower_lambda", 1, (), ("dynamic_lambda", "lambda_schedule"), {"train.lambda_adv": 0.2}, worse=True),
+        Remedy("schedule", 2, ("lambda_schedule",), ("dynamic_lambda",), worse=True),
         Remedy("dynamic_lambda", 4, ("dynamic_lambda",)),
         Remedy("d_lr_ratio", 7, ("d_lr_ratio",)),
         Remedy("d_skip", 8, ("d_skip",)),
-        Remedy("label_smoothing", 9, ("label_smoothing",)),
+        Remedy("label_smoothing", 9, ("label_smoothing",), worse=True),
         Remedy("freeze_head", 10, ("freeze_head",), needs=("category",)),
         # Not in the document: where measurements point instead, and the control that every law is held against.
         Remedy("lambda_one", None, (), ("dynamic_lambda", "lambda_schedule"), {"train.lambda_adv": 1.0}),
@@ -44,6 +54,8 @@ REMEDIES: Final[Mapping[str, Remedy]] = {
         Remedy("no_smoothing", None, (), ("label_smoothing",)),
         Remedy("free_d", None, (), ("d_lr_ratio", "d_skip", "label_smoothing", "freeze_head")),
         Remedy("slower", None, (), (), {"train.lr": None}),
+        # The field's, each with its source in the words.
+        *(Remedy(name, None, elsewhere=True) for name in ("r1", "spectral_norm", "augment", "more_data", "smaller_d")),
     )
 }
 
@@ -59,7 +71,7 @@ TRIAL_STEPS: Final = 1000  # where nothing says how long an epoch is
 def in_force(remedy: Remedy, case: Case) -> bool:
     """Whether the run was made with it already, or has nothing that it would take away."""
     config = case.source.config
-    if config is None:
+    if config is None or remedy.elsewhere:
         return False
     used = set(config.get("run", {}).get("plugins", []))
     if not set(remedy.plugins) <= used or used & set(remedy.without):
@@ -73,6 +85,8 @@ def in_force(remedy: Remedy, case: Case) -> bool:
 
 def commands(remedy: Remedy, case: Case) -> list[str]:
     """Command lines that put the remedy to work on this run; for a foreign log, those that show what it would do."""
+    if remedy.elsewhere:
+        return []
     if case.source.kind == "run" and case.source.config is not None and case.source.folder is not None:
         return [_resume(remedy, case, str(case.source.folder), case.source.config)]
     if case.import_command is not None:
@@ -112,4 +126,18 @@ def chosen(names: Sequence[str], case: Case) -> list[Remedy]:
     if not any(term != "adv" for term in g_terms(case.history)):
         senseless |= WEIGHTS  # the one term of G's loss, as of an unconditional GAN: its weight balances nothing
     found = (REMEDIES[name] for name in names if name not in senseless)
-    return [r for r in found if not in_force(r, case) and all(signal in case.history for signal in r.needs)]
+    left = [r for r in found if not in_force(r, case) and all(signal in case.history for signal in r.needs)]
+    # None that measured worse than doing nothing comes first; what the log's own code has a flag for comes before.
+    return sorted(left, key=lambda remedy: (remedy.worse, flag(remedy, case) == ""))
+
+
+def flag(remedy: Remedy, case: Case) -> str:
+    """How the log's own training code does it: its flag or line; "" where its table does not say."""
+    code = case.source.code
+    if code is None:
+        return ""
+    return code.flags.get(remedy.name) or code.flags.get(_ALIKE.get(remedy.name, ""), "")
+
+
+# Remedies that another code does by the same flag.
+_ALIKE: Final = {"combination": "d_lr_ratio", "slower": "d_lr_ratio"}

@@ -35,8 +35,14 @@ class Stretch:
         return self.at_end and self.share >= LASTING
 
 
+def saturated_below(case: Case) -> float:
+    """Below which `d_adv` D has won."""
+    return min(SATURATED_BELOW, case.units.healthy_range[0] if case.units.healthy_range else SATURATED_BELOW)
+
+
 def saturated(case: Case) -> list[Stretch]:
-    """Where `d_adv`, smoothed, lies below 0.05, until it is back at 0.1; short dips left out.
+    """Where `d_adv`, smoothed, lies below 0.05 (or below what its code's authors call healthy, where that is lower),
+    until it is back at twice that; short dips left out.
 
     Stretches that noise makes of one level are none: the whole log is saturated then, or it is not.
     """
@@ -45,7 +51,8 @@ def saturated(case: Case) -> list[Stretch]:
     raw = curve(case.history["d_adv"])
     whole = raw.smooth()
     found = []
-    for first, last in stretches(whole, SATURATED_BELOW, RECOVERED_ABOVE):
+    below = saturated_below(case)
+    for first, last in stretches(whole, below, below * RECOVERED_ABOVE / SATURATED_BELOW):
         at_end = last == len(whole) - 1
         share = (last - first + 1) / len(whole)
         if share < 0.05 or last - first + 1 < min(5, len(whole)):
@@ -56,7 +63,7 @@ def saturated(case: Case) -> list[Stretch]:
         median = float(np.median(whole.values[first : last + 1]))
         found.append(Stretch(float(whole.steps[first]), end, share, median, at_end))
     level = float(np.median(whole.values)) if len(whole) else 1.0
-    if not found and level < SATURATED_BELOW:
+    if not found and level < below:
         found.append(Stretch(float(whole.steps[0]), whole.end, 1.0, level, True))
     return found
 

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Final, Literal
 
 import numpy as np
 
 from balancer.contract.adversarial import AdversarialLoss
+from balancer.contract.levels import CHANCE
 from balancer.contract.losses import find_loss
 from balancer.reading.history import History
 
@@ -54,6 +55,9 @@ class Units:
     logged_weighted: tuple[str, ...] = ()
     levels: bool = True
     recorded: AdversarialLoss | None = None
+    # The range of d_adv that the authors of the log's training code call healthy, and where they do.
+    healthy_range: tuple[float, float] | None = None
+    healthy_by: str = ""
     # What the evidence was, as figures for the words.
     evidence: Mapping[str, float | int | str] = field(default_factory=dict)
 
@@ -61,6 +65,20 @@ class Units:
     def loss(self) -> AdversarialLoss:
         """The adversarial loss, for its levels."""
         return self.recorded or find_loss(self.adversarial)
+
+    @property
+    def healthy(self) -> tuple[float, float] | None:
+        """The range of `d_adv` in a healthy run, as the log's training code or else its loss has it."""
+        return self.healthy_range or self.loss.healthy
+
+    def reading_d_loss(self, kind: Literal["mean", "sum"]) -> Units:
+        """d_loss read as the mean or the sum of D's halves, in the loss and the number of discriminators known."""
+        loss = self.loss
+        if not loss.has_levels:
+            return replace(self, d_loss_kind=kind)
+        count = (2 if kind == "sum" else 1) * self.discriminators
+        scale = CHANCE / (loss.chance - loss.floor) / count
+        return replace(self, d_loss_kind=kind, d_scale=scale, d_floor=loss.floor * count)
 
     def d_adv(self, row: Mapping[str, Any]) -> Any:
         """`d_adv` of D's logged losses, numbers or arrays: from its two halves or its whole loss; None without them."""

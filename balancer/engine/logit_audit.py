@@ -15,7 +15,7 @@ WEAK: Final = 48
 SUSTAINED: Final = 80
 # Losses on logits whose levels mean something, and on differences of logits.
 OF_LEVELS: Final = ("bce", "hinge")
-RELATIVE: Final = ("relativistic", "relativistic_average")
+RELATIVE: Final = ("relativistic", "relativistic_average", "relativistic_hinge")
 # Autograd's names of operations that only arrange values.
 ARRANGING: Final = (
     "View",

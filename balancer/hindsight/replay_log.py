@@ -17,7 +17,7 @@ from balancer.errors import ConfigError
 from balancer.hindsight.comparison import compare
 from balancer.hindsight.replay_rows import PluginList, plugin_names, replay_rows
 from balancer.hindsight.replay_run import RunReplay
-from balancer.reading.opening import NO_TAGS, open_source
+from balancer.reading.opening import NO_FAMILY, NO_TAGS, open_source
 from balancer.reading.superseded import without_superseded
 
 if TYPE_CHECKING:
@@ -48,7 +48,8 @@ def replay_log(
         PluginError, CompositionError: see `compose`; also, a plugin reads a signal that the log does not hold.
     """
     diagnosis = diagnose(path, tags=tags, pattern=pattern, **units)
-    again = open_source(path, tags=tags, pattern=pattern)
+    code = diagnosis.case.source.code
+    again = open_source(path, tags=tags, pattern=pattern, family=NO_FAMILY if code is None else code.name)
     rows = without_superseded(again.rows(), diagnosis.case.source.restarts)
     tables = {name: dict(table) for name, table in (settings or {}).items()}
     train = tables.pop("train", {})

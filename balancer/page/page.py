@@ -81,7 +81,7 @@ def view_of(diagnosis: Diagnosis, words: Words) -> RunView:
             (after, words("ui.restart", before=before, after=after)) for before, after in source.restarts[-RESTARTS:]
         ],
         steps_per_epoch=source.steps_per_epoch,
-        healthy=diagnosis.case.units.loss.healthy,
+        healthy=diagnosis.case.units.healthy,
         config=source.config,
     )
 

@@ -5,11 +5,13 @@ from __future__ import annotations
 import warnings
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from types import MappingProxyType
 from typing import ClassVar, Final
 
 from balancer.contract.registry import entries
 from balancer.errors import PluginError
+from balancer.reading.codes import Code, known_codes
 from balancer.reading.source import Fact
 
 GROUP: Final = "balancer.diagnosis"
@@ -54,6 +56,8 @@ class LogFamily:
     """
 
     name: ClassVar[str]
+    # A TOML file of training codes whose logs are known by their names (docs/extending-the-diagnosis.md).
+    codes: Path | None = None
 
     def parser(self) -> LineParser | None:
         """A parser of its logs."""
@@ -72,3 +76,21 @@ def families() -> dict[str, LogFamily]:
         except PluginError as error:
             warnings.warn(f"{error}; its logs are read without it", stacklevel=2)
     return found
+
+
+class PatternFamily(LogFamily):
+    """A training code whose lines have figures without names, which its table's pattern reads."""
+
+    def __init__(self, code: Code) -> None:
+        self.code: Final = code
+
+    def parser(self) -> LineParser | None:
+        """A parser of its lines."""
+        from balancer.reading.pattern import PatternParser
+
+        return PatternParser(self.code.pattern or "", {})
+
+
+def codes() -> dict[str, Code]:
+    """The training codes whose logs are known, by name: our table's, and those of installed families."""
+    return known_codes({name: family.codes for name, family in families().items()})

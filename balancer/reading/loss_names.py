@@ -82,6 +82,9 @@ EXACT: Final[Mapping[str, str | None]] = {
     "D_x": "d_prob_real",
     "D_G_z1": "d_prob_fake",
     "D_G_z2": None,
+    # StyleGAN: the mean sign of D's outputs.
+    "signs/real": "d_sign_real",
+    "signs/fake": "d_sign_fake",
     # BasicSR: D's mean logits; its pixel loss is L1 unless a config says otherwise.
     "out_d_real": "d_logit_real",
     "out_d_fake": "d_logit_fake",
@@ -98,6 +101,7 @@ NAMES: Final[Mapping[str, tuple[str, ...]]] = {
     "d_acc": ("d acc",),
     "d_acc_real": ("d acc real", "acc real"),
     "d_acc_fake": ("d acc fake", "acc fake"),
+    "d_gp": ("d gp loss?", "gp", "gp loss", "d r1 loss?", "r1", "r1 loss", "r1 penalty", "d r1 penalty"),
     "d_logit_real": ("d logit real", "logit real"),
     "d_logit_fake": ("d logit fake", "logit fake"),
     "g_loss": ("g loss", "g total loss?", "g"),
@@ -135,34 +139,6 @@ BESIDE: Final[Mapping[str, tuple[str, ...]]] = {
     "edge": ("edge",),
     "ssim": ("ssim", "ms ssim", "msssim"),
 }
-
-# Codes whose names mean something else than elsewhere: one name of each group must be there. What names mean there.
-DIALECTS: Final[tuple[tuple[tuple[frozenset[str], ...], Mapping[str, str | None]], ...]] = (
-    # taming-transformers and latent diffusion: g_loss is the adversarial term, d_weight its weight.
-    (
-        (
-            frozenset({"g_loss"}),
-            frozenset({"disc_loss", "discloss"}),
-            frozenset({"total_loss"}),
-            frozenset({"d_weight", "nll_loss", "rec_loss", "p_loss"}),
-        ),
-        {"g_loss": "adv", "total_loss": "g_loss", "aeloss": None, "d_weight": "lambda_adv"},
-    ),
-    (
-        (
-            frozenset({"g_loss"}),
-            frozenset({"disc_loss", "discloss"}),
-            frozenset({"aeloss"}),
-            frozenset({"d_weight", "nll_loss", "rec_loss", "p_loss"}),
-        ),
-        {"g_loss": "adv", "aeloss": "g_loss", "d_weight": "lambda_adv"},
-    ),
-    # AdvGAN: loss_adv is what the network under attack loses, loss_G_fake is G's loss from D.
-    (
-        (frozenset({"loss_adv"}), frozenset({"loss_g_fake"}), frozenset({"loss_perturb"})),
-        {"loss_g_fake": "adv", "loss_adv": "attack", "loss_perturb": "perturb"},
-    ),
-)
 
 # Steps and epochs, best first.
 STEP_NAMES: Final = (

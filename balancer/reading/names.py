@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from difflib import get_close_matches
 from typing import Final
 
 from balancer.errors import ConfigError
+from balancer.reading.codes import meanings, recognised
 from balancer.reading.loss_names import EPOCH_NAMES
 from balancer.reading.source import Source
-from balancer.reading.tags import counter, dialect, guess, plain
+from balancer.reading.tags import counter, guess, plain
 
 REMEMBERED_NAMES: Final = 10_000  # names that are remembered
 LISTED_NAMES: Final = 1000  # names listed that became no signal
@@ -37,9 +38,11 @@ class Names:
         # Every name met, and its signal; for names that are looked up again and again.
         self.known: Final[dict[str, str | None]] = {}
 
-    def learn(self, counts: Mapping[str, int]) -> None:
-        """Take the names in the beginning of the log, each with the number of its values there."""
-        self._dialect = dialect(counts)
+    def learn(self, counts: Mapping[str, int], lines: Sequence[str] = ()) -> None:
+        """Take the names in the beginning of the log, each with the number of its values there, and its first lines."""
+        code = self._source.code or recognised(counts, lines, self._source.codes)
+        if code is not None:
+            self._source.code, self._dialect = code, meanings(code, counts)
         for signal, given in list(self.given.items()):
             parts = [part.strip() for part in given.split(SUM)]
             if len(parts) > 1 and all(parts) and given not in counts:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Final
 
-from balancer.errors import ConfigError
+from balancer.errors import ConfigError, suggestion
 from balancer.reading.history import History
 from balancer.reading.raw_bytes import LogBytes, RawBytes
 from balancer.reading.source import OnBytes, Reader, Source
@@ -17,6 +18,7 @@ from balancer.record.folder import COLUMNS
 LISTED_FILES: Final = 6
 TABLES: Final = (".csv", ".tsv", ".jsonl")
 LOGS: Final = (*TABLES, ".json", ".log", ".txt", ".out")
+NO_FAMILY: Final = "none"
 NO_TAGS: Final[Mapping[str, str]] = {}
 EVENT_FILE_MARK: Final = "tfevents"  # part of every event file's name
 DEEPEST_FOLDER: Final = 6  # folders within folders that are searched for event files
@@ -28,6 +30,7 @@ def open_source(
     *,
     tags: Mapping[str, str] = NO_TAGS,
     pattern: str | None = None,
+    family: str | None = None,
     progress: OnBytes | None = None,
 ) -> Reader:
     """Find out what kind of log is there, and open it.
@@ -36,17 +39,18 @@ def open_source(
         path: a run directory, a file, a folder of event files, or - for standard input.
         tags: names in the log by signal, where they are not to be guessed.
         pattern: a regular expression whose named groups are signals, for the lines of a text log.
+        family: the training code that wrote it, by name, or "none"; by default it is looked for among the known ones.
         progress: is called with numbers of bytes as they are read.
 
     Raises:
-        ConfigError: no such path, or tags or a pattern that do not fit it.
+        ConfigError: no such path or family, or tags or a pattern that do not fit it.
         DataError: it is not a log, or a damaged one.
     """
     if path != "-" and _existing(path).is_dir():
         if pattern is not None:
             raise ConfigError(f"--pattern reads the lines of a text log, and {path} is a folder: name the log in it")
-        return _open_folder(Path(path), tags, progress)
-    return _open_file(path, tags, pattern, progress)
+        return _open_folder(Path(path), tags, progress, _whose(family))
+    return _open_file(path, tags, pattern, progress, _whose(family))
 
 
 def read(reader: Reader) -> History:
@@ -83,7 +87,27 @@ def read(reader: Reader) -> History:
     return history
 
 
-def _open_file(path: str, tags: Mapping[str, str], pattern: str | None, progress: OnBytes | None) -> Reader:
+def _whose(family: str | None) -> Callable[..., Source]:
+    """What makes a source of that training code, or of any.
+
+    Raises:
+        ConfigError: there is no such code.
+    """
+    from balancer.reading.families import codes
+
+    if family == NO_FAMILY:
+        return Source
+    known = codes()
+    if family is None:
+        return partial(Source, codes=tuple(known.values()))
+    if family not in known:
+        raise ConfigError(f"--family {family}: no such code: {suggestion(family, sorted([*known, NO_FAMILY]))}")
+    return partial(Source, code=known[family])
+
+
+def _open_file(
+    path: str, tags: Mapping[str, str], pattern: str | None, progress: OnBytes | None, source_of: Callable[..., Source]
+) -> Reader:
     from balancer.reading.contained import contained
     from balancer.reading.sniff import kind_of
     from balancer.reading.tracked import SQLITE, database
@@ -100,13 +124,16 @@ def _open_file(path: str, tags: Mapping[str, str], pattern: str | None, progress
         kind = "log" if pattern is not None else "tensorboard" if is_events else kind_of(_named(path), data)
         if kind == "tensorboard":
             data.close()
-            return _open_events(Path(path), [Path(path)], tags, progress)
-        source = Source(path, kind, within=within, folder=None if path == "-" else Path(path).parent)
+            return _open_events(Path(path), [Path(path)], tags, progress, source_of)
+        source = source_of(path, kind, within=within, folder=None if path == "-" else Path(path).parent)
         if kind == "log":
-            from balancer.reading.families import families
+            from balancer.reading.families import PatternFamily, families
             from balancer.reading.read_text import TextReader
 
-            known = families() if pattern is None and not tags else {}
+            chosen = [source.code] if source.code is not None else source.codes
+            known = families() if pattern is None and not tags and source.code is None else {}
+            if pattern is None and not tags:
+                known |= {code.name: PatternFamily(code) for code in chosen if code.pattern is not None}
             return TextReader(source, data, tags, pattern, progress, known)
         from balancer.reading.read_table import TableReader
 
@@ -125,15 +152,18 @@ def _open_events(
     files: list[Path],
     tags: Mapping[str, str],
     progress: OnBytes | None,
+    source_of: Callable[..., Source],
     beside: Sequence[Path] = (),
 ) -> Reader:
     from balancer.reading.read_events import EventReader
 
     _refuse_step(str(path), tags)
-    return EventReader(Source(str(path), "tensorboard", folder=files[0].parent), files, tags, progress, beside)
+    return EventReader(source_of(str(path), "tensorboard", folder=files[0].parent), files, tags, progress, beside)
 
 
-def _open_folder(folder: Path, tags: Mapping[str, str], progress: OnBytes | None) -> Reader:
+def _open_folder(
+    folder: Path, tags: Mapping[str, str], progress: OnBytes | None, source_of: Callable[..., Source]
+) -> Reader:
     if exists(folder, COLUMNS):
         from balancer.reading.read_run import RunReader
 
@@ -144,9 +174,9 @@ def _open_folder(folder: Path, tags: Mapping[str, str], progress: OnBytes | None
     found = _event_files(folder)
     if folder in found:
         beside = [file for path, files in found.items() if path != folder for file in files]
-        return _open_events(folder, found[folder], tags, progress, beside)
+        return _open_events(folder, found[folder], tags, progress, source_of, beside)
     if len(found) == 1:
-        return _open_events(folder, next(iter(found.values())), tags, progress)
+        return _open_events(folder, next(iter(found.values())), tags, progress, source_of)
     if found:
         named = [f"{path} ({len(files)})" for path, files in list(found.items())[:LISTED_FILES]]
         more = f", and {len(found) - LISTED_FILES} more" if len(found) > LISTED_FILES else ""
@@ -157,13 +187,13 @@ def _open_folder(folder: Path, tags: Mapping[str, str], progress: OnBytes | None
     if metrics is not None:
         from balancer.reading.read_table import TableReader
 
-        source = Source(str(folder), "jsonl", within="mlflow", folder=folder)
+        source = source_of(str(folder), "jsonl", within="mlflow", folder=folder)
         return TableReader(source, mlflow_metrics(metrics), tags, progress)
     logs = sorted(path.name for path in folder.iterdir() if path.is_file() and path.suffix.lower() in LOGS)
     tables = [name for name in logs if name.lower().endswith(TABLES)]
     if len(tables) == 1:
         # Such as Lightning's metrics.csv, with its hparams.yaml beside it.
-        return _open_file(str(folder / tables[0]), tags, None, progress)
+        return _open_file(str(folder / tables[0]), tags, None, progress, source_of)
     hint = f"name a log in it: {', '.join(logs[:LISTED_FILES])}" if logs else "name a run's folder or a log"
     raise ConfigError(f"{folder} holds neither a run ({COLUMNS}) nor event files of TensorBoard: {hint}")
 

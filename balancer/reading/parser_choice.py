@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Final
 
-from balancer.reading.families import LineParser, LogFamily
+from balancer.reading.families import LineParser, LogFamily, PatternFamily
 from balancer.reading.figures import MARKED, SPACED, has_decimal_commas
 from balancer.reading.lines import NumberedLines, lines
 from balancer.reading.names import Names
@@ -109,7 +109,7 @@ class ParserChoice:
         """Take the parser that reads most of the log's beginning."""
         form, trial, best = self._form()
         generic = PairParser(self._names, form)
-        self._names.learn(generic.counted(self.first))
+        self._names.learn(generic.counted(self.first), self.first)
         generic.counters.learn(best.rows, trial.counters)
         self.parser, self._another = generic, lambda: self._trial(form, generic)
         if generic.counters.takes_leads:
@@ -128,9 +128,12 @@ class ParserChoice:
             if found.rows and found.rows >= most:
                 most, best = found.rows, found
                 self.parser, self._another = again, family.parser
-                self._source.family = name
+                self._source.family, self._source.code = name, None
                 self._source.tags.clear()
                 self._source.other_tags.clear()
+                if isinstance(family, PatternFamily) and isinstance(again, PatternParser):
+                    self._source.family, self._source.code = "", family.code
+                    self._source.tags |= {group: group for group in again.groups}
         return best
 
     def _take_one_writer(self, data: LogBytes) -> None:
@@ -165,9 +168,9 @@ class ParserChoice:
 
     def _trial(self, form: Form, like: PairParser | None = None) -> PairParser:
         """A parser by names beside figures whose names are its own, with counters `like` another's."""
-        names = Names(self._given, Source("", ""))
+        names = Names(self._given, Source("", "", code=self._source.code, codes=self._source.codes))
         parser = PairParser(names, form)
-        names.learn(parser.counted(self.first))
+        names.learn(parser.counted(self.first), self.first)
         if like is not None:
             parser.counters.counts_epochs = like.counters.counts_epochs
             parser.counters.takes_leads = like.counters.takes_leads

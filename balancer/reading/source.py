@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final, Protocol
 
 from balancer.contract.adversarial import AdversarialLoss
+from balancer.reading.codes import Code
 
 SHOWN_EXAMPLES: Final = 3  # unreadable lines that are shown
 MOST_FALLS: Final = 10  # of the step, and rows for each of them, in a log of one writer
@@ -57,6 +58,9 @@ class Source:
     kind: str
     family: str = ""
     format: str = ""
+    # The training code that wrote it, where it is known, and those among which it is looked for.
+    code: Code | None = None
+    codes: Sequence[Code] = ()
     tags: dict[str, str] = field(default_factory=dict)
     other_tags: list[str] = field(default_factory=list)
     facts: list[Fact] = field(default_factory=list)

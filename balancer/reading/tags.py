@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterator
 from functools import lru_cache
 from typing import Final, NamedTuple
 
@@ -11,7 +11,6 @@ from balancer.reading.chinese import in_english
 from balancer.reading.loss_names import (
     BESIDE,
     BESIDE_RATES,
-    DIALECTS,
     EXACT,
     MEASURES,
     NAMES,
@@ -78,16 +77,15 @@ def guess(name: str) -> Guess | None:
     return None
 
 
-def dialect(names: Iterable[str]) -> dict[str, str | None]:
-    """What names mean otherwise than usual, for codes that a set of names gives away."""
-    found: dict[str, list[str]] = {}
-    for name in names:
-        if not NEVER.intersection(_words(name)):
-            found.setdefault(_last(name), []).append(name)
-    for groups, meanings in DIALECTS:
-        if all(group & found.keys() for group in groups):
-            return {name: signal for short, signal in meanings.items() for name in found.get(short, ())}
-    return {}
+def endings(name: str) -> Iterator[str]:
+    """A name of a log and what it ends with, without what Weights & Biases, Lightning and StyleGAN put around it."""
+    rest = name[:LONGEST_NAME].rpartition(" - ")[2].strip().removesuffix(".mean")
+    rest = rest.removesuffix("_step").removesuffix("_epoch") or rest
+    yield rest
+    while cut := re.search(r"[/. ]", rest):
+        rest = rest[cut.end() :]
+        if rest:
+            yield rest
 
 
 def counter(name: str, names: tuple[str, ...]) -> int | None:

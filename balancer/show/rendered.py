@@ -9,7 +9,7 @@ from balancer.diagnosis.calibrate import Calibration
 from balancer.diagnosis.diagnose import Diagnosis
 from balancer.diagnosis.extension import extensions
 from balancer.diagnosis.finding import Finding
-from balancer.diagnosis.remedies import Remedy, chosen, commands
+from balancer.diagnosis.remedies import Remedy, chosen, commands, flag
 from balancer.diagnosis.rules import RULES
 from balancer.diagnosis.since import Indicator, Since
 from balancer.errors import ConfigError, suggestion
@@ -21,7 +21,8 @@ from balancer.show.words import Words, load
 class RenderedRemedy:
     """What could be done: in the document's words, what was measured of it, and the command that does it.
 
-    `number` is that of the source document's remedy (docs/source-document.md), None for what it does not name.
+    `number` is that of the source document's remedy (docs/source-document.md), None for what it does not name; then
+    `document` may be "". `field` is where else it comes from, `flag` how the log's own training code does it.
     """
 
     name: str
@@ -30,6 +31,13 @@ class RenderedRemedy:
     document: str
     measured: str
     commands: tuple[str, ...]
+    field: str = ""
+    flag: str = ""
+
+    def lines(self, words: Words) -> list[str]:
+        """What is said beneath its title, but for the commands."""
+        said = (("flag", self.flag), ("field", self.field), ("document", self.document), ("measured", self.measured))
+        return [words(f"ui.{key}", text=text) for key, text in said if text]
 
 
 @dataclass(frozen=True)
@@ -85,7 +93,7 @@ def render_diagnosis(diagnosis: Diagnosis, words: Words) -> RenderedDiagnosis:
 def since_passage(since: Since, diagnosis: Diagnosis, words: Words, number: Callable[[float], str]) -> Passage:
     """Whether a change helped: the three indicators, and what comes next where none improved."""
     rows = []
-    low, high = diagnosis.case.units.loss.healthy or (0.0, 0.0)
+    low, high = diagnosis.case.units.healthy or (0.0, 0.0)
     for indicator in since.indicators:
         figures = ["—" if value is None else number(value) for value in (indicator.before, indicator.after)]
         rows.append([words(f"ui.indicator_{indicator.name}", low=low, high=high), *figures, _outcome(indicator, words)])
@@ -158,8 +166,9 @@ def _finding(finding: Finding, diagnosis: Diagnosis, words: Words) -> RenderedFi
     figures = dict(finding.evidence)
     text = f"{finding.words}.text"
     # Words that name the healthy range of d_adv have a twin for losses of which none is known.
-    if "healthy_low" not in figures and words.get(f"{text}_no_range") is not None:
-        text = f"{text}_no_range"
+    end = "_no_range" if "healthy_low" not in figures else "_code" if "healthy_by" in figures else ""
+    if words.get(f"{text}{end}") is not None:
+        text = f"{text}{end}"
     said, numbered = words(text, **figures), diagnosis.case.source.numbered
     span = "ui.numbered_rows" if numbered else "ui.steps"
     return RenderedFinding(
@@ -180,9 +189,11 @@ def _remedy(remedy: Remedy, diagnosis: Diagnosis, words: Words) -> RenderedRemed
         remedy.name,
         remedy.number,
         words(f"{key}.title"),
-        words(f"{key}.document"),
+        words.get(f"{key}.document") or "",
         words(f"{key}.measured"),
         tuple(commands(remedy, diagnosis.case)),
+        words.get(f"{key}.field") or "",
+        flag(remedy, diagnosis.case),
     )
 
 

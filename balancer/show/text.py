@@ -155,8 +155,8 @@ class _Text:
 
     def _remedy(self, remedy: RenderedRemedy) -> None:
         self._say(f"→ {remedy.title}", indent=3, style="cyan")
-        self._say(self.words("ui.document", text=remedy.document), indent=5)
-        self._say(self.words("ui.measured", text=remedy.measured), indent=5)
+        for line in remedy.lines(self.words):
+            self._say(line, indent=5)
         for command in remedy.commands:
             self._say(f"$ {command}", indent=5, style="green", wrap=False)
 

@@ -51,8 +51,9 @@ def test_the_source_documents_case_is_diagnosed_from_its_log(cli: Cli) -> None:
         ("saturated", "lasting"), ("starved", ""), ("adv_share", "rises"), ("cheat_rising", ""),
         ("g_loss_rising", "adv"), ("learning_rate", "equal"), ("compromise", "share"),
     ]  # fmt: skip
-    # Remedies in the document's order: weaken D, then believe it less.
-    assert [remedy["name"] for remedy in data["findings"][0]["remedies"]][:1] == ["combination"]
+    # The document's remedies all have their numbers; none that measured worse than doing nothing comes first.
+    remedies = {remedy["name"]: remedy["number"] for remedy in data["findings"][0]["remedies"]}
+    assert next(iter(remedies)) == "raise_lambda" and {12, 7, 8, 9, 10} <= {*remedies.values()}
     remarks = {remark["rule"]: remark for remark in data["remarks"]}
     assert remarks["category_zero"]
     fit = remarks["weights_fit"]
@@ -124,7 +125,7 @@ def test_a_run_of_ours_is_diagnosed_and_its_remedies_can_be_carried_out(run: Pat
     assert (saturated["rule"], saturated["variant"]) == ("saturated", "lasting")
     assert data["units"]["weights_basis"] == "told"
     commands = [command for remedy in saturated["remedies"] for command in remedy["commands"]]
-    assert len(commands) == len(saturated["remedies"]) > 1
+    assert len(commands) == len([remedy for remedy in saturated["remedies"] if not remedy["field"]]) + 1 > 1
     for command in commands[:2]:
         words = shlex.split(command)
         assert words[:4] == ["balancer", "train", "--resume", str(run)]

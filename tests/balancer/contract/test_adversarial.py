@@ -45,6 +45,14 @@ PAPERS: dict[str, tuple[Callable[[Tensor, Tensor], tuple[Tensor, Tensor]], Calla
             0.5 * (-log_sigmoid(f - r.mean()).mean() - torch.log(1 - torch.sigmoid(r - f.mean())).mean())
         ),
     ),
+    "relativistic_hinge": (
+        lambda r, f: (
+            -torch.minimum(r - f.mean() - 1, r * 0).mean(), -torch.minimum(r.mean() - f - 1, f * 0).mean(),
+        ),
+        lambda r, f: -0.5 * (
+            torch.minimum(f.mean() - r - 1, r * 0).mean() + torch.minimum(f - r.mean() - 1, f * 0).mean()
+        ),
+    ),
 }  # fmt: skip
 
 

@@ -25,7 +25,7 @@ def case() -> balancer.Diagnosis:
 def test_findings_are_data(case: balancer.Diagnosis) -> None:
     first = case.findings[0]
     assert (first.rule, first.variant, first.confidence) == ("saturated", "lasting", "high")
-    assert float(first.evidence["median"]) < 0.05 and first.remedies[0] == "combination"
+    assert float(first.evidence["median"]) < 0.05 and first.remedies[0] == "raise_lambda"
     assert case.verdict.variant == "rescue_held"
     assert {"saturated", "saturated.lasting", "any"} <= case.keys and "divergence" not in case.keys
     assert case.case.history["d_adv"].values.max() <= 0.01

@@ -55,7 +55,7 @@ def test_d_at_the_floor_of_every_loss_has_won_whichever_it_is(log: Path) -> None
     random = np.random.default_rng(2)
     lines = [
         f"(epoch: {epoch}, iters: {at}, time: 0.148) G_GAN: {2 + 0.05 * random.normal():.3f} "
-        f"G_GAN_Feat: {5 + random.normal():.3f} D_real: 0.00{random.integers(0, 4)} D_fake: 0.00{random.integers(0, 4)}"
+        f"G_X: {5 + random.normal():.3f} D_real: 0.00{random.integers(0, 4)} D_fake: 0.00{random.integers(0, 4)}"
         for epoch in range(50, 70)
         for at in (100, 200, 300)
     ]
@@ -81,10 +81,10 @@ def test_bce_at_rest_is_bce(log: Path) -> None:
 
 
 def test_nothing_is_called_sick_at_high_confidence_where_the_loss_was_assumed(log: Path) -> None:
-    """A relativistic hinge D rests at 0 in good runs; its log says d_loss, as those of others do."""
+    """A relativistic hinge D rests at 0 in good runs; where nothing gives the code away its log is like others'."""
     random = np.random.default_rng(3)
     lines = [
-        f"Elapsed [{n // 60}:{n % 60:02d}:09.5] batch: {6000 + 498 * n}  d_loss: {0.28 if n == 7 else 0:.6f}  "
+        f"Time [{n // 60}:{n % 60:02d}:09.5] batch: {6000 + 498 * n}  d_loss: {0.28 if n == 7 else 0:.6f}  "
         f"g_loss: {17 * float(np.exp(0.6 * random.normal())):.6f}"
         for n in range(60)
     ]

@@ -6,9 +6,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from balancer.reading.codes import meanings, our_codes, recognised
 from balancer.reading.source import Source
 from balancer.reading.step_axis import StepAxis
-from balancer.reading.tags import dialect, guess
+from balancer.reading.tags import guess
+
+
+def dialect(names: list[str]) -> dict[str, str | None]:
+    code = recognised(names, (), our_codes().values())
+    return {} if code is None else meanings(code, names)
+
 
 MEANT = {
     "d_loss": "d_loss D_loss Loss_D loss_D lossD errD train/d_loss Loss/D/loss.mean train/disc_loss discloss loss/disc "

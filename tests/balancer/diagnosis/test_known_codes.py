@@ -1,0 +1,254 @@
+"""Logs of known training codes, in the print formats of these codes, with figures of our own."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+import balancer
+from balancer.diagnosis.diagnose import Diagnosis
+from balancer.errors import ConfigError, PluginError
+from balancer.reading.codes import OURS, Code, our_codes, read_codes
+from balancer.reading.families import codes
+
+# A line of each code's log by the number of the row and what D's loss on real and on generated images and G's loss are.
+Line = Callable[[int, float, float, float], str]
+LINES: dict[str, Line] = {
+    "pix2pix": lambda n, r, f, g: (
+        f"(epoch: {1 + n // 40}, iters: {100 * (1 + n % 40)}, time: 0.081, data: 0.002) "
+        f"G_GAN: {g:.3f} G_L1: {17.5 + n % 3:.3f} D_real: {r:.3f} D_fake: {f:.3f} "
+    ),
+    "cyclegan": lambda n, r, f, g: (
+        f"(epoch: 3, iters: {100 * (n + 1)}, time: 0.411, data: 0.003) D_A: {(r + f) / 2:.3f} G_A: {g:.3f} "
+        f"cycle_A: {1.2 + n % 2 / 10:.3f} idt_A: 0.5{n % 9}7 D_B: 0.190 G_B: 0.402 cycle_B: 1.330 idt_B: 0.588 "
+    ),
+    "pix2pixhd": lambda n, r, f, g: (
+        f"(epoch: 20, iters: {100 * (n + 1)}, time: 0.602) G_GAN: {2 * g:.3f} G_GAN_Feat: 4.3{n % 9}0 G_VGG: 3.215 "
+        f"D_real: {2 * r:.3f} D_fake: {2 * f:.3f} "
+    ),
+    "spade": lambda n, r, f, g: (
+        f"(epoch: 8, iters: {100 * (n + 1)}, time: 0.934) GAN: {g:.3f} GAN_Feat: 6.2{n % 9}0 VGG: 8.4{n % 7}0 "
+        f"D_Fake: {f:.3f} D_real: {r:.3f} "
+    ),
+    "stylegan": lambda n, r, f, g: json.dumps(
+        {
+            name: {"num": 16000, "mean": value, "std": 0.9}
+            for name, value in {
+                "Loss/scores/fake": -0.6, "Loss/signs/fake": -0.3, "Loss/G/loss": g, "Loss/scores/real": 0.58,
+                "Loss/signs/real": 0.34, "Loss/D/loss": r + f, "Loss/r1_penalty": 0.04, "Loss/D/reg": 0.016,
+                "Progress/kimg": 4.0 * n,
+            }.items()
+        }
+        | {"timestamp": 1.7e9 + n}
+    ),
+    "projected-gan": lambda n, r, f, g: json.dumps(
+        {
+            name: {"num": 16000, "mean": value, "std": 0.9}
+            for name, value in {
+                "Loss/scores/fake": -0.6, "Loss/signs/fake": -0.3, "Loss/G/loss": g, "Loss/scores/real": 0.58,
+                "Loss/signs/real": 0.34, "Loss/D/loss": r + f, "Progress/kimg": 4.0 * n,
+            }.items()
+        }
+    ),
+    "rosinality": lambda n, r, f, g: (
+        f"d: {r + f:.4f}; g: {g:.4f}; r1: 0.0{n % 9}11; path: 0.0032; mean path: 0.512:  12%|#  | {n}/800 [01:12<2:05]"
+    ),
+    "lucidrains-stylegan2": lambda n, r, f, g: f"G: {g:.2f} | D: {r + f:.2f} | GP: 0.1{n % 9} | PL: 0.42 | Q: 0.00",
+    "bmsg-gan": lambda n, r, f, g: (
+        f"Elapsed [{n // 60}:{n % 60:02d}:20.807550] batch: {252 + 10 * n}  d_loss: {r + f:.6f}  g_loss: {2 * g:.6f}"
+    ),
+    "dcgan": lambda n, r, f, g: (
+        f"[{n // 20}/25][{n % 20}/20] Loss_D: {r + f:.4f} Loss_G: {g:.4f} "
+        f"D(x): {math.exp(-r):.4f} D(G(z)): {1 - math.exp(-f):.4f} / 0.1522"
+    ),
+    "dcgan-tensorflow": lambda n, r, f, g: (
+        f"Epoch: [{n // 20:2d}/25] [{n % 20:4d}/  20] time: {4.1 * n:.4f}, d_loss: {r + f:.8f}, g_loss: {g:.8f}"
+    ),
+    "pytorch-gan": lambda n, r, f, g: (
+        f"[Epoch {n // 20}/200] [Batch {n % 20}/20] [D loss: {(r + f) / 2:.6f}] [G loss: {g:.6f}]"
+    ),
+    "pytorch-gan-pix2pix": lambda n, r, f, g: (
+        f"\r[Epoch {n // 20}/200] [Batch {n % 20}/20] [D loss: {(r + f) / 2:.6f}] "
+        f"[G loss: {g + 24 + n % 5 / 10:.6f}, pixel: {0.24 + n % 5 / 1000:.6f}, adv: {g:.6f}] ETA: 5:12:44.120311"
+    ),
+    "keras-gan": lambda n, r, f, g: f"{n} [D loss: {(r + f) / 2:.6f}, acc.: 67.19%] [G loss: {g:.6f}]",
+    "chainer": lambda n, r, f, g: json.dumps(
+        {"loss_gen": g, "loss_dis": r + f, "epoch": 0, "iteration": 100 * (n + 1), "elapsed_time": 12.3 * n}
+    ),
+    "basicsr": lambda n, r, f, g: (
+        f"2024-03-02 10:12:45,120 INFO: [train..][epoch:  4, iter:{100 * n:8,d}, lr:(1.000e-04,)] [eta: 3:14:11, "
+        f"time (data): 0.482 (0.003)] l_g_pix: 1.9{n % 9}10e-03 l_g_percep: 9.8{n % 7}20e-01 l_g_gan: {0.005 * g:.4e} "
+        f"l_d_real: {r:.4e} l_d_fake: {f:.4e} out_d_real: -1.2210e+00 out_d_fake: -2.3340e+00 "
+    ),
+    "mmsr": lambda n, r, f, g: (
+        f"19-08-09 08:25:25.996 - INFO: <epoch: 86, iter: {100 * n:7,d}, lr:2.500e-05> l_g_pix: 1.4{n % 9}19e-03 "
+        f"l_g_fea: 1.0389e+00 l_g_gan: {0.005 * g:.4e} l_d_real: {r:.4e} l_d_fake: {f:.4e} "
+        f"D_real: -1.4680e+01 D_fake: -1.6036e+01 "
+    ),
+    "llamagen": lambda n, r, f, g: (
+        f"(Generator) rec_loss: 0.04{n % 9}1, perceptual_loss: 0.2432, vq_loss: 0.0107, commit_loss: 0.0027, "
+        f"entropy_loss: -0.0000, codebook_usage: 0.9761, generator_adv_loss: {g / 2:.4f}, disc_adaptive_weight: 1.0, "
+        f"disc_weight: 0.5000\n(Discriminator) discriminator_adv_loss: {(r + f) / 4:.4f}, disc_weight: 0.5000, "
+        f"logits_real: -0.1318, logits_fake: -0.1396\n(step={100 * n:07d}) Train Loss: 0.8123, Train Steps/Sec: 2.31"
+    ),
+    "rvc": lambda n, r, f, g: (
+        f"INFO:myvoice:Train Epoch: {1 + n} [2%]\nINFO:myvoice:[{200 * (n + 1)}, 9.99e-05]\nINFO:myvoice:loss_disc="
+        f"{9 * (r + f):.3f}, loss_gen={9 * g:.3f}, loss_fm=8.7{n % 9}5,loss_mel=19.3{n % 7}7, loss_kl=1.520"
+    ),
+    "vits-log": lambda n, r, f, g: (
+        f"INFO:ljs:Train Epoch: {1 + n // 9} [34%]\n"
+        f"INFO:ljs:[{6 * (r + f):.4f}, {6 * g:.4f}, 4.8821, 19.{n % 9}210, 1.3344, 1.4120, {200 * n}, 0.00019876]"
+    ),
+    "so-vits-svc": lambda n, r, f, g: (
+        f"Train Epoch: {1 + n // 9} [92%]\nLosses: [{6 * (r + f)}, {6 * g}, 7.91, 19.4{n % 9}, 1.02], "
+        f"step: {200 * n}, lr: 9.9e-05, reference_loss: 33.06"
+    ),
+    "stargan-v2": lambda n, r, f, g: (
+        f"Elapsed time [0:10:12], Iteration [{10 * n}/100000], D/latent_real: [{r:.4f}] D/latent_fake: [{f:.4f}] "
+        f"D/latent_reg: [0.0212] D/ref_real: [0.4990] D/ref_fake: [0.4611] D/ref_reg: [0.0203] "
+        f"G/latent_adv: [{g:.4f}] G/latent_sty: [0.1502] G/latent_ds: [0.3801] G/latent_cyc: [0.3{n % 9}20]"
+    ),
+    "advgan": lambda n, r, f, g: (
+        f"epoch {n}: loss_D: {r + f:.3f}, loss_G_fake: {g:.3f}, loss_perturb: 2.7{n % 9}1, loss_adv: 1.2{n % 7}4, "
+    ),
+    "dmd2": lambda n, r, f, g: json.dumps(
+        {"step": 100 * n, "loss_dm": 0.3, "loss_fake_mean": 0.02, "gen_cls_loss": g, "guidance_cls_loss": r + f}
+    ),
+    "dac": lambda n, r, f, g: json.dumps(
+        {"step": n, "adv/disc_loss": 8 * (r + f), "adv/gen_loss": 8 * g, "adv/feat_loss": 3.1, "mel/loss": 1.2}
+    ),
+    "audiocraft": lambda n, r, f, g: (
+        f"Train | Epoch 3 | {n}/2000 | 4.10 it/sec | d_loss {r + f:.3f} | d_msstftd {r + f:.3f} | penalty 0.012 | "
+        f"adv_msstftd {g:.3f} | feat_msstftd 0.9{n % 9} | l1 0.02 | g_loss 1.2 | adv {g:.3f} | feat 0.90"
+    ),
+    "vqgan-dome272": lambda n, r, f, g: f"step {n}: GAN_Loss={(r + f) / 2:.3f}, VQ_Loss=0.41{n % 9}37",
+    "vqgan-diffusers": lambda n, r, f, g: json.dumps(
+        {"step": n, "step_discr_loss": r + f, "step_gen_loss": 0.4 + n % 9 / 100, "lr": 1e-4}
+    ),
+    "parallel-wavegan": lambda n, r, f, g: "\n".join(
+        f"2021-08-06 14:22:45,120 (train:312) INFO: (Steps: {205000 + 100 * n}) train/{name} = {value:.4f}."
+        for name, value in {
+            "adversarial_loss": g, "generator_loss": 4 * g + 1, "real_loss": r, "fake_loss": f,
+            "discriminator_loss": r + f,
+        }.items()
+    ),
+}  # fmt: skip
+# D's halves and G's loss at chance, in units of one discriminator.
+AT_CHANCE = {
+    "bce": (math.log(2), math.log(2), math.log(2)),
+    "lsgan": (0.25, 0.25, 0.25),
+    "hinge": (1.0, 1.0, 0.0),
+    "relativistic_average": (math.log(2), math.log(2), math.log(2)),
+    "relativistic_hinge": (1.0, 1.0, 1.0),
+}
+
+
+def logged(path: Path, code: str, rows: int = 60, *, halves: tuple[float, float, float] | None = None) -> Path:
+    """A log of a code whose D is at chance, or has other losses, with 4 % of noise."""
+    real, fake, adv = AT_CHANCE[our_codes()[code].losses[0]] if halves is None else halves
+    random = np.random.default_rng(3)
+    noise = np.exp(0.04 * random.standard_normal((rows, 3)))
+    lines = [LINES[code](n, real * noise[n, 0], fake * noise[n, 1], adv * noise[n, 2]) for n in range(rows)]
+    path.write_text("\n".join(lines) + "\n")
+    return path
+
+
+def judged(path: Path, code: str, **options: object) -> Diagnosis:
+    return balancer.diagnose(logged(path, code), **options)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("name", LINES)
+def test_a_code_is_known_by_its_log_and_chance_is_chance(name: str, tmp_path: Path) -> None:
+    made = judged(tmp_path / "train.log", name)
+    assert made.case.source.code is not None and made.case.source.code.name == name
+    # A log whose steps stand below their rows may lose two of them at its beginning.
+    assert made.case.source.rows >= 60 and made.case.source.kept >= made.case.source.rows - 2
+    d_adv = made.case.history["d_adv"].values
+    assert np.median(d_adv) == pytest.approx(math.log(2), rel=0.05)
+
+
+@pytest.mark.parametrize("name", LINES)
+def test_a_d_that_has_won_is_found_unless_its_authors_call_that_right(name: str, tmp_path: Path) -> None:
+    code = our_codes()[name]
+    adv = {"bce": 6.0, "lsgan": 1.0, "hinge": 1.5}.get(code.losses[0], 6.0)
+    made = balancer.diagnose(logged(tmp_path / "train.log", name, halves=(0.004, 0.004, adv)))
+    right = code.healthy is not None and code.healthy[0] == 0
+    assert ("saturated.lasting" in made.keys) == (not right)
+
+
+def test_every_code_says_where_it_is_from_and_what_its_remedies_are_called() -> None:
+    known = {"d_lr_ratio", "d_skip", "raise_lambda", "lower_lambda", "r1", "augment", "spectral_norm", "smaller_d"}
+    more = {"another_loss", "history", "later_d", "freeze_d", "clip", "pretrained_d", "larger_batch", "noise"}
+    for code in our_codes().values():
+        assert code.source.startswith("https://") and code.flags.keys() <= known | more, code.name
+
+
+def test_terms_that_are_printed_multiplied_are_weighed_as_they_are(tmp_path: Path) -> None:
+    """pix2pix prints L1 times 100: of G's loss of 0.7 + 18.5 the adversarial part is 4 %, not 0.04 %."""
+    made = judged(tmp_path / "loss_log.txt", "pix2pix")
+    share = made.calibrate({"adv": 0.1})
+    rows = {row.term: row for row in share.weights}
+    assert rows["l1"].weight == 100 and rows["adv"].share == pytest.approx(0.69 / 19.2, rel=0.1)
+    assert rows["l1"].raw == pytest.approx(0.185, rel=0.1)
+    other = judged(tmp_path / "loss_log.txt", "pix2pix", weights={"l1": 10.0}).calibrate({"adv": 0.1})
+    assert {row.term: row.share for row in other.weights}["adv"] == pytest.approx(rows["adv"].share)
+
+
+def test_the_loss_is_told_by_the_figures_where_the_code_has_several(tmp_path: Path) -> None:
+    """D's half on generated images of 0.09 beside G's loss: 0.5 is what least squares make of it, BCE 2.5."""
+    for adv, loss in ((0.5, "lsgan"), (2.5, "bce")):
+        made = balancer.diagnose(logged(tmp_path / "loss_log.txt", "pix2pix", halves=(0.1, 0.09, adv)))
+        assert (made.case.units.adversarial, made.case.units.adversarial_basis) == (loss, "measured")
+
+
+def test_a_family_is_chosen_by_name_or_none(tmp_path: Path) -> None:
+    path = tmp_path / "train.log"
+    path.write_text("\n".join(f"step {n}: d_loss: {1.38 + n % 5 / 100:.3f} g_loss: 0.7{n % 9}" for n in range(60)))
+    assert balancer.diagnose(path).case.source.code is None
+    made = balancer.diagnose(path, family="lightning-gan", d_loss="sum")
+    assert made.case.source.code is not None
+    assert np.median(made.case.history["d_adv"].values) == pytest.approx(0.7, abs=0.02)
+    logged(path, "pix2pix")
+    assert balancer.diagnose(path, family="none").case.source.code is None
+    with pytest.raises(ConfigError, match="--family pix2pics: no such code: did you mean pix2pix"):
+        balancer.diagnose(path, family="pix2pics")
+
+
+def test_a_remedy_is_said_in_the_terms_of_the_code(tmp_path: Path) -> None:
+    made = balancer.diagnose(logged(tmp_path / "train.log", "pix2pixhd", halves=(0.002, 0.002, 1.0)))
+    text = " ".join(balancer.as_text(made, width=300).split())
+    assert "in this code: --num_D 1, --n_layers_D 2, --ndf 32" in text
+    assert "Mescheder et al. 2018" in text and "--family none" in text
+    first = text.split("→")[1]
+    assert "worse than" not in first
+
+
+def test_the_list_of_families_is_printed_with_sources(cli: Callable[..., Any]) -> None:
+    listed = cli("diagnose", "--families")
+    assert listed.status == 0 and all(code.source in listed.out for code in codes().values())
+    data = json.loads(cli("diagnose", "--families", "--json").out)
+    assert {table["name"] for table in data} == codes().keys()
+    assert "兩半的總和" in cli("diagnose", "--families", "--lang", "zh-TW").out
+    assert cli("diagnose").status == 2
+
+
+def test_a_table_that_is_none_is_refused_in_a_line(tmp_path: Path) -> None:
+    for text, said in (
+        ("[a]\ntitle = 1\n", "title"),
+        ('[a]\ntitle = "x"\nsource = "https://x"\nline = "("\n', "no regular expression"),
+        ('[a]\ntitle = "x"\nsource = "https://x"\nhealthy = [0.1, 0.4]\n', "has a source"),
+        ("[a\n", "cannot be read"),
+        ("a = 1\n", "cannot be read"),
+    ):
+        path = tmp_path / f"{len(said)}{len(text)}.toml"
+        path.write_text(text)
+        with pytest.raises(PluginError, match=said) as refused:
+            read_codes(path)
+        assert "\n" not in str(refused.value)
+    assert read_codes(OURS) and all(isinstance(code, Code) for code in our_codes().values())
