@@ -99,6 +99,7 @@ def _diagnosis(diagnosis: Diagnosis, lang: str, since: Since | None, calibration
             "epochs": since.epochs,
             "until": since.until,
             "helped": since.helped,
+            "conclusion": since.conclusion,
             "indicators": [dataclasses.asdict(indicator) for indicator in since.indicators],
             "next": None if since.next_remedy is None else since.next_remedy.name,
         }

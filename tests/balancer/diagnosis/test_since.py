@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from support.histories import Rows, document_signals, healthy_signals, judged, run_of
 
-from balancer.diagnosis.since import Since, since
+from balancer.diagnosis.since import Since
 from balancer.errors import ConfigError
 
 EPOCH = 2000.0  # steps: 20 rows
@@ -18,7 +18,7 @@ def changed(after: Rows, **more: object) -> Since:
     """The document's case for 4,000 steps, then `after` from there on, judged at the seam."""
     rows = run_of(document_signals, rows=200)
     rows += [(20_000 + index * 100, row) for index, (_, row) in enumerate(after)]
-    return since(judged(rows, steps_per_epoch=EPOCH, **more).case, 20_000)
+    return judged(rows, steps_per_epoch=EPOCH, **more).since(20_000)
 
 
 def outcomes(made: Since) -> dict[str, str]:
@@ -75,7 +75,7 @@ def test_what_comes_after_three_epochs_does_not_count() -> None:
 def test_a_worse_run_is_called_worse() -> None:
     rows = run_of(healthy_signals, rows=100)
     rows += [(10_000 + index * 100, row) for index, (_, row) in enumerate(run_of(document_signals, rows=60))]
-    assert set(outcomes(since(judged(rows, steps_per_epoch=EPOCH).case, 10_000)).values()) == {"worse"}
+    assert set(outcomes(judged(rows, steps_per_epoch=EPOCH).since(10_000)).values()) == {"worse"}
 
 
 def test_few_rows_judge_nothing() -> None:
@@ -85,4 +85,4 @@ def test_few_rows_judge_nothing() -> None:
 @pytest.mark.parametrize("step", [0, 40_000])
 def test_a_step_outside_the_log_is_refused(step: int) -> None:
     with pytest.raises(ConfigError, match="the log holds steps 0 to 39900"):
-        since(judged(run_of(healthy_signals)).case, step)
+        judged(run_of(healthy_signals)).since(step)
