@@ -156,7 +156,8 @@ class _Text:
             table.add_column(head, justify="right" if all(cell[0] in NUMERIC for cell in cells) else "left")
         for row in passage.rows:
             table.add_row(*map(printable, row))
-        self.console.print(table)
+        if passage.rows:
+            self.console.print(table)
         for line in passage.lines[1:]:
             self._say(line, indent=3, style="dim")
         if passage.conclusion:
