@@ -9,8 +9,9 @@ Levels are healthy ones, or those of a D that has won, or guesses, from the firs
 
 In the second kind something happens, of a stated size: each is to be found by name.
 
-`--since` asks of a change at a random place, five rows or more from either end, whether it helped: in stationary logs
-of 40 to 2,000 rows an indicator that improved or got worse is a false alarm, and so is one while G's loss goes on.
+`--since` asks of a change at a random place, five rows or more from either end, whether it helped. In stationary logs
+of 40 to 2,000 rows an indicator that improved or got worse is a false alarm, and so is a rise of G's loss that is said to
+have ended while it goes on.
 """
 
 from __future__ import annotations
