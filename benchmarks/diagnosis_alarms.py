@@ -1,12 +1,17 @@
 """How often a diagnosis reads a story into noise, and how often it finds what is there.
 
     python benchmarks/diagnosis_alarms.py [--logs 1000] [--found 200]
+    python benchmarks/diagnosis_alarms.py --since [--logs 400] [--found 200]
 
 Nothing happens over time in the first kind: rows of seven families of codes, in random order, or of a stationary series
 (first-order autoregressive, 0.5 from row to row), 20 to 10,000 rows. A finding or verdict about time is a false alarm.
 Levels are healthy ones, or those of a D that has won, or guesses, from the first row to the last: that may be said.
 
 In the second kind something happens, of a stated size: each is to be found by name.
+
+`--since` asks of a change at a random place, five rows or more from either end, whether it helped. In stationary logs
+of 40 to 2,000 rows an indicator that improved or got worse is a false alarm, and so is a rise of G's loss that is said
+to have ended while it goes on.
 """
 
 from __future__ import annotations
@@ -144,17 +149,98 @@ def events() -> dict[str, tuple[set[str], Callable[[np.random.Generator], Diagno
     return found
 
 
+def asked(signals: dict[str, Floats], at: int) -> dict[str, str]:
+    """The outcome of each indicator of a change at that row."""
+    made = judged(signals)
+    made.case.history.last_step = 100.0 * (len(next(iter(signals.values()))) - 1)
+    return {one.name: one.outcome for one in made.since(100 * at).indicators}
+
+
+def place(rows: int, random: np.random.Generator) -> int:
+    """Any row of those with five before them and after them."""
+    return int(random.integers(5, rows - 4))
+
+
+def changes_of_nothing(logs: int, random: np.random.Generator) -> bool:
+    """Measure and print false alarms of `--since`; whether they are too many."""
+    print(f"{'nothing happens, correlation from row to row':<58}{'improved or worse':>18}")
+    failed = False
+    for rho in (0.0, 0.5, 0.8):
+        alarms: Counter[str] = Counter()
+        for index in range(logs):
+            family = FAMILIES[list(FAMILIES)[index % len(FAMILIES)]]
+            rows = round(math.exp(random.uniform(math.log(40), math.log(2000))))
+            signals = {name: level * noise(rows, spread, rho, random) for name, (level, spread) in family.items()}
+            told = asked(signals, place(rows, random))
+            said = {f"{name} {outcome}" for name, outcome in told.items() if outcome in ("improved", "worse")}
+            alarms.update([*said, "any"] if said else [])
+        print(f"{rho:<58}{100 * alarms['any'] / logs:>17.1f}%", dict(alarms) or "")
+        failed |= rho <= 0.5 and alarms["any"] > 0.02 * logs
+    return failed
+
+
+def true_changes(found: int, random: np.random.Generator) -> bool:
+    """Measure and print which true changes `--since` finds, and what it takes for one; whether it errs too often."""
+    print(f"\n{'0.5 from row to row':<58}" + "".join(f"{rows:>7}" for rows in SINCE_ROWS) + "   rows")
+    rates = {}
+    for name, (signal, change) in CHANGES.items():
+        hits = []
+        for rows in SINCE_ROWS:
+            made = (change(rows, random) for _ in range(found))
+            hits.append(100 * sum(asked(*one).get(signal) == "improved" for one in made) / found)
+        rates[name] = hits
+        print(f"{name:<58}" + "".join(f"{hit:>6.1f}%" for hit in hits))
+    rises, ends, _, goes_on = rates.values()
+    return min(np.mean(rises), *ends[2:]) < 95 or max(goes_on) > 2
+
+
+SINCE_ROWS = (40, 100, 300, 1000, 2000)
+
+
+def d_adv_rises(rows: int, random: np.random.Generator) -> tuple[dict[str, Floats], int]:
+    """Anywhere in the log."""
+    at = place(rows, random)
+    return {"d_adv": np.where(np.arange(rows) < at, 0.01, 0.2) * noise(rows, 0.5, 0.5, random)}, at
+
+
+def rise_ends(by: float) -> Callable[[int, np.random.Generator], tuple[dict[str, Floats], int]]:
+    """In the middle two fifths, risen by that share."""
+
+    def made(rows: int, random: np.random.Generator) -> tuple[dict[str, Floats], int]:
+        at = int(random.integers(0.3 * rows, 0.7 * rows))
+        risen = np.minimum(np.arange(rows) / at, 1)
+        return {"g_loss": 20 * (1 + by * risen) * noise(rows, 0.08, 0.5, random)}, at
+
+    return made
+
+
+def rise_goes_on(rows: int, random: np.random.Generator) -> tuple[dict[str, Floats], int]:
+    """Through the whole log, whatever was changed."""
+    return {"g_loss": 20 * (1 + np.arange(rows) / rows) * noise(rows, 0.08, 0.5, random)}, place(rows, random)
+
+
+CHANGES = {
+    "improved: D's loss from 0.01 to 0.2, varying by 50 %": ("d_adv", d_adv_rises),
+    "improved: G's loss, doubled by then, stands, varying by 8 %": ("g_loss", rise_ends(1.0)),
+    "improved: G's loss, up by three quarters by then, stands": ("g_loss", rise_ends(0.75)),
+    "improved, wrongly: G's loss goes on to double": ("g_loss", rise_goes_on),
+}
+
+
 def main() -> None:
     """Measure and print; fails where more than a hundredth is a false alarm, or less than 95 in 100 are found."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--logs", type=int, default=1000)
+    parser.add_argument("--logs", type=int)
     parser.add_argument("--found", type=int, default=200)
+    parser.add_argument("--since", action="store_true")
     given = parser.parse_args()
     random = np.random.default_rng(0)
+    if given.since:
+        sys.exit(changes_of_nothing(given.logs or 400, random) | true_changes(given.found, random))
     tried: Counter[tuple[str, str]] = Counter()
     alarms: Counter[tuple[str, str]] = Counter()
     words: Counter[str] = Counter()
-    for family, kind, rows, made in still(given.logs, random):
+    for family, kind, rows, made in still(given.logs or 1000, random):
         false = about_time(made)
         for key in ((family, kind), ("all", kind), (f"{rows} rows", kind)):
             tried[key] += 1

@@ -12,6 +12,7 @@ from balancer.cli.options import (
     ConfigOption,
     DLossOption,
     JsonOption,
+    LangOption,
     LogArgument,
     PatternOption,
     PluginsOption,
@@ -29,17 +30,23 @@ def explain(
     run: Annotated[Path, typer.Argument(help="A run directory.")],
     step: Annotated[str, typer.Option("--step", help="A step, or a range A:B of steps, both included.")],
     as_json: JsonOption = False,
+    lang: LangOption = "en",
 ) -> None:
     """Say why every knob stood where it stood: who contributed what, on which signals, since when, and what else."""
     from balancer.hindsight.explain import explain as explained
     from balancer.hindsight.explain import parse_steps
-    from balancer.show.explanation import print_explanation
+    from balancer.show.words import check_language
 
+    check_language(lang)  # refused before a long run is read
     explanation = explained(run, *parse_steps(step))
     if as_json:
-        print_json(explanation.as_dict())
+        from balancer.show.as_json import as_data
+
+        print_json(as_data(explanation, lang))
     else:
-        print_explanation(explanation)
+        from balancer.show.explanation import print_explanation
+
+        print_explanation(explanation, lang)
 
 
 def replay(
@@ -49,6 +56,7 @@ def replay(
     settings: SetOption = None,
     csv: Annotated[Path | None, typer.Option("--csv", help="Write every knob of every step.")] = None,
     as_json: JsonOption = False,
+    lang: LangOption = "en",
     tags: TagOption = None,
     pattern: PatternOption = None,
     adversarial: AdversarialOption = None,
@@ -58,7 +66,9 @@ def replay(
     from balancer.hindsight.replay import replay as replayed
     from balancer.record.run_config import parse_set
     from balancer.show.replay import print_replay, write_csv
+    from balancer.show.words import check_language
 
+    check_language(lang)
     if csv is not None:
         refuse_folder(csv)
     reading = {
@@ -73,6 +83,8 @@ def replay(
     if csv is not None:
         write_csv(replay_of_run.replay, csv)
     if as_json:
-        print_json(replay_of_run.as_dict())
+        from balancer.show.as_json import as_data
+
+        print_json(as_data(replay_of_run, lang))
     else:
-        print_replay(replay_of_run)
+        print_replay(replay_of_run, lang)

@@ -52,7 +52,7 @@ class Diagnosis:
         Raises:
             ConfigError: the log does not reach so far, or begins there.
         """
-        return since(self.case, step)
+        return since(self.case, self.findings, step)
 
     def calibrate(self, shares: Mapping[str, float] | None = None) -> Calibration:
         """Weights with which G's terms reach these shares of its loss; without any, those of the source document.

@@ -1,6 +1,6 @@
 """What a curve does beyond what noise does: evidence against rows that might as well stand in any order.
 
-Both measures compare the variance that a change explains with the long-run variance of what is left, which counts
+All measures compare the variance that a change explains with the long-run variance of what is left, which counts
 neighbours that resemble each other as less than two (a first-order autoregression). `needed` is what noise stays below:
 `benchmarks/diagnosis_alarms.py` measures how often it does not, and docs/diagnose.md shows the figures.
 """
@@ -18,6 +18,11 @@ if TYPE_CHECKING:
 def needed(points: int) -> float:
     """The evidence that a change in so many points has to have."""
     return 25.0 + 600.0 / max(points, 1)
+
+
+def needed_at(points: int) -> float:
+    """The same for a change at a place that was named beforehand, where noise had no choice."""
+    return 8.0 + 100.0 / max(points, 1)
 
 
 def climb(values: Floats) -> float:
@@ -39,6 +44,21 @@ def apart(values: Floats, first: int, last: int) -> float:
         return 0.0
     fitted = np.where(inside, values[inside].mean(), values[~inside].mean())
     return _evidence(values, fitted, 4)  # two levels, and two edges that were looked for
+
+
+def bend(times: Floats, values: Floats, at: int) -> float:
+    """The evidence that values at these times go at another pace from index `at` on, whatever their levels are."""
+    parts = [slice(0, at), slice(at, None)]
+    times = np.concatenate([times[part] - times[part].mean() for part in parts])
+    values = np.concatenate([values[part] - values[part].mean() for part in parts])
+    one_pace = _pace(times, values) * times
+    own_paces = np.concatenate([_pace(times[part], values[part]) * times[part] for part in parts])
+    return _evidence(values - one_pace, own_paces - one_pace, 4)  # two levels and two paces
+
+
+def _pace(times: Floats, values: Floats) -> float:
+    """The slope by least squares; both are around 0."""
+    return float((times * values).sum() / np.square(times).sum())
 
 
 def _evidence(values: Floats, fitted: Floats, pieces: int) -> float:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, Literal
 
 import numpy as np
 
-from balancer.diagnosis.finding import Case
+from balancer.diagnosis.finding import Case, Finding
+from balancer.diagnosis.noise import apart, bend, climb, needed, needed_at
 from balancer.diagnosis.remedies import TRIAL_EPOCHS, Remedy, chosen
 from balancer.diagnosis.trends import Curve, Trend, curve, logs, trend
 from balancer.errors import ConfigError
@@ -17,6 +18,9 @@ if TYPE_CHECKING:
     from balancer.reading.series import Series
 
 IndicatorOutcome = Literal["good", "improved", "unchanged", "worse", "unknown"]
+Conclusion = Literal[
+    "no_indicator", "helped", "unknown", "nothing_to_mend", "early", "in_order", "not_strong", "next", "last"
+]
 FEWEST_ROWS: Final = 5  # rows on each side of the change, at least
 # "If nothing changed, change D's learning rate or update count next", says the document; then what weakens D further.
 NEXT: Final = ("d_lr_ratio", "d_skip", "label_smoothing", "freeze_head")
@@ -35,33 +39,29 @@ class Indicator:
 
 @dataclass(frozen=True)
 class Since:
-    """The judgement of a change at `step`; `epochs` have passed since, None where no epoch is known."""
+    """The judgement of a change at `step`; `epochs` have passed since, None where no epoch is known.
+
+    `conclusion` is the answer: `no_indicator` (the log holds none), `helped` (one improved), `unknown` (too few rows),
+    `nothing_to_mend` (no problem was found in the whole log, and none came), `early` (no epoch has passed), `in_order`
+    (every indicator stood where it should, and does), `not_strong` (none improved, but D is not too strong, which the
+    document's next steps would mend), `next` (the document's next step is `next_remedy`), `last` (it has none left).
+    """
 
     step: int
     epochs: float | None
     until: float
     indicators: tuple[Indicator, ...]
-    next_remedy: Remedy | None
+    conclusion: Conclusion
+    next_remedy: Remedy | None = None
 
     @property
     def helped(self) -> bool:
         """Whether one of the indicators improved."""
-        return any(indicator.outcome == "improved" for indicator in self.indicators)
-
-    @property
-    def early(self) -> bool:
-        """Whether less than an epoch has passed, so that nothing can be said yet."""
-        return self.epochs is not None and self.epochs < 1 and not self.helped
-
-    @property
-    def in_order(self) -> bool:
-        """Whether every indicator stood where it should before the change, and does so after it."""
-        known = [indicator.outcome for indicator in self.indicators if indicator.outcome != "unknown"]
-        return bool(known) and all(outcome == "good" for outcome in known)
+        return self.conclusion == "helped"
 
 
-def since(case: Case, step: int) -> Since:
-    """Judge a change made at `step`.
+def since(case: Case, findings: Sequence[Finding], step: int) -> Since:
+    """Judge a change made at `step`, in a log of which these are the findings.
 
     Raises:
         ConfigError: the log does not reach so far, or begins there.
@@ -76,10 +76,41 @@ def since(case: Case, step: int) -> Since:
     until = min(last, step + TRIAL_EPOCHS * epoch - 1) if epoch else last
     reach = TRIAL_EPOCHS * epoch if epoch else last + 1 - step
     indicators = tuple(_first_good(name, case, step, until, reach, epoch) for name in _judged(case))
-    answer = Since(step, (last + 1 - step) / epoch if epoch else None, until, indicators, None)
-    if answer.helped or answer.early or answer.in_order or all(one.outcome == "unknown" for one in indicators):
-        return answer
-    return replace(answer, next_remedy=next(iter(chosen(NEXT, case)), None))
+    epochs = (last + 1 - step) / epoch if epoch else None
+    conclusion = _conclusion(case, findings, indicators, early=epochs is not None and epochs < 1)
+    remedy = next(iter(chosen(NEXT, case)), None) if conclusion == "next" else None
+    return Since(
+        step, epochs, until, indicators, "last" if conclusion == "next" and remedy is None else conclusion, remedy
+    )
+
+
+def _conclusion(case: Case, findings: Sequence[Finding], indicators: Sequence[Indicator], *, early: bool) -> Conclusion:
+    outcomes = {one.outcome for one in indicators}
+    known = outcomes - {"unknown"}
+    if not indicators:
+        return "no_indicator"
+    if "improved" in known:
+        return "helped"
+    if not known:
+        return "unknown"
+    if not findings and "worse" not in known:
+        return "nothing_to_mend"
+    if early:
+        return "early"
+    if known == {"good"}:
+        return "in_order"
+    return "next" if _is_strong(case, findings, indicators) else "not_strong"
+
+
+def _is_strong(case: Case, findings: Sequence[Finding], indicators: Sequence[Indicator]) -> bool:
+    """Whether anything says that D is too strong, which is what the next steps would mend."""
+    if any(name in NEXT for finding in findings for name in finding.remedies):
+        return True
+    healthy = case.units.loss.healthy
+    levels = {one.name: one.after for one in indicators if one.after is not None}
+    if healthy is not None and levels.get("d_adv", 0.0) > healthy[1]:
+        return False
+    return any(one.outcome == "worse" or (one.name, one.outcome) == ("g_loss", "unchanged") for one in indicators)
 
 
 def _judged(case: Case) -> Iterator[str]:
@@ -117,9 +148,10 @@ def _indicator(name: str, before: Curve, after: Curve, healthy: tuple[float, flo
 def _d_adv(before: Curve, after: Curve, healthy: tuple[float, float]) -> IndicatorOutcome:
     """It oscillates in its healthy range: there, or clearly nearer than before."""
     far = [_distance(float(np.median(part.values)), healthy) for part in (before, after)]
+    differ = _differ(before, after)
     if far[1] == 0:
-        return "good" if far[0] == 0 else "improved"
-    if not _differ(before, after):
+        return "improved" if far[0] and differ else "good"
+    if not differ:
         return "unchanged"
     # Nearer by half an octave counts, farther by as much too.
     return "improved" if far[1] < far[0] - 0.35 else "worse" if far[1] > far[0] + 0.35 else "unchanged"
@@ -128,29 +160,39 @@ def _d_adv(before: Curve, after: Curve, healthy: tuple[float, float]) -> Indicat
 def _adv(before: Curve, after: Curve) -> IndicatorOutcome:
     """It falls slowly."""
     then, now = trend(before), trend(after)
-    if now.rises(by=0.05) and not then.rises(by=0.05):
+    pace = _pace_changed(before, after)
+    if now.rises(by=0.05) and not then.rises(by=0.05) and pace > 0:
         return "worse"
     higher = float(np.median(after.values)) > 1.25 * float(np.median(before.values))
     if now.rises(by=0.05):
         return "worse" if higher and _differ(before, after) else "unchanged"
     lower = float(np.median(after.values)) < float(np.median(before.values))
-    if then.rises(by=0.05) or (lower and _differ(before, after) and not then.falls(by=0.02)):
+    if (then.rises(by=0.05) and pace < 0) or (lower and _differ(before, after) and not then.falls(by=0.02)):
         return "improved"
     return "good" if now.falls(by=0.02) else "unchanged"
 
 
 def _g_loss(before: Curve, after: Curve) -> IndicatorOutcome:
     """It no longer rises steadily; its level is not compared, since a change of a weight shifts it."""
-    then, now = _steady(trend(before)), _steady(trend(after))
-    if then and not now:
+    then, now = trend(before), trend(after)
+    if _steady(then) and _steady(now):
+        return "unchanged"
+    pace = _pace_changed(before, after)
+    # What was or is now too short to show its own rise may show that the pace is another.
+    if _goes_up(then) and pace < 0 and not _steady(now):
         return "improved"
-    if now and not then:
+    if _goes_up(now) and pace > 0 and not _steady(then):
         return "worse"
-    return "unchanged" if now else "good"
+    return "unchanged" if _steady(then) or _steady(now) else "good"
 
 
 def _steady(over: Trend) -> bool:
     return over.rises(by=0.02, rank=0.7)
+
+
+def _goes_up(over: Trend) -> bool:
+    """The same without the test against noise, for where another test speaks against it."""
+    return over.rank >= 0.7 and over.change >= 0.02
 
 
 def _distance(level: float, healthy: tuple[float, float]) -> float:
@@ -162,10 +204,21 @@ def _distance(level: float, healthy: tuple[float, float]) -> float:
 
 
 def _differ(before: Curve, after: Curve) -> bool:
-    """Whether the means differ by more than three standard errors, on logarithms, where spread is even."""
-    one, two = logs(before.values), logs(after.values)
-    error = np.sqrt(one.var() / len(one) + two.var() / len(two))
-    return bool(abs(one.mean() - two.mean()) > 3 * error)
+    """Whether the levels differ as those of noise do not, on logarithms, where spread is even; at once, or late."""
+    values = logs(np.concatenate([before.values, after.values]))
+    if apart(values, len(before), len(values) - 1) >= needed_at(len(values)):
+        return True
+    upwards = np.median(after.values) > np.median(before.values)
+    return climb(values if upwards else -values) >= needed(len(values))
+
+
+def _pace_changed(before: Curve, after: Curve) -> int:
+    """1 where values rise faster after than before, −1 where slower, 0 where noise may be all of the difference."""
+    times, values = (np.concatenate(pair) for pair in ((before.steps, after.steps), (before.values, after.values)))
+    if bend(times, values, len(before)) < needed_at(len(values)):
+        return 0
+    paces = [np.polyfit(part.steps, part.values, 1)[0] for part in (before, after)]
+    return 1 if paces[1] > paces[0] else -1
 
 
 def _part(series: Series, start: float, end: float) -> Curve:

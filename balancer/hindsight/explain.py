@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import dataclasses
 import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
@@ -40,6 +39,8 @@ class Taken:
 class Explanation:
     """The knobs of a run at one step, or at the first and the last of several, with every decision in between.
 
+    `balancer.as_text` and `balancer.as_data` put it into words.
+
     Attributes:
         left_out: decisions in the range that are not listed, since they are too many.
         notes: the first notes of the whole run, whatever the steps.
@@ -53,10 +54,6 @@ class Explanation:
     left_out: int = 0
     notes: tuple[Note, ...] = ()
     notes_left_out: int = 0
-
-    def as_dict(self) -> dict[str, Any]:
-        """All of it as plain data, for JSON."""
-        return {**dataclasses.asdict(self), "folder": str(self.folder)}
 
 
 def explain(run: str | Path, first: int, last: int | None = None, *, neighbours: bool = True) -> Explanation:

@@ -9,8 +9,9 @@ from typing import Final
 from balancer.contract.knobs import Decision, KnobSpec, Op, Value, merge
 from balancer.contract.signals import StepRow
 from balancer.hindsight.active import Active, merged
-from balancer.hindsight.merge_text import merge_text, text_of
+from balancer.hindsight.merge_phrase import merge_phrase
 from balancer.hindsight.neighbours import Answer, neighbours
+from balancer.hindsight.phrase import Phrase, phrase
 from balancer.record.compositions import Composed
 from balancer.record.folder import DECISIONS
 from balancer.record.signals import EPOCH
@@ -23,7 +24,7 @@ class Alternative:
     `here` marks what it did contribute.
     """
 
-    when: str
+    when: Phrase
     value: Value | None
     here: bool
     effective: Value
@@ -51,10 +52,10 @@ class KnobState:
     knob: str
     effective: Value
     base: Value
-    how: str
+    how: Phrase
     read_after: str
     contributions: tuple[Contribution, ...] = ()
-    remarks: tuple[str, ...] = ()
+    remarks: tuple[Phrase, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -106,14 +107,14 @@ class _Board:
         rows = [(d.plugin, d.op, d.new) for d in decisions if d.new is not None]
         remarks = list(self._remarks(spec))
         if spec.name == "d_update" and held and not folded:
-            remarks.append("D's gradients had gathered since an earlier step: what it began goes on")
+            remarks.append(phrase("explain.gathered"))
         elif held is not None and folded != held:
-            remarks.append(f"the logged contributions make it {text_of(folded)}: {DECISIONS} does not hold all of them")
+            remarks.append(phrase("explain.incomplete", value=folded, file=DECISIONS))
         return KnobState(
             spec.name,
             folded if held is None else held,
             base,
-            merge_text(spec, base, rows, step, lr_g),
+            merge_phrase(spec, base, rows, step, lr_g),
             spec.read_after,
             tuple(self._contribution(spec, base, lr_g, decision, decisions, remarks) for decision in decisions),
             tuple(remarks),
@@ -137,7 +138,7 @@ class _Board:
         lr_g: float,
         decision: Decision,
         decisions: Sequence[Decision],
-        remarks: list[str],
+        remarks: list[Phrase],
     ) -> Contribution:
         others = [(d.op, d.new) for d in decisions if d is not decision and d.new is not None]
         alternatives = []
@@ -146,7 +147,7 @@ class _Board:
             if self._ask and decision.plugin in self._order:
                 answers = neighbours(self._composed, decision, self._measured)
         except Exception as error:
-            remarks.append(f"{decision.plugin} cannot be asked what else it would have answered: {error}")
+            remarks.append(phrase("explain.cannot_ask", plugin=decision.plugin, error=str(error)))
         for answer in answers:
             rows = others if answer.value is None else [*others, (decision.op, answer.value)]
             effective = merge(spec, base, rows, self._active.step, lr_g)
@@ -163,13 +164,13 @@ class _Board:
             tuple(alternatives),
         )
 
-    def _remarks(self, spec: KnobSpec) -> Iterator[str]:
+    def _remarks(self, spec: KnobSpec) -> Iterator[Phrase]:
         if spec.name == "lr_d" and self._row.get(("knob", "d_update")) == 0.0:
-            yield "D is not updated in this step, so it has no effect"
+            yield phrase("explain.no_effect")
         if spec.is_weight and "d_frozen" in self._composed.knobs:
             for head in self._frozen():
                 if spec.name.removeprefix("lambda_") in self._composed.host.heads[head].g_terms:
-                    yield f"the head {head} is frozen, so the term weighs 0 in this step"
+                    yield phrase("explain.head_frozen", head=head)
 
     def _frozen(self) -> tuple[str, ...]:
         spec = self._composed.knobs["d_frozen"]

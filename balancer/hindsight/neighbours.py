@@ -12,6 +12,7 @@ from balancer.contract.compose import Composition, compose
 from balancer.contract.knobs import Decision, Op, Value
 from balancer.contract.moments import has_hook
 from balancer.contract.plugin import Plugin
+from balancer.hindsight.phrase import Phrase, phrase
 from balancer.hindsight.player import Player
 from balancer.hindsight.replay_rows import with_signals
 from balancer.hindsight.trajectory import Replay
@@ -28,7 +29,7 @@ EPOCHS_BEYOND: Final = 30
 class Answer:
     """What a law contributes under neighbouring conditions; `value` None: nothing. `here` marks what it did."""
 
-    when: str
+    when: Phrase
     value: Value | None
     here: bool
 
@@ -53,18 +54,30 @@ def neighbours(composed: Composed, decision: Decision, measured: Mapping[str, fl
         values = [_asked(composed, decision, [{**signals, name: level}] * HELD_STEPS)[-1] for level in levels]
         for answer, group in groupby(zip(levels, values, strict=True), key=lambda pair: pair[1]):
             held = [level for level, _ in group]
-            ends = f"{held[0]:.3g}" + (f" to {held[-1]:.3g}" if len(held) > 1 else "")
-            answers.append(Answer(f"{name} held at {ends}", answer, answer == decision.new))
+            answers.append(Answer(_held(name, held), answer, answer == decision.new))
     if not answers and has_hook(plugin, "on_epoch"):
         rows = [{"epoch": float(epoch)} for epoch in range(2 * decision.epoch + EPOCHS_BEYOND)]
         values = _asked(composed, decision, rows)
         for answer, group in groupby(enumerate(values), key=lambda pair: pair[1]):
             epochs = [epoch for epoch, _ in group]
-            last = "on" if epochs[-1] == len(rows) - 1 else f"to {epochs[-1]}"
-            when = f"epoch {epochs[0]}" + (f" {last}" if len(epochs) > 1 else "")
-            answers.append(Answer(when, answer, decision.epoch in epochs))
+            answers.append(Answer(_in_epochs(epochs, len(rows) - 1), answer, decision.epoch in epochs))
     # One answer to everything is not an alternative.
     return answers if len(answers) > 1 else []
+
+
+def _held(name: str, levels: Sequence[float]) -> Phrase:
+    first, last = (f"{level:.3g}" for level in (levels[0], levels[-1]))
+    if len(levels) == 1:
+        return phrase("explain.held", name=name, level=first)
+    return phrase("explain.held_between", name=name, first=first, last=last)
+
+
+def _in_epochs(epochs: Sequence[int], last: int) -> Phrase:
+    if len(epochs) == 1:
+        return phrase("explain.epoch", epoch=epochs[0])
+    if epochs[-1] == last:  # nobody asked further
+        return phrase("explain.epochs_on", first=epochs[0])
+    return phrase("explain.epochs", first=epochs[0], last=epochs[-1])
 
 
 def _asked(composed: Composed, decision: Decision, rows: Sequence[Mapping[str, float]]) -> list[Value | None]:

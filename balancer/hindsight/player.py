@@ -12,6 +12,7 @@ from balancer.contract.moments import has_hook
 from balancer.contract.signals import GRADIENT_SIGNALS
 from balancer.engine.balancer import Balancer
 from balancer.errors import CompositionError, ConfigError, DataError
+from balancer.hindsight.phrase import phrase
 from balancer.hindsight.trajectory import Replay
 
 # What a learning rate is in an epoch before any plugin turns it, by knob.
@@ -80,7 +81,7 @@ class Player:
         for plugin in composition.plugins:
             unseen = ("before_g_backward",) if "gradients" in plugin.sees else ()
             hooks = [hook for hook in (*TENSOR_HOOKS, *unseen) if has_hook(plugin, hook)]
-            remark = f"{plugin.name}: its {' and '.join(hooks)} cannot be replayed, for want of images and networks"
+            remark = phrase("replay.left_out", plugin=plugin.name, hooks=tuple(hooks))
             if hooks and remark not in self._result.remarks:
                 self._result.remarks.append(remark)
         own = {name for plugin in composition.plugins for name in plugin.reads}

@@ -15,6 +15,7 @@ from balancer.contract.model import HeadSpec, ModelSpec
 from balancer.diagnosis.diagnose import Diagnosis, diagnose
 from balancer.errors import ConfigError
 from balancer.hindsight.comparison import compare
+from balancer.hindsight.phrase import Phrase, phrase
 from balancer.hindsight.replay_rows import PluginList, plugin_names, replay_rows
 from balancer.hindsight.replay_run import RunReplay
 from balancer.reading.opening import NO_FAMILY, NO_TAGS, open_source
@@ -130,13 +131,10 @@ def _spec(diagnosis: Diagnosis) -> ModelSpec:
     return ModelSpec(units.loss, weights, ("category",), {"category": head})
 
 
-def _remarks(steps: NDArray[np.int64], turned: Collection[str]) -> Iterator[str]:
+def _remarks(steps: NDArray[np.int64], turned: Collection[str]) -> Iterator[Phrase]:
     if {"lr_d", "lr_g"} & {*turned}:
-        yield "learning rates are given as multiples of G's, whatever the log says of them"
+        yield phrase("replay.rates")
     if len(steps) > 1 and (apart := float(np.median(np.diff(steps)))) > 1:
         if "d_update" in turned:
-            yield "d_update: a period counts steps, of which too few are in the log to show whose turn it was"
-        yield (
-            f"the log holds one step in {apart:.0f}: a law saw no others, and what counts measurements (a warm-up, a "
-            "half-life) counts rows"
-        )
+            yield phrase("replay.period")
+        yield phrase("replay.few_steps", apart=round(apart))

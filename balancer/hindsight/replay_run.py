@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import functools
 import itertools
 import math
@@ -18,6 +17,7 @@ from balancer.contract.moments import D_MOMENTS
 from balancer.errors import ConfigError, suggestion
 from balancer.hindsight.comparison import Comparison, compare
 from balancer.hindsight.explain import MOST_DECISIONS, acting_from
+from balancer.hindsight.phrase import Phrase, phrase
 from balancer.hindsight.player import RATES, Player, RatesAt
 from balancer.hindsight.replay_rows import PluginList, brought, plugin_names, refuse_missing, with_signals
 from balancer.hindsight.trajectory import Replay
@@ -34,7 +34,10 @@ BASES: Final = ("lambda_adv", "lr", "lr_d", "lr_decay", "lr_floor")
 
 @dataclass(frozen=True)
 class RunReplay:
-    """A replay of a run, how it compares with what was recorded, and what a reader must know."""
+    """A replay of a run, how it compares with what was recorded, and what a reader must know.
+
+    `warnings` are the compositions' own sentences; `balancer.as_text` and `balancer.as_data` put the rest into words.
+    """
 
     folder: Path
     plugins: tuple[str, ...]
@@ -42,19 +45,7 @@ class RunReplay:
     decisions: int
     comparisons: tuple[Comparison, ...]
     warnings: tuple[str, ...]
-    remarks: tuple[str, ...]
-
-    def as_dict(self) -> dict[str, Any]:
-        """The comparison as plain data, for JSON; the trajectories themselves are `replay`."""
-        return {
-            "folder": str(self.folder),
-            "plugins": list(self.plugins),
-            "steps": len(self.replay),
-            "decisions": self.decisions,
-            "knobs": {one.knob: dataclasses.asdict(one) for one in self.comparisons},
-            "warnings": list(self.warnings),
-            "remarks": list(self.remarks),
-        }
+    remarks: tuple[Phrase, ...]
 
 
 def replay_run(
@@ -101,9 +92,7 @@ def replay_run(
     _play(Player(result, decided, reads), recorded.rows([*reads, *RATES]), parts)
     remarks = [*result.remarks]
     if any(part.g_updates > 1 for part in parts):
-        remarks.append(
-            "G was updated several times in each step, of which the log keeps the last: a law on G's signals sees that"
-        )
+        remarks.append(phrase("replay.g_updates"))
     names = (plugin.name for part in parts for plugin in part.composition.plugins)
     warnings = (warning for part in parts for warning in part.composition.warnings)
     return RunReplay(

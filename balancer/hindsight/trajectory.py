@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 
 from balancer.contract.knobs import Decision, Value
+from balancer.hindsight.phrase import Phrase
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -23,7 +24,7 @@ class Replay:
     """
 
     def __init__(self) -> None:
-        self.remarks: Final[list[str]] = []
+        self.remarks: Final[list[Phrase]] = []
         self.decisions: Final[list[Decision]] = []
         self._steps: Final = array("q")
         self._epochs: Final = array("q")

@@ -1,27 +1,67 @@
-"""A diagnosis as plain data, for scripts."""
+"""A diagnosis, an explanation or a replay as plain data, for scripts."""
 
 from __future__ import annotations
 
 import dataclasses
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any, overload
 
 from balancer.diagnosis.calibrate import Calibration
 from balancer.diagnosis.diagnose import Diagnosis
 from balancer.diagnosis.finding import Finding
 from balancer.diagnosis.since import Since
 from balancer.show.rendered import RenderedFinding, render_diagnosis
-from balancer.show.words import load
+from balancer.show.words import load, own
+
+if TYPE_CHECKING:
+    from balancer.hindsight.explain import Explanation
+    from balancer.hindsight.replay_run import RunReplay
 
 
+@overload
 def as_data(
-    diagnosis: Diagnosis, lang: str = "en", *, since: Since | None = None, calibration: Calibration | None = None
+    found: Diagnosis, lang: str = "en", *, since: Since | None = None, calibration: Calibration | None = None
+) -> dict[str, Any]: ...
+@overload
+def as_data(found: Explanation | RunReplay, lang: str = "en") -> dict[str, Any]: ...
+def as_data(
+    found: Diagnosis | Explanation | RunReplay,
+    lang: str = "en",
+    *,
+    since: Since | None = None,
+    calibration: Calibration | None = None,
 ) -> dict[str, Any]:
-    """Everything of a diagnosis as plain data: names and figures in the field's terms, sentences in `lang`.
+    """Everything of it as plain data: names and figures in the field's terms, sentences in `lang`.
+
+    A replay's trajectories are left out: they are its `replay`.
 
     Raises:
         ConfigError: there is no such language.
     """
+    if isinstance(found, Diagnosis):
+        return _diagnosis(found, lang, since, calibration)
+    return _hindsight(found, lang)
+
+
+def _hindsight(found: Explanation | RunReplay, lang: str) -> dict[str, Any]:
+    from balancer.hindsight.explain import Explanation
+    from balancer.show.phrases import plain
+
+    if isinstance(found, Explanation):
+        data: dict[str, Any] = plain(found, own(lang))
+        return data
+    return {
+        "folder": str(found.folder),
+        "plugins": list(found.plugins),
+        "steps": len(found.replay),
+        "decisions": found.decisions,
+        "knobs": {one.knob: dataclasses.asdict(one) for one in found.comparisons},
+        "warnings": list(found.warnings),
+        "remarks": plain(found.remarks, own(lang)),
+    }
+
+
+def _diagnosis(diagnosis: Diagnosis, lang: str, since: Since | None, calibration: Calibration | None) -> dict[str, Any]:
     case, source = diagnosis.case, diagnosis.case.source
     rendered = render_diagnosis(diagnosis, load(lang))
     data: dict[str, Any] = {
@@ -59,6 +99,7 @@ def as_data(
             "epochs": since.epochs,
             "until": since.until,
             "helped": since.helped,
+            "conclusion": since.conclusion,
             "indicators": [dataclasses.asdict(indicator) for indicator in since.indicators],
             "next": None if since.next_remedy is None else since.next_remedy.name,
         }

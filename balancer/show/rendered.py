@@ -104,7 +104,7 @@ def since_passage(since: Since, diagnosis: Diagnosis, words: Words, number: Call
         lines=[words(passed, epochs=since.epochs, until=since.until)],
         head=[words(f"ui.{key}") for key in ("signal", "since_before", "since_after", "since_outcome")],
         rows=rows,
-        conclusion=words(f"ui.since_{_conclusion(since)}"),
+        conclusion=words(f"ui.since_{since.conclusion}"),
         remedies=() if following is None else (_remedy(following, diagnosis, words),),
     )
 
@@ -293,15 +293,3 @@ def _outcome(indicator: Indicator, words: Words) -> str:
     if indicator.within is None:
         return said
     return words("ui.with_remark", text=said, remark=words("ui.since_within", count=indicator.within))
-
-
-def _conclusion(since: Since) -> str:
-    if since.helped:
-        return "helped"
-    if since.early:
-        return "early"
-    if since.in_order:
-        return "in_order"
-    if all(indicator.outcome == "unknown" for indicator in since.indicators):
-        return "unknown"
-    return "next" if since.next_remedy is not None else "last"

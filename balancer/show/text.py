@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import re
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, overload
 
 import numpy as np
 from rich.cells import cell_len
@@ -31,6 +31,8 @@ from balancer.show.words import Words, load
 if TYPE_CHECKING:
     from balancer.diagnosis.calibrate import Calibration
     from balancer.diagnosis.since import Since
+    from balancer.hindsight.explain import Explanation
+    from balancer.hindsight.replay_run import RunReplay
     from balancer.reading.history import History
 
 SPARK: Final = 32  # characters
@@ -43,23 +45,47 @@ _PIECES: Final = re.compile(
 )
 
 
+@overload
 def as_text(
-    diagnosis: Diagnosis,
+    found: Diagnosis,
+    lang: str = "en",
+    *,
+    since: Since | None = None,
+    calibration: Calibration | None = None,
+    width: int = 80,
+) -> str: ...
+@overload
+def as_text(found: Explanation | RunReplay, lang: str = "en") -> str: ...
+def as_text(
+    found: Diagnosis | Explanation | RunReplay,
     lang: str = "en",
     *,
     since: Since | None = None,
     calibration: Calibration | None = None,
     width: int = 80,
 ) -> str:
-    """A diagnosis as text in lines of `width` cells, without colours; commands are not wrapped.
+    """A diagnosis, an explanation or a replay as text without colours, as the command prints it.
+
+    A diagnosis is in lines of `width` cells, of which commands are not wrapped; the others are not wrapped at all.
 
     Raises:
         ConfigError: there is no such language.
     """
+    if not isinstance(found, Diagnosis):
+        return _hindsight(found, lang)
     console = Console(file=io.StringIO(), width=width, color_system=None, highlight=False, markup=False, emoji=False)
     with console.capture() as capture:
-        print_diagnosis(console, diagnosis, lang, since=since, calibration=calibration)
+        print_diagnosis(console, found, lang, since=since, calibration=calibration)
     return capture.get()
+
+
+def _hindsight(found: Explanation | RunReplay, lang: str) -> str:
+    from balancer.hindsight.explain import Explanation
+    from balancer.show.explanation import explanation_lines
+    from balancer.show.replay import replay_lines
+
+    lines = explanation_lines(found, lang) if isinstance(found, Explanation) else replay_lines(found, lang)
+    return "".join(f"{printable(line)}\n" for line in lines)
 
 
 def print_diagnosis(
@@ -130,7 +156,8 @@ class _Text:
             table.add_column(head, justify="right" if all(cell[0] in NUMERIC for cell in cells) else "left")
         for row in passage.rows:
             table.add_row(*map(printable, row))
-        self.console.print(table)
+        if passage.rows:
+            self.console.print(table)
         for line in passage.lines[1:]:
             self._say(line, indent=3, style="dim")
         if passage.conclusion:

@@ -1,4 +1,4 @@
-"""The words of a diagnosis, by language: tables in TOML files beside the code that needs them."""
+"""The words of diagnoses, explanations and replays, by language: TOML files beside the code that needs them."""
 
 from __future__ import annotations
 
@@ -55,6 +55,15 @@ def check_language(language: str) -> None:
         raise ConfigError(f"--lang {language}: known are {', '.join(LANGUAGES)}")
 
 
+def own(language: str) -> Words:
+    """The words of `balancer` itself: what is said where no family of codes has a part in it.
+
+    Raises:
+        ConfigError: there is no such language.
+    """
+    return _found(language, (HERE,))
+
+
 def load(language: str, folders: Sequence[Path] = ()) -> Words:
     """The words of the diagnosis, of installed families and of `folders`, which hold `*.LANGUAGE.toml` files.
 
@@ -62,9 +71,14 @@ def load(language: str, folders: Sequence[Path] = ()) -> Words:
         ConfigError: there is no such language.
     """
     check_language(language)
-    tables: dict[str, Any] = {}
     families = (family.words for family in extensions().values() if family.words is not None)
-    for folder in (HERE, *families, *folders):
+    return _found(language, (HERE, *families, *folders))
+
+
+def _found(language: str, folders: Sequence[Path]) -> Words:
+    check_language(language)
+    tables: dict[str, Any] = {}
+    for folder in folders:
         for path in sorted(folder.glob(f"*.{language}.toml")):
             _merge(tables, _read(path))
     return Words(language, tables)

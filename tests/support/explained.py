@@ -7,11 +7,19 @@ from pathlib import Path
 from balancer.contract.knobs import Value
 from balancer.hindsight.explain import explain
 from balancer.hindsight.explain_step import StepState
+from balancer.hindsight.phrase import Phrase
 from balancer.record.signals import read_signals
+from balancer.show.phrases import phrase_text
+from balancer.show.words import own
 
 
 def number(value: Value) -> float:
     return float(len(value)) if isinstance(value, tuple) else float(value)
+
+
+def said(phrase: Phrase) -> str:
+    """A phrase in English."""
+    return phrase_text(phrase, own("en"))
 
 
 def assert_true(folder: Path) -> list[StepState]:
@@ -24,5 +32,5 @@ def assert_true(folder: Path) -> list[StepState]:
         assert state.epoch == columns["epoch"][index]
         for knob in state.knobs:
             assert number(knob.effective) == columns[knob.knob][index], f"{knob.knob} at step {step}"
-            assert not any("does not hold all of them" in remark for remark in knob.remarks), (knob, step)
+            assert not any(remark.words == "explain.incomplete" for remark in knob.remarks), (knob, step)
     return states

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import csv
 import json
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from rich.cells import cell_len
 
+import balancer
 from balancer.record.signals import read_signals
 
 Cli = Callable[..., Any]
@@ -99,6 +102,65 @@ def test_somebodys_log_is_replayed(cli: Cli, tmp_path: Path) -> None:
     assert {row["lambda_adv"] for row in rows} <= {"0.1", "0.2"}
     steps = np.array([int(row["step"]) for row in rows])
     assert (np.diff(steps) > 0).all()
+
+
+HINDSIGHTS: list[tuple[Any, ...]] = [
+    ("explain", "--step", 31),
+    ("explain", "--step", "0:39"),
+    ("replay",),
+    ("replay", "--plugins", "d_skip,lambda_schedule"),
+]
+
+
+@pytest.mark.parametrize("command", HINDSIGHTS)
+def test_chinese_is_spoken_with_the_same_figures(run: Path, command: tuple[Any, ...], cli: Cli) -> None:
+    english, chinese = (cli(command[0], run, *command[1:], "--lang", lang) for lang in ("en", "zh-TW"))
+    assert chinese.status == 0, chinese.err
+    figures = [sorted(re.findall(r"-?\d+(?:\.\d+)?(?:e-?\d+)?%?", made.out)) for made in (english, chinese)]
+    assert figures[0] == figures[1]
+    # Left in English are names, operations and values, and the sentences that plugins bring.
+    told = re.sub(r"^警告：.*$", "", chinese.out.replace(str(run), ""), flags=re.MULTILINE)
+    assert not re.search(r"\b(the|step|steps|since|read|on|of|held|to|with|would|base|note|in|is)\b", told)
+
+
+@pytest.mark.parametrize("command", HINDSIGHTS)
+def test_data_has_the_same_keys_in_both_languages(run: Path, command: tuple[Any, ...], cli: Cli) -> None:
+    def without_sentences(data: Any) -> Any:
+        if isinstance(data, dict):
+            return {key: without_sentences(one) for key, one in data.items() if key not in ("how", "when", "remarks")}
+        return [without_sentences(one) for one in data] if isinstance(data, list) else data
+
+    english, chinese = (
+        json.loads(cli(command[0], run, *command[1:], "--json", "--lang", lang).out) for lang in ("en", "zh-TW")
+    )
+    assert without_sentences(english) == without_sentences(chinese)
+    assert command[0] == "replay" or english != chinese
+
+
+def test_what_stands_behind_wide_labels_begins_in_one_column(run: Path, cli: Cli) -> None:
+    told = cli("replay", run, "--plugins", "lambda_schedule", "--lang", "zh-TW").out.splitlines()
+    labelled = [re.fullmatch(r"(  (?:記錄|重播|隨步數變化)：\s+)\S.*", line) for line in told]
+    assert len({cell_len(found[1]) for found in labelled if found}) == 1
+    assert sum(found is not None for found in labelled) >= 4
+
+
+def test_python_has_the_words_of_the_command(run: Path, cli: Cli) -> None:
+    explained, replayed = balancer.explain(run, 30), balancer.replay(run, ["d_skip"])
+    for lang in ("en", "zh-TW"):
+        one, two = (
+            cli("explain", run, "--step", 30, "--lang", lang),
+            cli("replay", run, "--plugins", "d_skip", "--lang", lang),
+        )
+        assert (balancer.as_text(explained, lang), balancer.as_text(replayed, lang)) == (one.out, two.out)
+        made = cli("explain", run, "--step", 30, "--lang", lang, "--json")
+        assert json.loads(json.dumps(balancer.as_data(explained, lang))) == json.loads(made.out)
+        assert balancer.as_data(replayed, lang)["steps"] == 40
+
+
+@pytest.mark.parametrize("words", [("explain", "--step", "1"), ("replay",)])
+def test_another_language_is_refused(run: Path, words: tuple[str, ...], cli: Cli) -> None:
+    made = cli(words[0], run, *words[1:], "--lang", "fr")
+    assert (made.status, made.err) == (2, "balancer: --lang fr: known are en, zh-TW\n")
 
 
 @pytest.mark.parametrize(

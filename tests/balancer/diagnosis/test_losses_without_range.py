@@ -10,7 +10,6 @@ from support.histories import document_signals, judged, run_of
 
 from balancer import as_text
 from balancer.diagnosis.infer_units import stated_units
-from balancer.diagnosis.since import since
 
 
 def saturated(name: str, lang: str = "en") -> str:
@@ -45,7 +44,7 @@ def test_a_critic_whose_outputs_drift_is_accused_of_nothing() -> None:
 
 def indicators(name: str, signals: Any) -> list[str]:
     made = judged(run_of(signals, rows=80), stated=stated_units(name, "mean", {}))
-    return [indicator.name for indicator in since(made.case, 4_000).indicators]
+    return [indicator.name for indicator in made.since(4_000).indicators]
 
 
 def test_a_change_is_judged_by_what_means_something() -> None:

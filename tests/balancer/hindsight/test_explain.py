@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 from balancer_plugins.dynamic_lambda import DynamicLambda
-from support.explained import assert_true
+from support.explained import assert_true, said
 from support.point_runs import DECAY, DYNAMIC, SCHEDULE, SKIP, ran, resumed
 
 from balancer import Balancer, StepContext, hookimpl
@@ -18,6 +18,7 @@ from balancer.hindsight.explain import MOST_DECISIONS, Explanation, explain
 from balancer.record.config_files import run_segments
 from balancer.record.decisions import read_decisions
 from balancer.record.signals import read_signals
+from balancer.show.as_json import as_data
 from balancer.show.explanation import explanation_lines
 from balancer.testing import replay, toy_trainer
 
@@ -125,7 +126,7 @@ def test_the_accuracy_gate_acts_from_the_next_step_on(run: Path) -> None:
     assert (now.value, now.step, after["d_update"].effective) == (False, closing.step, False)
     assert {a.value for a in now.alternatives} == {True, False}, "asked at other accuracies, the gate is open or closed"
     open_gate = next(a for a in now.alternatives if a.value)
-    assert open_gate.when.startswith("d_acc held at ")
+    assert said(open_gate.when).startswith("d_acc held at ")
     assert open_gate.effective is ((closing.step + 1) % 2 == 0), "the period would still have to agree"
 
 
@@ -133,11 +134,11 @@ def test_a_law_is_asked_what_else_it_would_have_answered(run: Path) -> None:
     state = explain(run, 5).first["lambda_adv"]
     dynamic, schedule = state.contributions
     assert [(a.value, a.effective) for a in dynamic.alternatives] == [(0.2, 0.2), (0.6, 0.3)]
-    assert dynamic.alternatives[0].when.startswith("d_adv held at ")
-    assert [a.when for a in schedule.alternatives] == ["epoch 0", "epoch 1", "epoch 2", "epoch 3", "epoch 4 on"]
+    assert said(dynamic.alternatives[0].when).startswith("d_adv held at ")
+    assert [said(a.when) for a in schedule.alternatives] == ["epoch 0", "epoch 1", "epoch 2", "epoch 3", "epoch 4 on"]
     assert [a.effective for a in schedule.alternatives] == [min(dynamic.value, v) for v in (0.3, 0.5, 0.35, 0.7, 0.2)]
     assert [a.here for a in schedule.alternatives] == [True, False, False, False, False]
-    assert state.how.endswith("at most 0.3 (lambda_schedule)")
+    assert said(state.how).endswith("at most 0.3 (lambda_schedule)")
 
 
 @pytest.mark.parametrize("held", [0.01, 0.05, 0.3])
@@ -152,7 +153,7 @@ def test_what_a_law_is_said_to_answer_it_answers(held: float, tmp_path: Path) ->
     (one,) = explain(tmp_path, 4).first["lambda_adv"].contributions
     assert sum(a.here for a in one.alternatives) == 1
     for alternative in one.alternatives:
-        for level in alternative.when.removeprefix("d_adv held at ").split(" to "):
+        for level in said(alternative.when).removeprefix("d_adv held at ").split(" to "):
             asked = replay(["dynamic_lambda"], [{"d_adv": float(level)}] * 5, settings=settings)
             assert asked["lambda_adv"][-1] == alternative.value
 
@@ -197,11 +198,11 @@ def test_a_rate_and_its_epoch_are_those_that_the_step_recorded(tmp_path: Path) -
 
 def test_a_frozen_head_and_a_skipped_step_are_mentioned(run: Path) -> None:
     states = [explain(run, step).first for step in (1, 2, 39)]
-    assert "the head category is frozen" in states[0]["lambda_category"].remarks[0]
-    assert any("no effect" in remark for remark in states[0]["lr_d"].remarks), "step 1 is none of every second"
+    assert "the head category is frozen" in said(states[0]["lambda_category"].remarks[0])
+    assert any("no effect" in said(remark) for remark in states[0]["lr_d"].remarks), "step 1 is none of every second"
     thawed = states[2]["d_frozen"].contributions[0]
     assert (thawed.value, thawed.step) == (None, 8)
-    assert [(a.when, a.value, a.here, a.effective) for a in thawed.alternatives] == [
+    assert [(said(a.when), a.value, a.here, a.effective) for a in thawed.alternatives] == [
         ("epoch 0", ("category",), False, ("category",)),
         ("epoch 1 on", None, True, ()),
     ]
@@ -209,7 +210,7 @@ def test_a_frozen_head_and_a_skipped_step_are_mentioned(run: Path) -> None:
 
 def test_it_is_plain_data_and_words(run: Path) -> None:
     for told in (explain(run, 7), explain(run, 3, 30)):
-        assert json.loads(json.dumps(told.as_dict()))["first"]["step"] == told.first.step
+        assert json.loads(json.dumps(as_data(told)))["first"]["step"] == told.first.step
         text = "\n".join(explanation_lines(told))
         assert "lambda_adv = " in text
         assert "on d_adv = " in text
@@ -236,7 +237,8 @@ def test_a_law_that_breaks_when_it_is_asked_spoils_nothing(run: Path, monkeypatc
 
     monkeypatch.setattr(DynamicLambda, "after_d_step", hookimpl(broken))
     state = explain(run, 5).first["lambda_adv"]
-    assert any("dynamic_lambda cannot be asked" in remark and "by zero" in remark for remark in state.remarks)
+    (remark,) = (said(one) for one in state.remarks)
+    assert "dynamic_lambda cannot be asked" in remark and "by zero" in remark
     assert state.contributions[0].alternatives == ()
 
 
@@ -244,6 +246,7 @@ def test_it_needs_no_torch(run: Path) -> None:
     code = f"""
 import sys
 from balancer.hindsight.explain import explain
+from balancer.show.as_json import as_data
 from balancer.show.explanation import print_explanation
 print_explanation(explain({str(run)!r}, 3, 30))
 heavy = {{"torch", "accelerate", "tensorboard", "PIL"}} & set(sys.modules)

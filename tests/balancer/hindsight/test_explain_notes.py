@@ -13,6 +13,7 @@ from balancer.contract.notes import Note
 from balancer.hindsight.explain import MOST_NOTES, explain
 from balancer.hindsight.replay import replay
 from balancer.record.recorder import Recorder
+from balancer.show.as_json import as_data
 from balancer.show.explanation import explanation_lines
 
 
@@ -50,7 +51,7 @@ def test_it_lists_them_whatever_the_step_fit_for_a_terminal(tmp_path: Path, cli:
     head, note = done.out.splitlines()[-2:]
     assert head == "notes of the run:"
     assert note == "  step 2, audit: no [1mtch: sees [2Jred not a line of its own, 真假對調"
-    assert explain(folder, 0).as_dict()["notes"][0]["text"] == evil
+    assert as_data(explain(folder, 0))["notes"][0]["text"] == evil
 
 
 def test_of_very_many_the_first_are_shown_and_the_rest_counted(tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from support.explained import assert_true
+from support.explained import assert_true, said
 from support.point_runs import ran
 
 from balancer import Balancer, KnobSpec, Plugin, PluginConfig, StepContext, hookimpl
@@ -47,7 +47,7 @@ def test_a_script_s_log_is_explained_like_a_run_of_ours(tmp_path: Path) -> None:
     for step in (1, 2, 3):
         (one,) = states[step]["lambda_adv"].contributions
         assert (one.op, one.value, one.step) == ("mul", step - 0.5, step - 1)
-        assert states[step]["lambda_adv"].how == f"base 4, times {step - 0.5:g} (late)"
+        assert said(states[step]["lambda_adv"].how) == f"base 4, times {step - 0.5:g} (late)"
     with pytest.raises(ConfigError, match=r"step 100: the run in .* has recorded steps 0 to 3"):
         explain(tmp_path, 100)
     told = explain(tmp_path, 2)
@@ -254,7 +254,7 @@ def test_decisions_that_do_not_make_what_was_recorded_are_remarked(tmp_path: Pat
     written(folder, [decided(2, "after_d_step", 0.5)])
     state = explain(folder, 5).first["lambda_adv"]
     assert state.effective == 1.0, "what was recorded holds"
-    assert any("the logged contributions make it 0.5" in remark for remark in state.remarks)
+    assert any("the logged contributions make it 0.5" in said(remark) for remark in state.remarks)
 
 
 def test_a_run_taken_over_from_elsewhere_has_no_earlier_steps(tmp_path: Path) -> None:

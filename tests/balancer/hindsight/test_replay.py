@@ -18,8 +18,12 @@ from balancer import KnobSpec, Plugin, PluginConfig, RunInfo, SignalSpec, StepCo
 from balancer.errors import ConfigError, PluginError
 from balancer.hindsight.replay_run import replay_run
 from balancer.record.signals import read_signals
-from balancer.show.replay import CAVEAT, print_replay, replay_lines, write_csv
+from balancer.show.as_json import as_data
+from balancer.show.replay import print_replay, replay_lines, write_csv
+from balancer.show.words import own
 from balancer.testing import toy_trainer
+
+CAVEAT = own("en")("replay.caveat")
 
 ALL = "d_lr_ratio,d_skip,dynamic_lambda,freeze_head,label_smoothing,lambda_schedule"
 COMPOSITIONS = {
@@ -209,8 +213,8 @@ class Noise(Plugin):
 
 def test_it_says_which_hooks_it_leaves_out(run: Path) -> None:
     replayed = replay_run(run, ["dynamic_lambda", Noise])
-    said = "noise: its transform_d_input and d_loss_terms cannot be replayed, for want of images and networks"
-    assert said in replayed.as_dict()["remarks"]
+    said = "noise: left out, for want of images and networks: transform_d_input, d_loss_terms"
+    assert said in as_data(replayed)["remarks"]
     assert f"note: {said}" in list(replay_lines(replayed))
 
 
@@ -228,12 +232,12 @@ class ByGradients(Plugin):
 
 
 def test_it_says_that_a_law_on_gradients_cannot_act(run: Path) -> None:
-    said = "by_gradients: its before_g_backward cannot be replayed, for want of images and networks"
-    assert said in replay_run(run, [ByGradients]).remarks
+    said = "by_gradients: left out, for want of images and networks: before_g_backward"
+    assert said in as_data(replay_run(run, [ByGradients]))["remarks"]
 
 
 def test_it_is_plain_data(run: Path) -> None:
-    plain = json.loads(json.dumps(replay_run(run, ["d_skip"]).as_dict()))
+    plain = json.loads(json.dumps(as_data(replay_run(run, ["d_skip"]))))
     assert plain["steps"] == 40
     assert plain["knobs"]["d_update"]["replayed"]["changes"] >= 1
     assert plain["knobs"]["lambda_adv"]["recorded"]["values"]

@@ -14,7 +14,6 @@ from support.page_reader import check_self_contained
 
 from balancer.diagnosis.calibrate import calibrate
 from balancer.diagnosis.diagnose import Diagnosis
-from balancer.diagnosis.since import since
 from balancer.page.charts import Charts, shares
 from balancer.page.page import diagnosis_page, page_words, render_page, settings_rows
 from balancer.page.view import RunView
@@ -41,7 +40,7 @@ def history_of(count: int = 50, **signals: float) -> History:
 
 def test_a_log_has_its_findings_and_a_chart_for_each_signal(case: Diagnosis) -> None:
     calibration = replace(calibrate(case.case, {}), ours=True)
-    page = diagnosis_page(case, since=since(case.case, 80_000), calibration=calibration)
+    page = diagnosis_page(case, since=case.since(80_000), calibration=calibration)
     reader = check_self_contained(page)
     assert reader.ids == ["findings", "balance", "shares", "signals"]
     assert "D is saturated, and lastingly so" in reader.text

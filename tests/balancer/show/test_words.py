@@ -5,12 +5,14 @@ from __future__ import annotations
 import re
 import tomllib
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
 from rich.cells import cell_len
 from support.histories import document_signals, healthy_signals, judged, run_of
 
+from balancer import hindsight
 from balancer.diagnosis.remedies import REMEDIES
 from balancer.errors import ConfigError
 from balancer.page.page import HERE as PAGE
@@ -18,6 +20,8 @@ from balancer.show import words
 from balancer.show.as_json import as_data
 from balancer.show.sparkline import sparkline
 from balancer.show.text import wrapped
+
+HINDSIGHT = Path(hindsight.__file__).parent
 
 
 def flat(table: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, str]]:
@@ -42,6 +46,13 @@ def test_both_languages_have_the_same_texts_with_the_same_figures() -> None:
     assert english.keys() == chinese.keys()
     for key, text in english.items():
         assert sorted(re.findall(r"\{[^}]*\}", text)) == sorted(re.findall(r"\{[^}]*\}", chinese[key])), key
+
+
+def test_every_phrase_of_a_hindsight_has_words() -> None:
+    said = [re.findall(r'"((?:explain|replay)\.\w+)"', path.read_text()) for path in HINDSIGHT.glob("*.py")]
+    keys = {key for found in said for key in found}
+    assert len(keys) > 20
+    assert keys <= tables("en").keys()
 
 
 def test_every_remedy_has_words() -> None:
