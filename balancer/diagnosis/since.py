@@ -106,7 +106,7 @@ def _is_strong(case: Case, findings: Sequence[Finding], indicators: Sequence[Ind
     """Whether anything says that D is too strong, which is what the next steps would mend."""
     if any(name in NEXT for finding in findings for name in finding.remedies):
         return True
-    healthy = case.units.loss.healthy
+    healthy = case.units.healthy
     levels = {one.name: one.after for one in indicators if one.after is not None}
     if healthy is not None and levels.get("d_adv", 0.0) > healthy[1]:
         return False
@@ -116,7 +116,7 @@ def _is_strong(case: Case, findings: Sequence[Finding], indicators: Sequence[Ind
 def _judged(case: Case) -> Iterator[str]:
     """The indicators that mean something: `d_adv` where its healthy range is known, `adv` where losses have levels."""
     loss = case.units.loss
-    for name, means in (("d_adv", loss.healthy is not None), ("adv", loss.has_levels), ("g_loss", True)):
+    for name, means in (("d_adv", case.units.healthy is not None), ("adv", loss.has_levels), ("g_loss", True)):
         if means and name in case.history:
             yield name
 
@@ -124,7 +124,7 @@ def _judged(case: Case) -> Iterator[str]:
 def _first_good(name: str, case: Case, step: int, until: float, reach: float, epoch: float | None) -> Indicator:
     """The indicator over the whole time after the change, and the first epoch whose end shows the same."""
     before = _part(case.history[name], step - reach, step)
-    healthy = case.units.loss.healthy
+    healthy = case.units.healthy
     whole = _indicator(name, before, _part(case.history[name], step, until + 1), healthy)
     if epoch is None or whole.outcome not in ("improved", "good"):
         return whole

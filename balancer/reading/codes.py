@@ -29,9 +29,10 @@ Share = Annotated[float, Field(ge=0)]
 class Code(Settings):
     """One training code: how its logs are known, in which units they stand, what its authors call healthy.
 
-    `names` are what its log holds: one of each group, as names or ends of names (`G_GAN` is that of `train/G_GAN`);
+    `names` are what its log holds: one of each group, as names or ends of names (`G_GAN` is one of `train/G_GAN`);
     with `line`, a regular expression, one of the log's first lines must have that form too. A code without `names` is
-    known by its family's own parser. Levels of `healthy` are those of `d_adv`, whose chance level is ln 2.
+    known by its family's own parser, or only where the user names it. Levels of `healthy` are those of `d_adv`, at
+    chance ln 2.
     """
 
     name: str = Field(pattern="[a-z0-9][a-z0-9-]*")
@@ -40,6 +41,7 @@ class Code(Settings):
     names: list[list[str]] = Field([], description="groups of names, of each of which the log holds one")
     without: list[str] = Field([], description="names that the log of another code holds beside these")
     line: str | None = Field(None, description="what one of its lines looks like")
+    parsed: bool = Field(False, description="whether its family's own parser knows it, so that it has no names here")
     pattern: str | None = Field(None, description="a regular expression of figures without names")
     reads: dict[str, str] = Field({}, description="signals by name, where names mean something else; '' for none")
     losses: list[str] = Field([], description="the adversarial losses that it has, its default first")

@@ -102,7 +102,7 @@ def _whose(family: str | None) -> Callable[..., Source]:
         return partial(Source, codes=tuple(known.values()))
     if family not in known:
         raise ConfigError(f"--family {family}: no such code: {suggestion(family, sorted([*known, NO_FAMILY]))}")
-    return partial(Source, code=known[family])
+    return Source if known[family].parsed else partial(Source, code=known[family])
 
 
 def _open_file(

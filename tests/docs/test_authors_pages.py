@@ -15,6 +15,7 @@ import torch
 
 import balancer.diagnosis
 from balancer import load_run
+from balancer.reading.codes import read_codes
 
 Cli = Callable[..., Any]
 DOCS = Path(__file__).parents[2] / "docs"
@@ -130,7 +131,7 @@ def test_the_extension_reads_its_log_and_finds_what_it_should(
     (package / "words").mkdir(parents=True)
     code, test = blocks(DIAGNOSIS, "python")
     (package / "__init__.py").write_text(code, encoding="utf-8")
-    entry, english, chinese = blocks(DIAGNOSIS, "toml")
+    entry, english, chinese, table = blocks(DIAGNOSIS, "toml")
     for language, words in (("en", english), ("zh-TW", chinese)):
         (package / "words" / f"edges.{language}.toml").write_text(words, encoding="utf-8")
     install(tmp_path, "edges", entry)
@@ -148,3 +149,7 @@ def test_the_extension_reads_its_log_and_finds_what_it_should(
     shown: dict[str, Any] = {}
     exec(test, shown)
     shown["test_a_penalty_that_died_is_found"]()
+
+    (package / "codes.toml").write_text(table, encoding="utf-8")
+    (known,) = read_codes(package / "codes.toml").values()
+    assert known.fits(frozenset({"loss d", "loss gen", "edge"}), ()) and known.healthy == (0.2, 0.6)

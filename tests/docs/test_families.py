@@ -11,7 +11,8 @@ import torch
 
 from balancer import Balancer
 from balancer.contract.registry import find_config
-from balancer.reading.tags import dialect, guess
+from balancer.reading.codes import meanings, our_codes
+from balancer.reading.tags import guess
 
 PAGE = (Path(__file__).parents[2] / "docs" / "families.md").read_text(encoding="utf-8")
 CALLS = re.findall(r"^```python\n(.*?)^```$", PAGE, flags=re.DOTALL | re.MULTILINE)
@@ -55,4 +56,5 @@ def test_names_of_the_table_mean_what_it_says() -> None:
         "fm": "fm",
     }
     diffusion = ["train/aeloss", "train/g_loss", "train/discloss", "train/rec_loss", "train/d_weight"]
-    assert dialect(diffusion) == {"train/aeloss": "g_loss", "train/g_loss": "adv", "train/d_weight": "lambda_adv"}
+    meant = {"train/aeloss": "g_loss", "train/g_loss": "adv", "train/d_weight": "lambda_adv"}
+    assert meanings(our_codes()["taming"], diffusion) == meant

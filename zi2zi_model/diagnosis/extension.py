@@ -19,6 +19,7 @@ class Zi2ziDiagnosis(Extension):
     name = "zi2zi"
     rules = (*loss_rules.RULES, *code_rules.RULES, *unit_rules.RULES, *model_rules.RULES)
     words = Path(__file__).parent / "words"
+    codes = Path(__file__).parent / "codes.toml"
 
     def parser(self) -> LineParser:
         """A parser of one log."""
