@@ -17,10 +17,10 @@ from balancer.contract.input_files import MOST_TOML_BYTES, read_input
 from balancer.contract.make import first_error
 from balancer.contract.settings import Settings
 from balancer.errors import PluginError
-from balancer.reading.loss_names import NEVER
 from balancer.reading.tags import endings, plain
 
 OURS: Final = Path(__file__).parent / "codes.toml"
+VALIDATION: Final = frozenset({"val", "valid", "validation", "eval", "evaluation", "test", "dev"})
 LONGEST_LINE: Final = 2000  # of a line, so much is held against a print format
 Weight = Annotated[float, Field(gt=0)]
 Share = Annotated[float, Field(ge=0)]
@@ -74,29 +74,27 @@ class Code(Settings):
 
     def fits(self, known: frozenset[str], lines: Sequence[str]) -> bool:
         """Whether a log with these names, in words, and with these first lines is one of this code."""
-        if not self.names or any(plain(name) in known for name in self.without):
+        if not self.names or any(_key(name) in known for name in self.without):
             return False
-        if not all(any(plain(name) in known for name in group) for group in self.names):
+        if not all(any(_key(name) in known for name in group) for group in self.names):
             return False
         return self.line is None or any(re.search(self.line, line[:LONGEST_LINE]) for line in lines)
 
 
 def recognised(names: Iterable[str], lines: Sequence[str], codes: Iterable[Code]) -> Code | None:
     """The code whose log holds these names: of several the one that asks for most."""
-    known = frozenset(
-        plain(end) for name in names if not NEVER.intersection(plain(name).split()) for end in endings(name)
-    )
+    known = frozenset(_key(end) for name in names if not _is_validation(name) for end in endings(name))
     found = [code for code in codes if code.fits(known, lines)]
     return max(found, key=lambda code: (len(code.names), code.line is not None), default=None)
 
 
 def meanings(code: Code, names: Iterable[str]) -> dict[str, str | None]:
     """What names of its log mean otherwise than usual; of several for one signal the first in its table counts."""
-    words = [plain(name) for name in code.reads]
+    words = [_key(name) for name in code.reads]
     meant: dict[str, str] = {}
     for name in names:
-        if not NEVER.intersection(plain(name).split()):
-            word = next((plain(end) for end in endings(name) if plain(end) in words), None)
+        if not _is_validation(name):
+            word = next((_key(end) for end in endings(name) if _key(end) in words), None)
             if word is not None:
                 meant[name] = word
     first: dict[str, str] = {}
@@ -139,6 +137,15 @@ def known_codes(tables: Mapping[str, Path | None]) -> dict[str, Code]:
         except PluginError as error:
             warnings.warn(f"diagnosis {family}: {error}; its logs are read without it", stacklevel=2)
     return found
+
+
+def _key(name: str) -> str:
+    """A name as it is compared: exactly, but for capitals and blanks."""
+    return " ".join(name.lower().split())
+
+
+def _is_validation(name: str) -> bool:
+    return bool(VALIDATION.intersection(plain(name).split()))
 
 
 _CODE: Final = TypeAdapter(Code)

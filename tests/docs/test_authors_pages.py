@@ -152,4 +152,4 @@ def test_the_extension_reads_its_log_and_finds_what_it_should(
 
     (package / "codes.toml").write_text(table, encoding="utf-8")
     (known,) = read_codes(package / "codes.toml").values()
-    assert known.fits(frozenset({"loss d", "loss gen", "edge"}), ()) and known.healthy == (0.2, 0.6)
+    assert known.fits(frozenset({"loss_d", "loss_gen", "edge"}), ()) and known.healthy == (0.2, 0.6)

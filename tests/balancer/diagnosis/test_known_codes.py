@@ -229,6 +229,24 @@ def test_a_remedy_is_said_in_the_terms_of_the_code(tmp_path: Path) -> None:
     assert "worse than" not in first
 
 
+@pytest.mark.parametrize(
+    "line",
+    [
+        "step {n}: d_loss: {d:.3f} g_loss: {g:.3f}",
+        "epoch 1 iter {n} loss_D {d:.3f} loss_G {g:.3f} loss_L1 0.2",
+        "Epoch: 001/100 | Batch {n}/400 | Gen/Dis Loss: {g:.3f}/{d:.3f}",
+        "[{n}/900] D_loss={d:.3f} G_loss={g:.3f} loss_gen={g:.3f} loss_dis={d:.3f}",
+        "step {n} loss_disc: {d:.3f} loss_gen: {g:.3f} loss_mel: 20.1 loss_fm: 1.1",
+        "iter {n} adv_loss: {g:.3f} rec_loss: 0.3 disc_loss: {d:.3f} total_loss: 1.2",
+        "it {n} GAN: {g:.3f} L1: 0.3 D: {d:.3f}",
+    ],
+)
+def test_names_that_anybody_uses_are_no_known_code(line: str, tmp_path: Path) -> None:
+    path = tmp_path / "train.log"
+    path.write_text("".join(line.format(n=n, d=0.5 + n % 7 / 100, g=1.2 + n % 5 / 50) + "\n" for n in range(60)))
+    assert balancer.diagnose(path).case.source.code is None
+
+
 def test_the_list_of_families_is_printed_with_sources(cli: Callable[..., Any]) -> None:
     listed = cli("diagnose", "--families")
     assert listed.status == 0 and all(code.source in listed.out for code in codes().values())
