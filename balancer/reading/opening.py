@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
 from balancer.errors import ConfigError
+from balancer.reading.growing import CAUGHT_UP
 from balancer.reading.history import History
 from balancer.reading.raw_bytes import LogBytes, RawBytes
 from balancer.reading.source import OnBytes, Reader, Source
@@ -55,16 +56,29 @@ def read(reader: Reader) -> History:
     Raises:
         ConfigError, DataError: see the readers.
     """
+    history = History(together=reader.source.kind != "tensorboard")
+    for _ in filled(history, reader):
+        pass
+    reader.source.drop("superseded", history.superseded)
+    return history
+
+
+def filled(history: History, reader: Reader) -> Iterator[None]:
+    """Fill a history with the rows of a log; of one that is followed it stops wherever all that was there was read.
+
+    Raises:
+        ConfigError, DataError: see the readers.
+    """
     from balancer.reading.read_run import RunReader
     from balancer.reading.read_text import TextReader
     from balancer.reading.row_blocks import RowBlock
 
-    source = reader.source
-    history = History(together=source.kind != "tensorboard")
     if isinstance(reader, RunReader):
         for steps, columns in reader.blocks():
+            if not len(steps):
+                yield
             history.extend(steps, columns)
-        return history
+        return
     together = history.together
     add, last = history.add, history.last_step
     for part in reader.parts() if isinstance(reader, TextReader) else reader.rows():
@@ -74,21 +88,32 @@ def read(reader: Reader) -> History:
             history.extend(*part)
             last = float(part.steps[-1])
             continue
+        if part is CAUGHT_UP:
+            yield
+            continue
         step, row = part
         if step < last and together:
             history.cut(step)
         add(step, row)
         last = step
-    source.drop("superseded", history.superseded)
-    return history
 
 
 def _open_file(path: str, tags: Mapping[str, str], pattern: str | None, progress: OnBytes | None) -> Reader:
+    return open_log(path, RawBytes(path), tags, pattern, progress)
+
+
+def open_log(
+    path: str, data: LogBytes, tags: Mapping[str, str], pattern: str | None = None, progress: OnBytes | None = None
+) -> Reader:
+    """Find out what kind of log these bytes of a path are; they are closed where it is none.
+
+    Raises:
+        ConfigError, DataError: see `open_source`.
+    """
     from balancer.reading.contained import contained
     from balancer.reading.sniff import kind_of
     from balancer.reading.tracked import SQLITE, database
 
-    data: LogBytes = RawBytes(path)
     within = ""
     try:
         if data.head.startswith(SQLITE) and path != "-":

@@ -25,7 +25,6 @@ class Series:
     float64 of shape (spans,); values are in the units of the log.
 
     Attributes:
-        span: values in a full span, a power of 2.
         count: finite values taken in and not superseded.
         superseded: finite values that were taken in and gave way to later ones.
         nonfinite: values that were NaN, infinite or beyond 1e100, superseded ones included.
@@ -35,7 +34,7 @@ class Series:
     """
 
     def __init__(self) -> None:
-        self.span: int = 1
+        self._span: int = 1
         self.count: int = 0
         self.superseded: int = 0
         self.nonfinite: int = 0
@@ -71,7 +70,7 @@ class Series:
         self._steps.append(step)
         self._values.append(value)
         self.count += 1
-        if len(self._steps) >= max(PENDING, 2 * self.span):
+        if len(self._steps) >= max(PENDING, 2 * self._span):
             self._fold()
 
     def extend(self, steps: Floats, values: Floats) -> None:
@@ -98,13 +97,13 @@ class Series:
                 self.trailing = 0
             self.count += len(block)
             # Whole spans are taken as they are, where they fit.
-            spans, over = divmod(len(block), self.span)
+            spans, over = divmod(len(block), self._span)
             if not self._steps and not over and self._spans.shape[1] + spans <= CAPACITY:
-                self._spans = np.concatenate([self._spans, _reduced(stretch, block, self.span)], axis=1)
+                self._spans = np.concatenate([self._spans, _reduced(stretch, block, self._span)], axis=1)
                 continue
             self._steps += stretch.tolist()
             self._values += block.tolist()
-            if len(self._steps) >= max(PENDING, 2 * self.span):
+            if len(self._steps) >= max(PENDING, 2 * self._span):
                 self._fold()
 
     def cut(self, step: float) -> None:
@@ -119,7 +118,7 @@ class Series:
             self.count -= 1
         if self._spans.shape[1] and self._spans[1, -1] >= step:
             keep = int(np.searchsorted(self._spans[1], step))
-            self.count -= (self._spans.shape[1] - keep) * self.span
+            self.count -= (self._spans.shape[1] - keep) * self._span
             self._spans = self._spans[:, :keep]
         self.superseded += before - self.count
 
@@ -127,6 +126,12 @@ class Series:
         if self._steps:
             return self._steps[-1]
         return float(self._spans[1, -1]) if self._spans.shape[1] else -math.inf
+
+    @property
+    def span(self) -> int:
+        """The values in a full span, a power of 2."""
+        self._fold()
+        return self._span
 
     @property
     def steps(self) -> Floats:
@@ -163,7 +168,7 @@ class Series:
     def scaled(self, factor: float) -> Series:
         """The series with each value times `factor`, which is above 0."""
         series = Series()
-        series.span, series.count = self.span, self.count
+        series._span, series.count = self.span, self.count
         series.nonfinite, series.first_nonfinite = self.nonfinite, self.first_nonfinite
         series.trailing, series.trailing_since = self.trailing, self.trailing_since
         series._spans = self._all().copy()
@@ -174,7 +179,7 @@ class Series:
         """The part whose spans begin at `step` or later."""
         series = self.scaled(1.0)
         series._spans = series._spans[:, series._spans[0] >= step]
-        series.count = min(self.count, series._spans.shape[1] * self.span)
+        series.count = min(self.count, series._spans.shape[1] * self._span)
         return series
 
     def _row(self, index: int) -> Floats:
@@ -182,8 +187,7 @@ class Series:
         return row
 
     def _all(self) -> Floats:
-        if len(self._steps) >= self.span:
-            self._fold()
+        self._fold()
         if not self._steps:
             return self._spans
         # The values of a span not yet full stand for themselves as one span.
@@ -193,16 +197,18 @@ class Series:
 
     def _fold(self) -> None:
         """Make spans of what waits; which ones follows from the values alone, not from when they are made."""
+        if len(self._steps) < self._span:
+            return
         steps, values = np.asarray(self._steps), np.asarray(self._values)
         done = 0
-        while (whole := (len(steps) - done) // self.span) > 0:
+        while (whole := (len(steps) - done) // self._span) > 0:
             room = CAPACITY - self._spans.shape[1]
             if not room:
                 self._spans = _merged(self._spans)
-                self.span *= 2
+                self._span *= 2
                 continue
-            end = done + min(whole, room) * self.span
-            self._spans = np.concatenate([self._spans, _reduced(steps[done:end], values[done:end], self.span)], axis=1)
+            end = done + min(whole, room) * self._span
+            self._spans = np.concatenate([self._spans, _reduced(steps[done:end], values[done:end], self._span)], axis=1)
             done = end
         del self._steps[:done], self._values[:done]
 
