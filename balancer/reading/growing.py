@@ -62,6 +62,11 @@ class GrowingBytes(Following):
         """Whether the head is all."""
         return len(self.head) < HEAD_BYTES
 
+    @property
+    def pending(self) -> bool:
+        """Whether some was looked at and not given yet."""
+        return bool(self._came)
+
     def grew(self) -> bool:
         """Look at the file: whether there is something that was not given."""
         if not self.whole:

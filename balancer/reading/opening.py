@@ -24,6 +24,10 @@ DEEPEST_FOLDER: Final = 6  # folders within folders that are searched for event 
 SEARCHED_FOLDERS: Final = 10_000
 
 
+class NoLogThere(ConfigError):
+    """A folder in which there is no log."""
+
+
 def open_source(
     path: str,
     *,
@@ -166,7 +170,7 @@ def _open_folder(folder: Path, tags: Mapping[str, str], progress: OnBytes | None
         return RunReader(folder, tags, progress)
     from balancer.reading.tracked import mlflow_folder, mlflow_metrics
 
-    found = _event_files(folder)
+    found = event_files(folder)
     if folder in found:
         beside = [file for path, files in found.items() if path != folder for file in files]
         return _open_events(folder, found[folder], tags, progress, beside)
@@ -190,7 +194,7 @@ def _open_folder(folder: Path, tags: Mapping[str, str], progress: OnBytes | None
         # Such as Lightning's metrics.csv, with its hparams.yaml beside it.
         return _open_file(str(folder / tables[0]), tags, None, progress)
     hint = f"name a log in it: {', '.join(logs[:LISTED_FILES])}" if logs else "name a run's folder or a log"
-    raise ConfigError(f"{folder} holds neither a run ({COLUMNS}) nor event files of TensorBoard: {hint}")
+    raise NoLogThere(f"{folder} holds neither a run ({COLUMNS}) nor event files of TensorBoard: {hint}")
 
 
 def _refuse_step(path: str, tags: Mapping[str, str]) -> None:
@@ -203,7 +207,7 @@ def _refuse_step(path: str, tags: Mapping[str, str]) -> None:
         raise ConfigError(f"{path}: --tag step={tags['step']}: its values have steps of their own; leave the tag out")
 
 
-def _event_files(folder: Path) -> dict[Path, list[Path]]:
+def event_files(folder: Path) -> dict[Path, list[Path]]:
     """Event files by their folder: this one and those in it, or those anywhere below.
 
     Raises:

@@ -8,17 +8,17 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
-from balancer.errors import ConfigError, DataError
+from balancer.errors import DataError
+from balancer.reading.event_file import EventFile, begun, first_tags
 from balancer.reading.event_scalars import event_of, scalars_of
 from balancer.reading.growing import CAUGHT_UP, Following
 from balancer.reading.names import LISTED_NAMES, REMEMBERED_NAMES, Names
 from balancer.reading.source import OnBytes, Row, Source
 from balancer.reading.step_axis import MOST_RESTARTS, EpochLength
 from balancer.record.damage import between
-from balancer.record.event_records import FRAME_BYTES, HEADER_BYTES, Records, is_head
+from balancer.record.event_records import BLOCK_BYTES
 
 SAMPLED_FILES: Final = 16  # whose beginnings settle which tag is which signal
-SAMPLED_RECORDS: Final = 10_000  # that are enough of a beginning
 # When it was written, its step, and its scalars by tag.
 Scalars = tuple[float, int, Sequence[tuple[str, float]]]
 
@@ -49,8 +49,8 @@ class EventReader:
         self.following: Following | None = None
         # The row that the next scalar may still belong to.
         self.held: Row | None = None
-        self.files: Final = sorted((_begun(path), path.name, path) for path in files)
-        self._opened: Final[dict[Path, _EventFile]] = {}
+        self.files: Final[list[tuple[float, str, Path]]] = sorted((begun(path), path.name, path) for path in files)
+        self._opened: Final[dict[Path, EventFile]] = {}
         self._length: Final = EpochLength()
         # Files whose tags are named by their folder.
         self._beside: Final[set[Path]] = set()
@@ -103,7 +103,22 @@ class EventReader:
     @property
     def grew(self) -> bool:
         """Whether there are bytes that were not read."""
-        return any(file.grew for file in self._opened.values())
+        return len(self._opened) < len(self.files) or any(file.grew for file in self._opened.values())
+
+    @property
+    def is_settled(self) -> bool:
+        """Whether so much was read that what tags mean is no longer settled anew."""
+        return sum(file.records.at for file in self._opened.values()) > BLOCK_BYTES
+
+    def take(self, path: Path) -> None:
+        """Take a file that came later, where it lies in a folder of which one was read already."""
+        known = {each for _, _, each in self.files}
+        if path in known or path.parent not in {each.parent for each in known}:
+            return
+        if path.parent in {each.parent for each in self._beside}:
+            self._beside.add(path)
+        self.files.append((begun(path), path.name, path))
+        self.files.sort()
 
     def _new_rows(self, last: dict[str, tuple[int, int]], *, ends: bool) -> Iterator[Row]:
         source, signal_of, known, length = self.source, self._names.signal, self._names.known, self._length
@@ -171,7 +186,7 @@ class EventReader:
 
     def _events(self, path: Path, ends: bool) -> Iterator[Scalars]:
         unread, folder = self.source.unread, path.parent.name
-        file = self._opened.setdefault(path, _EventFile(path, self._progress))
+        file = self._opened.setdefault(path, EventFile(path, self._progress))
         records = file.records
         try:
             for _, payloads in records.blocks(ends=ends):
@@ -197,7 +212,7 @@ class EventReader:
         """Tags in the beginning of the files, each with the number of its values there."""
         counts: dict[str, int] = {}
         for _, _, path in self.files[:SAMPLED_FILES]:
-            for tag in _first_tags(path):
+            for tag in first_tags(path):
                 if tag in counts or len(counts) < REMEMBERED_NAMES:
                     counts[tag] = counts.get(tag, 0) + 1
         return counts
@@ -209,7 +224,7 @@ class EventReader:
         for path in files:
             folder = path.parent.name
             if folder not in known:
-                tags = [tag for tag in _first_tags(path) if _shown_name(folder, tag) is not None]
+                tags = [tag for tag in first_tags(path) if _shown_name(folder, tag) is not None]
                 known[folder] = bool(tags)
                 if tags:
                     counts[folder] = len(tags)
@@ -217,7 +232,7 @@ class EventReader:
                     others.append(f"{folder}/*")
             if known[folder]:
                 self._beside.add(path)
-                self.files.append((_begun(path), path.name, path))
+                self.files.append((begun(path), path.name, path))
         self.files.sort()
         return others
 
@@ -230,66 +245,6 @@ class EventReader:
             f"{where}: TensorBoard scalars, none of which is recognisably a loss of D or G: {self._names.shown()}; "
             "say which is which with --tag, such as --tag d_loss=NAME --tag adv=NAME"
         )
-
-
-class _EventFile:
-    """How far a file was read: its records, the step of the last one, and of how many gaps something was said."""
-
-    def __init__(self, path: Path, progress: OnBytes | None) -> None:
-        self._path: Final = path
-        self.records: Final = Records(lambda: path.open("rb"), progress)
-        self.step: int | None = None
-        self.named = 0
-        self._inode: Final = path.stat().st_ino
-
-    @property
-    def is_void(self) -> bool:
-        """Whether it was deleted, cut or replaced."""
-        try:
-            now = self._path.stat()
-        except OSError:
-            return True
-        return now.st_ino != self._inode or now.st_size < self.records.at
-
-    @property
-    def grew(self) -> bool:
-        """Whether it is longer than what was read of it."""
-        return self._path.stat().st_size > self.records.at and not self.records.gave_up
-
-
-def _begun(path: Path) -> float:
-    """When the first event was written; infinite for a file without one.
-
-    Raises:
-        ConfigError: the file cannot be read.
-    """
-    try:
-        with path.open("rb") as file:
-            head = file.read(4096)
-        length = int.from_bytes(head[:8], "little")
-        if is_head(head) and length <= len(head) - FRAME_BYTES:
-            event = event_of(head[HEADER_BYTES : HEADER_BYTES + length])
-        else:
-            block = next(Records(lambda: path.open("rb")).blocks(), None)
-            event = None if block is None else event_of(block.payloads[0])
-    except OSError as error:
-        raise ConfigError(f"{path} cannot be read: {error.strerror}") from None
-    return event.wall_time if event is not None and math.isfinite(event.wall_time) else math.inf
-
-
-def _first_tags(path: Path) -> list[str]:
-    """The tags of the first scalars of a file, one for each value."""
-    records = Records(lambda: path.open("rb"))
-    payloads: list[bytes] = []
-    try:
-        for _, block in records.blocks():
-            payloads += block
-            # A block ends where damage is, which may be soon.
-            if not records.is_damaged or len(payloads) > SAMPLED_RECORDS:
-                break
-    except OSError:
-        return []
-    return [tag for event in map(event_of, payloads) if event is not None for tag, _ in scalars_of(event)]
 
 
 def _shown_name(folder: str, tag: str) -> str | None:

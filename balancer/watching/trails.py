@@ -1,0 +1,233 @@
+"""Logs that grow, each kind in its way: lines, records, or files that are written anew as a whole."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Final, Protocol
+
+from balancer.errors import ConfigError
+from balancer.reading.csv_tables import delimiter
+from balancer.reading.growing import Following, GrowingBytes, source_so_far
+from balancer.reading.history import History
+from balancer.reading.opening import (
+    event_files,
+    filled,
+    open_log,
+    open_source,
+)
+from balancer.reading.read_events import EventReader
+from balancer.reading.read_run import RunReader
+from balancer.reading.source import OnBytes, Reader, Source
+
+# What was read: a history of its own, and its source.
+Read = tuple[History, Source]
+
+
+class Trail(Protocol):
+    """A log that grows."""
+
+    def grew(self) -> bool:
+        """Look whether there is something new.
+
+        Raises:
+            ConfigError, DataError: it is no log any more.
+        """
+        ...
+
+    def so_far(self) -> Read:
+        """Read what is new; the history and the source as if the log ended there.
+
+        Raises:
+            ConfigError, DataError: what is there does not make a log yet.
+        """
+        ...
+
+    def end(self) -> Read:
+        """Read to the end, which is final now.
+
+        Raises:
+            ConfigError, DataError: as of a log that is read once.
+        """
+        ...
+
+    @property
+    def is_tentative(self) -> bool:
+        """Whether so little is there yet that it should be opened anew once it grew."""
+        ...
+
+    def close(self) -> None:
+        """Let go of it."""
+
+
+class Intake:
+    """A reader of a log that grows, with the history that it fills."""
+
+    def __init__(self, reader: Reader, following: Following) -> None:
+        self.reader: Final = reader
+        self._following: Final = following
+        self._history: Final = History(together=reader.source.kind != "tensorboard")
+        self._filling: Final[Iterator[None]] = filled(self._history, reader)
+
+    def advance(self) -> None:
+        """Read what is there."""
+        next(self._filling, None)
+
+    def so_far(self) -> Read:
+        """Copies of what was read, completed."""
+        reader, history, source = self.reader, self._history.copy(), source_so_far(self.reader.source)
+        if isinstance(reader, EventReader) and reader.held is not None:
+            step, row = reader.held[0], {**reader.held[1]}
+            reader.add_up(row)
+            history.add(step, row)
+            source.rows += 1
+        reader.conclude(source)
+        source.drop("superseded", history.superseded)
+        return history, source
+
+    def end(self) -> Read:
+        """Read to the end."""
+        self._following.ended = True
+        for _ in self._filling:
+            pass
+        source = self.reader.source
+        source.drop("superseded", self._history.superseded)
+        return self._history, source
+
+
+class LineTrail:
+    """A file to whose end lines are written; it may be cut, replaced and written anew.
+
+    Its first 256 KiB settle names and the form of its lines: as long as there are no more, it is read anew.
+    """
+
+    def __init__(
+        self, path: str, data: GrowingBytes, tags: Mapping[str, str], pattern: str | None, progress: OnBytes | None
+    ) -> None:
+        self._path: Final = path
+        self._tags: Final = tags
+        self._pattern: Final = pattern
+        self._progress = progress
+        self._data = data
+        self._intake: Intake | None = None
+        self._settled = False
+        self._begun = data.begun
+        self._is_new = True
+
+    def grew(self) -> bool:
+        data = self._data
+        grew = data.grew() or self._is_new
+        if data.begun != self._begun and self._has_other_columns():
+            data.close()
+            self._data = data = growing_bytes(self._path)
+            self._intake, self._settled = None, False
+        self._begun, self._is_new = data.begun, False
+        return grew
+
+    def so_far(self) -> Read:
+        if self._intake is None or not self._settled:
+            self._settled = not self._data.whole
+            self._intake = Intake(
+                open_log(self._path, self._data, self._tags, self._pattern, self._progress), self._data
+            )
+            self._progress = None
+        self._intake.advance()
+        while self._settled and self._data.pending:
+            self._intake.advance()
+        return self._intake.so_far()
+
+    def end(self) -> Read:
+        if self._intake is None:
+            self.so_far()
+        assert self._intake is not None
+        return self._intake.end()
+
+    @property
+    def is_tentative(self) -> bool:
+        # What was read of a file that is gone cannot be read again.
+        return self._data.whole and self._data.begun == 1
+
+    def close(self) -> None:
+        self._data.close()
+
+    def _has_other_columns(self) -> bool:
+        """Whether the file that took the place of a table begins with another header."""
+        if self._intake is None or self._intake.reader.source.kind != "csv":
+            return False
+        data = growing_bytes(self._path)
+        data.close()
+        now = data.head.decode(errors="replace").splitlines()
+        before = self._data.head.decode(errors="replace").splitlines()
+        return delimiter(now) is not None and now[:1] != before[:1]
+
+
+class RecordTrail:
+    """A run directory of ours, or event files of TensorBoard, to which records are added.
+
+    They are read anew where they were cut; event files of no more than 1 MiB together always, since their beginnings
+    settle what tags mean.
+    """
+
+    def __init__(self, path: str, reader: RunReader | EventReader, tags: Mapping[str, str]) -> None:
+        self._path: Final = path
+        self._tags: Final = tags
+        self._is_new = True
+        self._take(reader)
+
+    def grew(self) -> bool:
+        if self._is_new:
+            self._is_new = False
+            return True
+        reader, is_settled = self._reader, True
+        is_void = reader.is_void
+        if not is_void and isinstance(reader, EventReader):
+            is_settled = reader.is_settled
+            for path in self._event_files():
+                reader.take(path)
+        if not is_void and (is_settled or not reader.grew):
+            return reader.grew
+        found = open_source(self._path, tags=self._tags)
+        if not isinstance(found, RunReader | EventReader):
+            raise ConfigError(f"{self._path} holds another log now: watch it anew")
+        self._take(found)
+        return True
+
+    def so_far(self) -> Read:
+        self._intake.advance()
+        return self._intake.so_far()
+
+    def end(self) -> Read:
+        return self._intake.end()
+
+    @property
+    def is_tentative(self) -> bool:
+        return False
+
+    def close(self) -> None:
+        """Nothing stays open."""
+
+    def _event_files(self) -> Iterator[Path]:
+        """The event files that are there now."""
+        if Path(self._path).is_dir():
+            for files in event_files(Path(self._path)).values():
+                yield from files
+
+    def _take(self, reader: RunReader | EventReader) -> None:
+        self._reader = reader
+        reader.following = Following()
+        self._intake = Intake(reader, reader.following)
+
+
+def growing_bytes(path: str) -> GrowingBytes:
+    """The bytes of a file that grows, looked at once.
+
+    Raises:
+        ConfigError: it cannot be read.
+    """
+    try:
+        data = GrowingBytes(path)
+        data.grew()
+    except (OSError, ValueError) as error:
+        reason = error.strerror if isinstance(error, OSError) else str(error)
+        raise ConfigError(f"{path} cannot be read: {reason}") from None
+    return data
