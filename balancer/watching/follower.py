@@ -20,9 +20,9 @@ class Follower:
     Args:
         path: as for `balancer.diagnose`, but for standard input; nothing need be there yet.
         stated: units that the user states.
-        progress: is called with numbers of bytes that the first look reads.
 
     Attributes:
+        progress: is called with numbers of bytes, if set before the log is opened.
         waits: why there is nothing to judge, as of the last look; "" where there is.
     """
 
@@ -33,14 +33,13 @@ class Follower:
         stated: Units | None = None,
         tags: Mapping[str, str] = NO_TAGS,
         pattern: str | None = None,
-        progress: OnBytes | None = None,
     ) -> None:
         self.waits = ""
         self._path: Final = path
         self._stated: Final = stated
         self._tags: Final = tags
         self._pattern: Final = pattern
-        self._progress = progress
+        self.progress: OnBytes | None = None
         self._trail: Trail | None = None
 
     def look(self) -> Diagnosis | None:
@@ -57,7 +56,6 @@ class Follower:
         except (ConfigError, DataError) as error:
             self.waits = str(error)
             return None
-        self._progress = None
         self.waits = ""
         return diagnose_history(history, source, stated=self._stated)
 
@@ -96,7 +94,7 @@ class Follower:
             if self._trail.is_tentative:
                 self.close()
         if self._trail is None:
-            found = open_trail(self._path, self._tags, self._pattern, self._progress)
+            found = open_trail(self._path, self._tags, self._pattern, self.progress)
             if isinstance(found, str):
                 self.waits = found
                 return None
