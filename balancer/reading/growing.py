@@ -63,6 +63,14 @@ class GrowingBytes(Following):
         return len(self.head) < HEAD_BYTES
 
     @property
+    def is_in_place(self) -> bool:
+        """Whether the file that is read is the one that the path names."""
+        try:
+            return os.path.samestat(Path(self._path).stat(), os.fstat(self._file.fileno()))
+        except OSError:
+            return False
+
+    @property
     def pending(self) -> bool:
         """Whether some was looked at and not given yet."""
         return bool(self._came)

@@ -103,13 +103,18 @@ def filled(history: History, reader: Reader) -> Iterator[None]:
 
 
 def _open_file(path: str, tags: Mapping[str, str], pattern: str | None, progress: OnBytes | None) -> Reader:
-    return open_log(path, RawBytes(path), tags, pattern, progress)
+    data = RawBytes(path)
+    try:
+        return open_log(path, data, tags, pattern, progress)
+    except BaseException:
+        data.close()
+        raise
 
 
 def open_log(
     path: str, data: LogBytes, tags: Mapping[str, str], pattern: str | None = None, progress: OnBytes | None = None
 ) -> Reader:
-    """Find out what kind of log these bytes of a path are; they are closed where it is none.
+    """Find out what kind of log these bytes of a path are.
 
     Raises:
         ConfigError, DataError: see `open_source`.
@@ -119,30 +124,26 @@ def open_log(
     from balancer.reading.tracked import SQLITE, database
 
     within = ""
-    try:
-        if data.head.startswith(SQLITE) and path != "-":
-            data, tags, within = database(path, tags)
-        elif (found := contained(path, data)) is not None:
-            data, within = found
-        # By its name too, since its beginning may be damaged.
-        is_events = EVENT_FILE_MARK in Path(path).name and path != "-"
-        kind = "log" if pattern is not None else "tensorboard" if is_events else kind_of(_named(path), data)
-        if kind == "tensorboard":
-            data.close()
-            return _open_events(Path(path), [Path(path)], tags, progress)
-        source = Source(path, kind, within=within, folder=None if path == "-" else Path(path).parent)
-        if kind == "log":
-            from balancer.reading.families import families
-            from balancer.reading.read_text import TextReader
-
-            known = families() if pattern is None and not tags else {}
-            return TextReader(source, data, tags, pattern, progress, known)
-        from balancer.reading.read_table import TableReader
-
-        return TableReader(source, data, tags, progress)
-    except BaseException:
+    if data.head.startswith(SQLITE) and path != "-":
+        data, tags, within = database(path, tags)
+    elif (found := contained(path, data)) is not None:
+        data, within = found
+    # By its name too, since its beginning may be damaged.
+    is_events = EVENT_FILE_MARK in Path(path).name and path != "-"
+    kind = "log" if pattern is not None else "tensorboard" if is_events else kind_of(_named(path), data)
+    if kind == "tensorboard":
         data.close()
-        raise
+        return _open_events(Path(path), [Path(path)], tags, progress)
+    source = Source(path, kind, within=within, folder=None if path == "-" else Path(path).parent)
+    if kind == "log":
+        from balancer.reading.families import families
+        from balancer.reading.read_text import TextReader
+
+        known = families() if pattern is None and not tags else {}
+        return TextReader(source, data, tags, pattern, progress, known)
+    from balancer.reading.read_table import TableReader
+
+    return TableReader(source, data, tags, progress)
 
 
 def _named(path: str) -> str:

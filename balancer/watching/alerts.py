@@ -70,6 +70,11 @@ class Alerts:
             for words in sorted({one.words for one in diagnosis.findings if _meant(one, alert, new)}):
                 yield from self._run(alert, words, step)
 
+    @property
+    def running(self) -> int:
+        """How many commands still run, as far as `ended` saw."""
+        return len(self._running)
+
     def ended(self) -> Iterator[str]:
         """A remark for each command that failed since this was asked last."""
         running, self._running = self._running, []

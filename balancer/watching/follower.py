@@ -11,7 +11,7 @@ from balancer.errors import ConfigError, DataError
 from balancer.reading.opening import NO_TAGS
 from balancer.reading.source import OnBytes
 from balancer.watching.open_trail import open_trail
-from balancer.watching.trails import Trail
+from balancer.watching.trails import NotYet, Trail
 
 
 class Follower:
@@ -53,9 +53,12 @@ class Follower:
             return None
         try:
             history, source = trail.so_far()
-        except (ConfigError, DataError) as error:
+        except NotYet as error:
             self.waits = str(error)
             return None
+        except BaseException:
+            self.close()
+            raise
         self.waits = ""
         return diagnose_history(history, source, stated=self._stated)
 

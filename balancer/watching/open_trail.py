@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
 
-from balancer.errors import ConfigError
+from balancer.errors import ConfigError, DataError
 from balancer.reading.contained import is_notebook
 from balancer.reading.json_objects import is_spread
 from balancer.reading.opening import EVENT_FILE_MARK, NoLogThere, open_source, read
@@ -16,7 +16,7 @@ from balancer.reading.read_run import RunReader
 from balancer.reading.source import OnBytes
 from balancer.reading.tracked import SQLITE
 from balancer.record.event_records import is_head
-from balancer.watching.trails import LineTrail, Read, RecordTrail, Trail, growing_bytes
+from balancer.watching.trails import LineTrail, NotYet, Read, RecordTrail, Trail, growing_bytes
 
 
 class WholeTrail:
@@ -40,11 +40,15 @@ class WholeTrail:
         return self._state != before
 
     def so_far(self) -> Read:
-        reader = open_source(self._path, tags=self._tags, progress=self._progress)
-        return read(reader), reader.source
+        try:
+            return self.end()
+        except (ConfigError, DataError) as error:
+            # Perhaps it is being written.
+            raise NotYet(str(error)) from error
 
     def end(self) -> Read:
-        return self.so_far()
+        reader = open_source(self._path, tags=self._tags, progress=self._progress)
+        return read(reader), reader.source
 
     @property
     def is_tentative(self) -> bool:

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Final, Protocol
 
-from balancer.errors import ConfigError
+from balancer.errors import ConfigError, DataError
 from balancer.reading.csv_tables import delimiter
 from balancer.reading.growing import Following, GrowingBytes, source_so_far
 from balancer.reading.history import History
@@ -20,8 +20,13 @@ from balancer.reading.read_events import EventReader
 from balancer.reading.read_run import RunReader
 from balancer.reading.source import OnBytes, Reader, Source
 
+FEW_BYTES: Final = 4096  # of which nobody can say yet that they are no log
 # What was read: a history of its own, and its source.
 Read = tuple[History, Source]
+
+
+class NotYet(DataError):
+    """What is there makes no log yet."""
 
 
 class Trail(Protocol):
@@ -39,7 +44,8 @@ class Trail(Protocol):
         """Read what is new; the history and the source as if the log ended there.
 
         Raises:
-            ConfigError, DataError: what is there does not make a log yet.
+            NotYet: what is there does not make a log yet.
+            ConfigError, DataError: it will be none.
         """
         ...
 
@@ -81,7 +87,10 @@ class Intake:
             reader.add_up(row)
             history.add(step, row)
             source.rows += 1
-        reader.conclude(source)
+        try:
+            reader.conclude(source)
+        except (ConfigError, DataError) as error:
+            raise NotYet(str(error)) from error
         source.drop("superseded", history.superseded)
         return history, source
 
@@ -126,11 +135,9 @@ class LineTrail:
 
     def so_far(self) -> Read:
         if self._intake is None or not self._settled:
-            self._settled = not self._data.whole
-            self._intake = Intake(
-                open_log(self._path, self._data, self._tags, self._pattern, self._progress), self._data
-            )
-            self._progress = None
+            settled = not self._data.whole
+            self._intake = Intake(self._reader(), self._data)
+            self._settled, self._progress = settled, None
         self._intake.advance()
         while self._settled and self._data.pending:
             self._intake.advance()
@@ -145,10 +152,18 @@ class LineTrail:
     @property
     def is_tentative(self) -> bool:
         # What was read of a file that is gone cannot be read again.
-        return self._data.whole and self._data.begun == 1
+        return self._data.whole and self._data.begun == 1 and self._data.is_in_place
 
     def close(self) -> None:
         self._data.close()
+
+    def _reader(self) -> Reader:
+        try:
+            return open_log(self._path, self._data, self._tags, self._pattern, self._progress)
+        except DataError as error:
+            if len(self._data.head) < FEW_BYTES:
+                raise NotYet(str(error)) from error
+            raise
 
     def _has_other_columns(self) -> bool:
         """Whether the file that took the place of a table begins with another header."""
@@ -179,7 +194,7 @@ class RecordTrail:
             self._is_new = False
             return True
         reader, is_settled = self._reader, True
-        is_void = reader.is_void
+        is_void = self._failed or reader.is_void
         if not is_void and isinstance(reader, EventReader):
             is_settled = reader.is_settled
             for path in self._event_files():
@@ -193,7 +208,12 @@ class RecordTrail:
         return True
 
     def so_far(self) -> Read:
-        self._intake.advance()
+        try:
+            self._intake.advance()
+        except (DataError, OSError) as error:
+            # Such as where its files are being replaced.
+            self._failed = True
+            raise NotYet(str(error)) from error
         return self._intake.so_far()
 
     def end(self) -> Read:
@@ -213,9 +233,10 @@ class RecordTrail:
                 yield from files
 
     def _take(self, reader: RunReader | EventReader) -> None:
-        self._reader = reader
+        self._reader: RunReader | EventReader = reader
+        self._failed = False
         reader.following = Following()
-        self._intake = Intake(reader, reader.following)
+        self._intake: Intake = Intake(reader, reader.following)
 
 
 def growing_bytes(path: str) -> GrowingBytes:
