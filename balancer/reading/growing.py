@@ -31,7 +31,7 @@ class GrowingBytes(Following):
     """The bytes of a file and of those that take its place, one after the other, as they come.
 
     `blocks` gives an empty block, again and again, wherever all that `grew` saw was given, until `ended` is set. The
-    first 256 KiB are kept: as long as there are no more, `blocks` gives what `head` holds when it is called.
+    first 256 KiB are kept as `head`, which grows until then; called before, `blocks` gives no more than these.
 
     Attributes:
         begun: how often reading began at the beginning of a file.
@@ -87,13 +87,15 @@ class GrowingBytes(Following):
 
     def blocks(self, progress: OnBytes | None = None) -> Iterator[bytes]:
         """All bytes, from the beginning; an empty block where there are no more yet."""
-        settled = not self.whole
+        settled, given = not self.whole, len(self.head)
         yield _counted(self.head, progress)
         while True:
-            block = self._came if settled else b""
-            if block:
-                self._came = self._more(BLOCK_BYTES)
-            elif self.ended:
+            if settled:
+                block = self._came
+                self._came = self._more(BLOCK_BYTES) if block else b""
+            else:
+                block, given = self.head[given:], len(self.head)
+            if not block and self.ended:
                 return
             yield _counted(block, progress)
 

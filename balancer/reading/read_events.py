@@ -16,7 +16,6 @@ from balancer.reading.names import LISTED_NAMES, REMEMBERED_NAMES, Names
 from balancer.reading.source import OnBytes, Row, Source
 from balancer.reading.step_axis import MOST_RESTARTS, EpochLength
 from balancer.record.damage import between
-from balancer.record.event_records import BLOCK_BYTES
 
 SAMPLED_FILES: Final = 16  # whose beginnings settle which tag is which signal
 # When it was written, its step, and its scalars by tag.
@@ -106,9 +105,9 @@ class EventReader:
         return len(self._opened) < len(self.files) or any(file.grew for file in self._opened.values())
 
     @property
-    def is_settled(self) -> bool:
-        """Whether so much was read that what tags mean is no longer settled anew."""
-        return sum(file.records.at for file in self._opened.values()) > BLOCK_BYTES
+    def size(self) -> int:
+        """The bytes of all files."""
+        return sum(path.stat().st_size for _, _, path in self.files)
 
     def take(self, path: Path) -> None:
         """Take a file that came later, where it lies in a folder of which one was read already."""

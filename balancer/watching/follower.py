@@ -11,7 +11,7 @@ from balancer.errors import ConfigError, DataError
 from balancer.reading.opening import NO_TAGS
 from balancer.reading.source import OnBytes
 from balancer.watching.open_trail import open_trail
-from balancer.watching.trails import NotYet, Trail
+from balancer.watching.trails import REOPENED, NotYet, Trail
 
 
 class Follower:
@@ -41,25 +41,32 @@ class Follower:
         self._pattern: Final = pattern
         self.progress: OnBytes | None = None
         self._trail: Trail | None = None
+        self._was_log = False
 
     def look(self) -> Diagnosis | None:
         """Read what came since the last look; None where nothing came, or there is nothing to judge yet.
 
+        Once there was a log, what is there later and is none is waited for too.
+
         Raises:
             ConfigError, DataError: what is there will be no log, or cannot be followed.
         """
-        trail = self._grown()
-        if trail is None:
-            return None
         try:
+            trail = self._grown()
+            if trail is None:
+                return None
             history, source = trail.so_far()
         except NotYet as error:
             self.waits = str(error)
             return None
-        except BaseException:
+        except (ConfigError, DataError, OSError) as error:
             self.close()
-            raise
-        self.waits = ""
+            if not self._was_log and not isinstance(error, OSError):
+                raise
+            # Such as of a folder that is made anew right now.
+            self.waits = str(error)
+            return None
+        self.waits, self._was_log = "", True
         return diagnose_history(history, source, stated=self._stated)
 
     def end(self) -> Diagnosis:
@@ -69,10 +76,15 @@ class Follower:
             ConfigError, DataError: there is no log, or a damaged one.
         """
         self._grown()
-        if self._trail is None:
+        if self._trail is not None and self._trail.outgrew(1):
+            self.close()
+        if self._trail is None and self._opened() is None:
             raise DataError(f"{self.waits or self._path}: nothing was written there")
+        assert self._trail is not None
         try:
             history, source = self._trail.end()
+        except OSError as error:
+            raise DataError(f"{self._path} cannot be read to its end: {error.strerror}") from None
         finally:
             self.close()
         return diagnose_history(history, source, stated=self._stated)
@@ -86,21 +98,18 @@ class Follower:
     def _grown(self) -> Trail | None:
         """The log, where something new is there."""
         if self._trail is not None:
-            try:
-                if not self._trail.grew():
-                    return None
-            except (ConfigError, DataError, OSError) as error:
-                # Such as of a folder that is made anew right now.
-                self.waits = str(error)
-                self.close()
+            if not self._trail.grew():
                 return None
-            if self._trail.is_tentative:
+            if self._trail.outgrew(REOPENED):
                 self.close()
-        if self._trail is None:
-            found = open_trail(self._path, self._tags, self._pattern, self.progress)
-            if isinstance(found, str):
-                self.waits = found
-                return None
-            self._trail = found
-            found.grew()
-        return self._trail
+        return self._trail or self._opened()
+
+    def _opened(self) -> Trail | None:
+        """The log, where it is there."""
+        found = open_trail(self._path, self._tags, self._pattern, self.progress)
+        if isinstance(found, str):
+            self.waits = found
+            return None
+        self._trail = found
+        found.grew()
+        return found

@@ -50,8 +50,7 @@ class WholeTrail:
         reader = open_source(self._path, tags=self._tags, progress=self._progress)
         return read(reader), reader.source
 
-    @property
-    def is_tentative(self) -> bool:
+    def outgrew(self, times: float) -> bool:
         return False
 
     def close(self) -> None:

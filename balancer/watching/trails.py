@@ -20,6 +20,8 @@ from balancer.reading.read_events import EventReader
 from balancer.reading.read_run import RunReader
 from balancer.reading.source import OnBytes, Reader, Source
 
+SETTLED_BYTES: Final = 1 << 20  # of event files, after which tags mean what they mean
+REOPENED: Final = 1.1  # times as long as when it was opened: then a log is opened anew, until everything is settled
 FEW_BYTES: Final = 4096  # of which nobody can say yet that they are no log
 # What was read: a history of its own, and its source.
 Read = tuple[History, Source]
@@ -57,9 +59,8 @@ class Trail(Protocol):
         """
         ...
 
-    @property
-    def is_tentative(self) -> bool:
-        """Whether so little is there yet that it should be opened anew once it grew."""
+    def outgrew(self, times: float) -> bool:
+        """Whether it was opened with too little to settle everything, and is more than so many times as long now."""
         ...
 
     def close(self) -> None:
@@ -107,7 +108,7 @@ class Intake:
 class LineTrail:
     """A file to whose end lines are written; it may be cut, replaced and written anew.
 
-    Its first 256 KiB settle names and the form of its lines: as long as there are no more, it is read anew.
+    Its first 256 KiB settle names and the form of its lines.
     """
 
     def __init__(
@@ -119,7 +120,8 @@ class LineTrail:
         self._progress = progress
         self._data = data
         self._intake: Intake | None = None
-        self._settled = False
+        # How long the head was when the reader was made.
+        self._opened = 0
         self._begun = data.begun
         self._is_new = True
 
@@ -129,33 +131,40 @@ class LineTrail:
         if data.begun != self._begun and self._has_other_columns():
             data.close()
             self._data = data = growing_bytes(self._path)
-            self._intake, self._settled = None, False
+            self._intake = None
         self._begun, self._is_new = data.begun, False
         return grew
 
     def so_far(self) -> Read:
-        if self._intake is None or not self._settled:
-            settled = not self._data.whole
+        if self._intake is None or self._is_beyond(REOPENED):
             self._intake = Intake(self._reader(), self._data)
-            self._settled, self._progress = settled, None
+            self._opened, self._progress = len(self._data.head), None
         self._intake.advance()
-        while self._settled and self._data.pending:
+        while self._data.pending:
             self._intake.advance()
-        return self._intake.so_far()
+        try:
+            return self._intake.so_far()
+        except NotYet:
+            if self._data.whole:
+                self._intake = None
+            raise
 
     def end(self) -> Read:
-        if self._intake is None:
-            self.so_far()
-        assert self._intake is not None
+        if self._intake is None or self._is_beyond(1):
+            self._intake = Intake(self._reader(), self._data)
         return self._intake.end()
 
-    @property
-    def is_tentative(self) -> bool:
+    def outgrew(self, times: float) -> bool:
         # What was read of a file that is gone cannot be read again.
-        return self._data.whole and self._data.begun == 1 and self._data.is_in_place
+        return (self._intake is None or self._is_beyond(times)) and self._data.begun == 1 and self._data.is_in_place
 
     def close(self) -> None:
         self._data.close()
+
+    def _is_beyond(self, times: float) -> bool:
+        """Whether the head is so many times longer than when the reader was made, or whole now."""
+        length = len(self._data.head)
+        return length > times * self._opened or (not self._data.whole and length > self._opened)
 
     def _reader(self) -> Reader:
         try:
@@ -179,8 +188,7 @@ class LineTrail:
 class RecordTrail:
     """A run directory of ours, or event files of TensorBoard, to which records are added.
 
-    They are read anew where they were cut; event files of no more than 1 MiB together always, since their beginnings
-    settle what tags mean.
+    They are read anew where they were cut. The beginnings of event files settle what tags mean.
     """
 
     def __init__(self, path: str, reader: RunReader | EventReader, tags: Mapping[str, str]) -> None:
@@ -193,13 +201,11 @@ class RecordTrail:
         if self._is_new:
             self._is_new = False
             return True
-        reader, is_settled = self._reader, True
-        is_void = self._failed or reader.is_void
-        if not is_void and isinstance(reader, EventReader):
-            is_settled = reader.is_settled
-            for path in self._event_files():
-                reader.take(path)
-        if not is_void and (is_settled or not reader.grew):
+        reader = self._reader
+        if not self._failed and not reader.is_void:
+            if isinstance(reader, EventReader):
+                for path in self._event_files():
+                    reader.take(path)
             return reader.grew
         found = open_source(self._path, tags=self._tags)
         if not isinstance(found, RunReader | EventReader):
@@ -219,9 +225,10 @@ class RecordTrail:
     def end(self) -> Read:
         return self._intake.end()
 
-    @property
-    def is_tentative(self) -> bool:
-        return False
+    def outgrew(self, times: float) -> bool:
+        if not isinstance(self._reader, EventReader) or self._opened > SETTLED_BYTES:
+            return False
+        return self._reader.size > times * self._opened
 
     def close(self) -> None:
         """Nothing stays open."""
@@ -235,6 +242,7 @@ class RecordTrail:
     def _take(self, reader: RunReader | EventReader) -> None:
         self._reader: RunReader | EventReader = reader
         self._failed = False
+        self._opened = reader.size if isinstance(reader, EventReader) else 0
         reader.following = Following()
         self._intake: Intake = Intake(reader, reader.following)
 
