@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from balancer.show.as_json import as_data
     from balancer.show.text import as_text
     from balancer.train.new_run import NewRun
+    from balancer.watching.watch import watch
 
 __all__ = [
     "AdversarialLoss",
@@ -73,6 +74,7 @@ __all__ = [
     "read_signals",
     "replay",
     "report",
+    "watch",
     "write_atomically",
 ]
 
@@ -118,6 +120,7 @@ _HOME = {
     "read_signals": "record.signals",
     "replay": "hindsight.replay",
     "report": "page.report",
+    "watch": "watching.watch",
     "write_atomically": "record.outputs",
 }
 

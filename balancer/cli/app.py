@@ -12,7 +12,7 @@ from typing import Annotated, Any, Final
 import typer
 from typer.core import TyperGroup
 
-from balancer.cli import diagnose, hindsight, plugins, train
+from balancer.cli import diagnose, hindsight, plugins, train, watch
 from balancer.contract.distributions import spare_others
 from balancer.contract.registry import COMMANDS, entries, find
 from balancer.engine.ranks import is_first_rank
@@ -85,6 +85,7 @@ def _root(
 app.command()(train.train)
 app.command()(diagnose.diagnose)
 app.command()(diagnose.report)
+app.command()(watch.watch)
 app.command()(hindsight.explain)
 app.command()(hindsight.replay)
 app.add_typer(plugins.app, name="plugins")

@@ -174,11 +174,22 @@ def diagnosed(
     """
     from balancer.diagnosis.diagnose import diagnose
 
+    with progress_of(path) as progress:
+        return diagnose(
+            path, tags=pairs(tags or [], "--tag"), weights=weight_numbers(weights or []), progress=progress, **options
+        )
+
+
+def weight_numbers(weights: Sequence[str]) -> dict[str, float]:
+    """`TERM=WEIGHT` items as numbers by term.
+
+    Raises:
+        ConfigError: one is none.
+    """
     numbers = {}
-    for term, text in pairs(weights or [], "--weight").items():
+    for term, text in pairs(weights, "--weight").items():
         try:
             numbers[term] = float(text)
         except ValueError:
             raise ConfigError(f"--weight {term}={text}: expected a number of at least 0") from None
-    with progress_of(path) as progress:
-        return diagnose(path, tags=pairs(tags or [], "--tag"), weights=numbers, progress=progress, **options)
+    return numbers

@@ -53,4 +53,11 @@
       plot.append(hair, box);
     });
   }
+  // A page that is served while a log grows is loaded again once there is something new; the place on it stays.
+  const { every, version } = document.body.dataset;
+  if (every) setInterval(async () => {
+    if (document.hidden) return;
+    const answer = await fetch("/", { method: "HEAD", cache: "no-store" }).catch(() => null);
+    if (answer?.ok && answer.headers.get("X-Version") !== version) location.reload();
+  }, 1000 * every);
 })();

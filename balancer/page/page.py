@@ -6,7 +6,7 @@ import base64
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -86,7 +86,15 @@ def view_of(diagnosis: Diagnosis, words: Words) -> RunView:
     )
 
 
-def render_page(views: Sequence[RunView], words: Words) -> str:
+@dataclass(frozen=True)
+class Live:
+    """That a page is served while a log grows: seconds between looks whether there is a newer `version`."""
+
+    every: float
+    version: int
+
+
+def render_page(views: Sequence[RunView], words: Words, live: Live | None = None) -> str:
     """The page about these runs or logs, over the same axes; the same views give the same bytes."""
     views = _with_own_names(views)
     charts = Charts(views, words)
@@ -99,8 +107,6 @@ def render_page(views: Sequence[RunView], words: Words) -> str:
         lstrip_blocks=True,
     )
     environment.filters |= {"number": number, "shown": shown}
-    script = (HERE / "page.js").read_text(encoding="utf-8")
-    digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
     return environment.get_template("page.html.j2").render(
         views=views,
         t=words,
@@ -118,10 +124,24 @@ def render_page(views: Sequence[RunView], words: Words) -> str:
         steps_per_epoch=_common_epoch(views),
         settings=settings_rows(views),
         style=Markup((HERE / "page.css").read_text(encoding="utf-8")),
-        script=Markup(script),
-        policy=f"default-src 'none'; img-src data:; style-src 'unsafe-inline'; script-src 'sha256-{digest}'; "
-        "base-uri 'none'; form-action 'none'",
+        script=Markup(_script()),
+        policy=page_policy(live is not None),
+        live=live,
     )
+
+
+def page_policy(live: bool = False) -> str:
+    """The page's Content-Security-Policy: our script alone runs, and reaches where the page came from if it is live."""
+    digest = base64.b64encode(hashlib.sha256(_script().encode()).digest()).decode()
+    connect = "connect-src 'self'; " if live else ""
+    return (
+        f"default-src 'none'; img-src data:; style-src 'unsafe-inline'; script-src 'sha256-{digest}'; {connect}"
+        "base-uri 'none'; form-action 'none'"
+    )
+
+
+def _script() -> str:
+    return (HERE / "page.js").read_text(encoding="utf-8")
 
 
 def summary(views: Sequence[RunView], words: Words) -> list[tuple[str, list[str]]]:

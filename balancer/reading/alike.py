@@ -78,6 +78,8 @@ class Alike:
             ready: whether lines may be read at once now; asked before each segment.
         """
         for first, block in blocks:
+            if not block:
+                yield first, block, None
             for at in range(0, len(block), SEGMENT):
                 yield from self._segments(first + at, block[at : at + SEGMENT], ready)
 

@@ -48,7 +48,7 @@ def contained(path: str, data: LogBytes) -> tuple[Contained, str] | None:
     Raises:
         DataError: a notebook that is damaged, too large, or holds no output.
     """
-    if _NOTEBOOK.match(data.head) and (path.endswith(".ipynb") or b'"cell_type"' in data.head):
+    if is_notebook(path, data):
         text = _output(path, data).encode(errors="replace")
         return Contained(
             lambda progress: iter([text]), head=text[:HEAD_BYTES], whole=len(text) < HEAD_BYTES
@@ -58,6 +58,11 @@ def contained(path: str, data: LogBytes) -> tuple[Contained, str] | None:
         return None
     head = b"".join(_unpacked([data.head], key))
     return Contained(lambda progress: _unpacked(data.blocks(progress), key), head=head, whole=data.whole), "container"
+
+
+def is_notebook(path: str, data: LogBytes) -> bool:
+    """Whether a file is a notebook."""
+    return _NOTEBOOK.match(data.head) is not None and (path.endswith(".ipynb") or b'"cell_type"' in data.head)
 
 
 def _output(path: str, data: LogBytes) -> str:

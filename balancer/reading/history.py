@@ -80,6 +80,15 @@ class History:
             self._sorted = step - 1
         self.last_step = step - 1
 
+    def copy(self) -> History:
+        """The same history, which goes its own way."""
+        history = History(together=self.together)
+        history.__dict__.update(self.__dict__)
+        history._kept = self._kept.copy()
+        history._series = {name: series.copy() for name, series in self._series.items()}
+        history._held = [*self._held]
+        return history
+
     def _settle(self) -> None:
         held, count = self._held, self._values
         self._held, self._values = [], 0

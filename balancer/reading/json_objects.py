@@ -21,7 +21,7 @@ _ARRAY: Final = re.compile(r'\s{0,1000}\[\s{0,1000}\{\s{0,1000}"')
 _SPREAD: Final = re.compile(r'\s{0,1000}\{\s{0,1000}"')
 _BETWEEN: Final = re.compile(r"[\s,\[\]]*+")
 
-# A line's or object's number, and the object.
+# A line's or object's number, from 1, and the object; 0 and none where the bytes paused.
 NumberedObject = tuple[int, dict[str, Any]]
 
 
@@ -89,6 +89,8 @@ def spread_objects(blocks: Iterable[bytes], source: Source) -> Iterator[Numbered
 def line_objects(blocks: Iterable[bytes], source: Source) -> Iterator[NumberedObject]:
     """The objects that are lines; other lines are passed over."""
     for first, block in lines(blocks, source.unread):
+        if not block:
+            yield 0, {}
         for line, text in enumerate(block, first):
             if not text or text.isspace():
                 continue

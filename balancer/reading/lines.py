@@ -24,10 +24,13 @@ def lines(blocks: Iterable[bytes], unread: Unread) -> Iterator[NumberedLines]:
 
     UTF-8 and, where it says so at its beginning, UTF-16; bytes that are neither become replacement characters.
     Lines end with LF, CR LF or CR (as progress bars write it). NUL bytes, colours and lines of more than 64 KiB
-    are left out.
+    are left out. An empty block of bytes gives an empty list.
     """
     carry, number, skipping = "", 1, False
     for part in decoded(blocks):
+        if not part:
+            yield number, []
+            continue
         text = carry + part
         if skipping:
             end = _ENDS.search(text)

@@ -91,20 +91,20 @@ class Names:
             if len(found) == len(parts):
                 row[signal] = sum(found)
 
-    def check(self) -> None:
-        """See that the log held what the user gave, and name sums by their parts.
+    def check(self, source: Source) -> None:
+        """See that the log held what the user gave, and name sums by their parts in its source, or in a copy of that.
 
         Raises:
             ConfigError: a name that it does not hold.
         """
         for signal, given in self.given.items():
-            if signal not in self._source.tags:
+            if signal not in source.tags:
                 near = get_close_matches(given, self.known, n=3, cutoff=0.4)
                 listed = f"nearest are {', '.join(near)}" if near else f"it holds {self.shown()}"
                 told = signal.partition(SUM)[0]
-                raise ConfigError(f"{self._source.path}: --tag {told}={given}: there is no such name in it; {listed}")
+                raise ConfigError(f"{source.path}: --tag {told}={given}: there is no such name in it; {listed}")
         for signal, parts in self.sums.items():
-            self._source.tags[signal] = f" {SUM} ".join(self._source.tags.pop(part) for part in parts)
+            source.tags[signal] = f" {SUM} ".join(source.tags.pop(part) for part in parts)
 
     def shown(self) -> str:
         """The first names that were met, for an error."""

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Final
 
 from balancer.errors import ConfigError, suggestion
+from balancer.reading.growing import CAUGHT_UP
 from balancer.reading.history import History
 from balancer.reading.raw_bytes import LogBytes, RawBytes
 from balancer.reading.source import OnBytes, Reader, Source
@@ -23,6 +24,10 @@ NO_TAGS: Final[Mapping[str, str]] = {}
 EVENT_FILE_MARK: Final = "tfevents"  # part of every event file's name
 DEEPEST_FOLDER: Final = 6  # folders within folders that are searched for event files
 SEARCHED_FOLDERS: Final = 10_000
+
+
+class NoLogThere(ConfigError):
+    """A folder in which there is no log."""
 
 
 def open_source(
@@ -49,8 +54,8 @@ def open_source(
     if path != "-" and _existing(path).is_dir():
         if pattern is not None:
             raise ConfigError(f"--pattern reads the lines of a text log, and {path} is a folder: name the log in it")
-        return _open_folder(Path(path), tags, progress, _whose(family))
-    return _open_file(path, tags, pattern, progress, _whose(family))
+        return _open_folder(Path(path), tags, progress, family)
+    return _open_file(path, tags, pattern, progress, family)
 
 
 def read(reader: Reader) -> History:
@@ -59,16 +64,29 @@ def read(reader: Reader) -> History:
     Raises:
         ConfigError, DataError: see the readers.
     """
+    history = History(together=reader.source.kind != "tensorboard")
+    for _ in filled(history, reader):
+        pass
+    reader.source.drop("superseded", history.superseded)
+    return history
+
+
+def filled(history: History, reader: Reader) -> Iterator[None]:
+    """Fill a history with the rows of a log; of one that is followed it stops wherever all that was there was read.
+
+    Raises:
+        ConfigError, DataError: see the readers.
+    """
     from balancer.reading.read_run import RunReader
     from balancer.reading.read_text import TextReader
     from balancer.reading.row_blocks import RowBlock
 
-    source = reader.source
-    history = History(together=source.kind != "tensorboard")
     if isinstance(reader, RunReader):
         for steps, columns in reader.blocks():
+            if not len(steps):
+                yield
             history.extend(steps, columns)
-        return history
+        return
     together = history.together
     add, last = history.add, history.last_step
     for part in reader.parts() if isinstance(reader, TextReader) else reader.rows():
@@ -78,13 +96,14 @@ def read(reader: Reader) -> History:
             history.extend(*part)
             last = float(part.steps[-1])
             continue
+        if part is CAUGHT_UP:
+            yield
+            continue
         step, row = part
         if step < last and together:
             history.cut(step)
         add(step, row)
         last = step
-    source.drop("superseded", history.superseded)
-    return history
 
 
 def _whose(family: str | None) -> Callable[..., Source]:
@@ -106,41 +125,57 @@ def _whose(family: str | None) -> Callable[..., Source]:
 
 
 def _open_file(
-    path: str, tags: Mapping[str, str], pattern: str | None, progress: OnBytes | None, source_of: Callable[..., Source]
+    path: str, tags: Mapping[str, str], pattern: str | None, progress: OnBytes | None, family: str | None
 ) -> Reader:
+    data = RawBytes(path)
+    try:
+        return open_log(path, data, tags, pattern, progress, family)
+    except BaseException:
+        data.close()
+        raise
+
+
+def open_log(
+    path: str,
+    data: LogBytes,
+    tags: Mapping[str, str],
+    pattern: str | None = None,
+    progress: OnBytes | None = None,
+    family: str | None = None,
+) -> Reader:
+    """Find out what kind of log these bytes of a path are.
+
+    Raises:
+        ConfigError, DataError: see `open_source`.
+    """
     from balancer.reading.contained import contained
     from balancer.reading.sniff import kind_of
     from balancer.reading.tracked import SQLITE, database
 
-    data: LogBytes = RawBytes(path)
     within = ""
-    try:
-        if data.head.startswith(SQLITE) and path != "-":
-            data, tags, within = database(path, tags)
-        elif (found := contained(path, data)) is not None:
-            data, within = found
-        # By its name too, since its beginning may be damaged.
-        is_events = EVENT_FILE_MARK in Path(path).name and path != "-"
-        kind = "log" if pattern is not None else "tensorboard" if is_events else kind_of(_named(path), data)
-        if kind == "tensorboard":
-            data.close()
-            return _open_events(Path(path), [Path(path)], tags, progress, source_of)
-        source = source_of(path, kind, within=within, folder=None if path == "-" else Path(path).parent)
-        if kind == "log":
-            from balancer.reading.families import PatternFamily, families
-            from balancer.reading.read_text import TextReader
-
-            chosen = [source.code] if source.code is not None else source.codes
-            known = families() if pattern is None and not tags and source.code is None else {}
-            if pattern is None and not tags:
-                known |= {code.name: PatternFamily(code) for code in chosen if code.pattern is not None}
-            return TextReader(source, data, tags, pattern, progress, known)
-        from balancer.reading.read_table import TableReader
-
-        return TableReader(source, data, tags, progress)
-    except BaseException:
+    if data.head.startswith(SQLITE) and path != "-":
+        data, tags, within = database(path, tags)
+    elif (found := contained(path, data)) is not None:
+        data, within = found
+    # By its name too, since its beginning may be damaged.
+    is_events = EVENT_FILE_MARK in Path(path).name and path != "-"
+    kind = "log" if pattern is not None else "tensorboard" if is_events else kind_of(_named(path), data)
+    if kind == "tensorboard":
         data.close()
-        raise
+        return _open_events(Path(path), [Path(path)], tags, progress, _whose(family))
+    source = _whose(family)(path, kind, within=within, folder=None if path == "-" else Path(path).parent)
+    if kind == "log":
+        from balancer.reading.families import PatternFamily, families
+        from balancer.reading.read_text import TextReader
+
+        chosen = [source.code] if source.code is not None else source.codes
+        known = families() if pattern is None and not tags and source.code is None else {}
+        if pattern is None and not tags:
+            known |= {code.name: PatternFamily(code) for code in chosen if code.pattern is not None}
+        return TextReader(source, data, tags, pattern, progress, known)
+    from balancer.reading.read_table import TableReader
+
+    return TableReader(source, data, tags, progress)
 
 
 def _named(path: str) -> str:
@@ -161,9 +196,7 @@ def _open_events(
     return EventReader(source_of(str(path), "tensorboard", folder=files[0].parent), files, tags, progress, beside)
 
 
-def _open_folder(
-    folder: Path, tags: Mapping[str, str], progress: OnBytes | None, source_of: Callable[..., Source]
-) -> Reader:
+def _open_folder(folder: Path, tags: Mapping[str, str], progress: OnBytes | None, family: str | None) -> Reader:
     if exists(folder, COLUMNS):
         from balancer.reading.read_run import RunReader
 
@@ -171,12 +204,12 @@ def _open_folder(
         return RunReader(folder, tags, progress)
     from balancer.reading.tracked import mlflow_folder, mlflow_metrics
 
-    found = _event_files(folder)
+    found = event_files(folder)
     if folder in found:
         beside = [file for path, files in found.items() if path != folder for file in files]
-        return _open_events(folder, found[folder], tags, progress, source_of, beside)
+        return _open_events(folder, found[folder], tags, progress, _whose(family), beside)
     if len(found) == 1:
-        return _open_events(folder, next(iter(found.values())), tags, progress, source_of)
+        return _open_events(folder, next(iter(found.values())), tags, progress, _whose(family))
     if found:
         named = [f"{path} ({len(files)})" for path, files in list(found.items())[:LISTED_FILES]]
         more = f", and {len(found) - LISTED_FILES} more" if len(found) > LISTED_FILES else ""
@@ -187,15 +220,15 @@ def _open_folder(
     if metrics is not None:
         from balancer.reading.read_table import TableReader
 
-        source = source_of(str(folder), "jsonl", within="mlflow", folder=folder)
+        source = _whose(family)(str(folder), "jsonl", within="mlflow", folder=folder)
         return TableReader(source, mlflow_metrics(metrics), tags, progress)
     logs = sorted(path.name for path in folder.iterdir() if path.is_file() and path.suffix.lower() in LOGS)
     tables = [name for name in logs if name.lower().endswith(TABLES)]
     if len(tables) == 1:
         # Such as Lightning's metrics.csv, with its hparams.yaml beside it.
-        return _open_file(str(folder / tables[0]), tags, None, progress, source_of)
+        return _open_file(str(folder / tables[0]), tags, None, progress, family)
     hint = f"name a log in it: {', '.join(logs[:LISTED_FILES])}" if logs else "name a run's folder or a log"
-    raise ConfigError(f"{folder} holds neither a run ({COLUMNS}) nor event files of TensorBoard: {hint}")
+    raise NoLogThere(f"{folder} holds neither a run ({COLUMNS}) nor event files of TensorBoard: {hint}")
 
 
 def _refuse_step(path: str, tags: Mapping[str, str]) -> None:
@@ -208,7 +241,7 @@ def _refuse_step(path: str, tags: Mapping[str, str]) -> None:
         raise ConfigError(f"{path}: --tag step={tags['step']}: its values have steps of their own; leave the tag out")
 
 
-def _event_files(folder: Path) -> dict[Path, list[Path]]:
+def event_files(folder: Path) -> dict[Path, list[Path]]:
     """Event files by their folder: this one and those in it, or those anywhere below.
 
     Raises:

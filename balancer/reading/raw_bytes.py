@@ -31,7 +31,7 @@ class LogBytes(Protocol):
         ...
 
     def blocks(self, progress: OnBytes | None = None) -> Iterator[bytes]:
-        """All bytes, from the beginning."""
+        """All bytes, from the beginning; an empty block says that more may come later."""
         ...
 
     def close(self) -> None:
@@ -56,7 +56,7 @@ class RawBytes:
         # What can be read only once stays open.
         self._pipe: IO[bytes] | None = None
         try:
-            file = sys.stdin.buffer if path == "-" else _opened(path)
+            file = sys.stdin.buffer if path == "-" else opened(path)
             if path == "-" or not file.seekable():
                 self._pipe = file
                 self.head = _read(file, HEAD_BYTES)
@@ -80,7 +80,7 @@ class RawBytes:
         try:
             if self._pipe is not None:
                 yield _counted(self.head, progress)
-            with self._pipe or _opened(self._path) as file:
+            with self._pipe or opened(self._path) as file:
                 while block := file.read(BLOCK_BYTES):
                     yield _counted(block, progress)
         except OSError as error:
@@ -107,7 +107,13 @@ def _counted(block: bytes, progress: OnBytes | None) -> bytes:
     return block
 
 
-def _opened(path: str) -> IO[bytes]:
+def opened(path: str) -> IO[bytes]:
+    """Open a file, or a pipe, to be read without a buffer.
+
+    Raises:
+        OSError: it cannot be opened.
+        ValueError: it is something else, or a pipe into which nobody writes.
+    """
     # Without waiting, so that nothing hangs on a device, or for ever on a named pipe into which nobody writes.
     handle = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0))
     mode = os.fstat(handle).st_mode

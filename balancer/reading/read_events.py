@@ -8,16 +8,16 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
-from balancer.errors import ConfigError, DataError
+from balancer.errors import DataError
+from balancer.reading.event_file import EventFile, begun, first_tags
 from balancer.reading.event_scalars import event_of, scalars_of
+from balancer.reading.growing import CAUGHT_UP, Following
 from balancer.reading.names import LISTED_NAMES, REMEMBERED_NAMES, Names
 from balancer.reading.source import OnBytes, Row, Source
 from balancer.reading.step_axis import MOST_RESTARTS, EpochLength
 from balancer.record.damage import between
-from balancer.record.event_records import FRAME_BYTES, HEADER_BYTES, Records, is_head
 
 SAMPLED_FILES: Final = 16  # whose beginnings settle which tag is which signal
-SAMPLED_RECORDS: Final = 10_000  # that are enough of a beginning
 # When it was written, its step, and its scalars by tag.
 Scalars = tuple[float, int, Sequence[tuple[str, float]]]
 
@@ -44,7 +44,13 @@ class EventReader:
         self.source = source
         self._progress: Final = progress
         self._names: Final = Names(given, source)
-        self._files: Final = sorted((_begun(path), path.name, path) for path in files)
+        # Of a run that is followed: until when.
+        self.following: Following | None = None
+        # The row that the next scalar may still belong to.
+        self.held: Row | None = None
+        self.files: Final[list[tuple[float, str, Path]]] = sorted((begun(path), path.name, path) for path in files)
+        self._opened: Final[dict[Path, EventFile]] = {}
+        self._length: Final = EpochLength()
         # Files whose tags are named by their folder.
         self._beside: Final[set[Path]] = set()
         counts = self._sample()
@@ -59,12 +65,64 @@ class EventReader:
             ConfigError: a tag that the user gave is not in the log.
             DataError: no scalar became a signal.
         """
-        source, signal_of, known = self.source, self._names.signal, self._names.known
-        length = EpochLength()
+        source, following = self.source, self.following
         # Step and number of restarts at each signal's last value.
         last: dict[str, tuple[int, int]] = {}
-        at, row = 0, dict[str, float]()
-        for _, step, scalars in self._by_time():
+        while following is not None and not following.ended:
+            yield from self._new_rows(last, ends=False)
+            yield CAUGHT_UP
+        yield from self._new_rows(last, ends=True)
+        if self.held is not None:
+            source.rows += 1
+            self.add_up(self.held[1])
+            yield self.held
+            self.held = None
+        self.conclude(source)
+
+    def conclude(self, source: Source) -> None:
+        """Put into a source what only the rows so far say together.
+
+        Raises:
+            ConfigError, DataError: as for `rows`.
+        """
+        source.steps_per_epoch = self._length.steps
+        self._names.check(source)
+        if not source.rows:
+            raise DataError(self._nothing())
+
+    def add_up(self, row: dict[str, float]) -> None:
+        """Put the sums that the user gave into a row."""
+        self._names.add_up(row)
+
+    @property
+    def is_void(self) -> bool:
+        """Whether what was read is no longer there, as where a resume cut it."""
+        return any(file.is_void for file in self._opened.values())
+
+    @property
+    def grew(self) -> bool:
+        """Whether there are bytes that were not read."""
+        return len(self._opened) < len(self.files) or any(file.grew for file in self._opened.values())
+
+    @property
+    def size(self) -> int:
+        """The bytes of all files."""
+        return sum(path.stat().st_size for _, _, path in self.files)
+
+    def take(self, path: Path) -> None:
+        """Take a file that came later, where it lies in a folder of which one was read already."""
+        known = {each for _, _, each in self.files}
+        if path in known or path.parent not in {each.parent for each in known}:
+            return
+        if path.parent in {each.parent for each in self._beside}:
+            self._beside.add(path)
+        self.files.append((begun(path), path.name, path))
+        self.files.sort()
+
+    def _new_rows(self, last: dict[str, tuple[int, int]], *, ends: bool) -> Iterator[Row]:
+        source, signal_of, known, length = self.source, self._names.signal, self._names.known, self._length
+        at, row = (int(self.held[0]), self.held[1]) if self.held is not None else (0, {})
+        for _, step, scalars in self._by_time(ends):
             for tag, value in scalars:
                 signal = known[tag] if tag in known else signal_of(tag)
                 if signal is None:
@@ -81,14 +139,7 @@ class EventReader:
                 row[signal] = value
                 if signal == "epoch" and math.isfinite(value):
                     length.put(step, value)
-        if row:
-            source.rows += 1
-            self._names.add_up(row)
-            yield float(at), row
-        source.steps_per_epoch = length.steps
-        self._names.check()
-        if not source.rows:
-            raise DataError(self._nothing())
+        self.held = (float(at), row) if row else None
 
     def _restarted(self, last: tuple[int, int], step: int) -> None:
         before, count = last
@@ -99,14 +150,14 @@ class EventReader:
         elif len(restarts) < MOST_RESTARTS:
             restarts.append((before, step))
 
-    def _by_time(self) -> Iterator[Scalars]:
-        """The events of all files; a file is opened when its time has come."""
-        waiting = self._files[::-1]
+    def _by_time(self, ends: bool) -> Iterator[Scalars]:
+        """The events of all files that were not read yet; a file is opened when its time has come."""
+        waiting = self.files[::-1]
         opened: list[tuple[float, int, Scalars, Iterator[Scalars]]] = []
         count = 0
         while waiting or opened:
             while waiting and (not opened or waiting[-1][0] <= opened[0][0]):
-                events = self._events(waiting.pop()[2])
+                events = self._events(waiting.pop()[2], ends)
                 count += 1
                 for event in events:
                     heapq.heappush(opened, (event[0], count, event, events))
@@ -132,21 +183,20 @@ class EventReader:
             else:
                 heapq.heapreplace(opened, (following[0], number, following, events))
 
-    def _events(self, path: Path) -> Iterator[Scalars]:
+    def _events(self, path: Path, ends: bool) -> Iterator[Scalars]:
         unread, folder = self.source.unread, path.parent.name
-        records = Records(lambda: path.open("rb"), self._progress)
-        step: int | None = None
-        named = 0
+        file = self._opened.setdefault(path, EventFile(path, self._progress))
+        records = file.records
         try:
-            for _, payloads in records.blocks():
+            for _, payloads in records.blocks(ends=ends):
                 for payload in payloads:
                     event = event_of(payload)
                     if event is None:
                         unread.note(0, path.name, "a record that is not an event")
                         continue
-                    for gap in records.gaps[named:]:
-                        unread.note(gap.start, f"{between(step, event.step)}, {path.name}", gap.why)
-                    step, named = event.step, len(records.gaps)
+                    for gap in records.gaps[file.named :]:
+                        unread.note(gap.start, f"{between(file.step, event.step)}, {path.name}", gap.why)
+                    file.step, file.named = event.step, len(records.gaps)
                     scalars = scalars_of(event)
                     if path in self._beside:
                         scalars = [(name, value) for tag, value in scalars if (name := _shown_name(folder, tag))]
@@ -154,14 +204,14 @@ class EventReader:
                         yield event.wall_time, event.step, scalars
         except OSError as error:
             unread.note(0, path.name, f"cannot be read: {error.strerror}")
-        for gap in records.gaps[named:]:
-            unread.note(gap.start, f"{between(step, None)}, {path.name}", f"{gap.why}; nothing after it was read")
+        for gap in records.gaps[file.named :] if ends else ():
+            unread.note(gap.start, f"{between(file.step, None)}, {path.name}", f"{gap.why}; nothing after it was read")
 
     def _sample(self) -> dict[str, int]:
         """Tags in the beginning of the files, each with the number of its values there."""
         counts: dict[str, int] = {}
-        for _, _, path in self._files[:SAMPLED_FILES]:
-            for tag in _first_tags(path):
+        for _, _, path in self.files[:SAMPLED_FILES]:
+            for tag in first_tags(path):
                 if tag in counts or len(counts) < REMEMBERED_NAMES:
                     counts[tag] = counts.get(tag, 0) + 1
         return counts
@@ -173,7 +223,7 @@ class EventReader:
         for path in files:
             folder = path.parent.name
             if folder not in known:
-                tags = [tag for tag in _first_tags(path) if _shown_name(folder, tag) is not None]
+                tags = [tag for tag in first_tags(path) if _shown_name(folder, tag) is not None]
                 known[folder] = bool(tags)
                 if tags:
                     counts[folder] = len(tags)
@@ -181,8 +231,8 @@ class EventReader:
                     others.append(f"{folder}/*")
             if known[folder]:
                 self._beside.add(path)
-                self._files.append((_begun(path), path.name, path))
-        self._files.sort()
+                self.files.append((begun(path), path.name, path))
+        self.files.sort()
         return others
 
     def _nothing(self) -> str:
@@ -194,41 +244,6 @@ class EventReader:
             f"{where}: TensorBoard scalars, none of which is recognisably a loss of D or G: {self._names.shown()}; "
             "say which is which with --tag, such as --tag d_loss=NAME --tag adv=NAME"
         )
-
-
-def _begun(path: Path) -> float:
-    """When the first event was written; infinite for a file without one.
-
-    Raises:
-        ConfigError: the file cannot be read.
-    """
-    try:
-        with path.open("rb") as file:
-            head = file.read(4096)
-        length = int.from_bytes(head[:8], "little")
-        if is_head(head) and length <= len(head) - FRAME_BYTES:
-            event = event_of(head[HEADER_BYTES : HEADER_BYTES + length])
-        else:
-            block = next(Records(lambda: path.open("rb")).blocks(), None)
-            event = None if block is None else event_of(block.payloads[0])
-    except OSError as error:
-        raise ConfigError(f"{path} cannot be read: {error.strerror}") from None
-    return event.wall_time if event is not None and math.isfinite(event.wall_time) else math.inf
-
-
-def _first_tags(path: Path) -> list[str]:
-    """The tags of the first scalars of a file, one for each value."""
-    records = Records(lambda: path.open("rb"))
-    payloads: list[bytes] = []
-    try:
-        for _, block in records.blocks():
-            payloads += block
-            # A block ends where damage is, which may be soon.
-            if not records.is_damaged or len(payloads) > SAMPLED_RECORDS:
-                break
-    except OSError:
-        return []
-    return [tag for event in map(event_of, payloads) if event is not None for tag, _ in scalars_of(event)]
 
 
 def _shown_name(folder: str, tag: str) -> str | None:

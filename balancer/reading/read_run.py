@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Generator, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -12,6 +12,8 @@ import numpy as np
 from balancer.contract.adversarial import AdversarialLoss
 from balancer.contract.signals import Key
 from balancer.errors import CheckpointError, ConfigError, DataError, suggestion
+from balancer.reading.growing import Following
+from balancer.reading.run_place import RunPlace
 from balancer.reading.source import OnBytes, Row, Source
 from balancer.reading.step_axis import EpochLength
 from balancer.record.compositions import read_compositions
@@ -38,7 +40,12 @@ class RunReader:
     """
 
     def __init__(self, folder: Path, tags: Mapping[str, str], progress: OnBytes | None) -> None:
+        # Of a run that is followed: until when.
+        self.following: Following | None = None
         self._recorded: Final = SignalRows(folder)
+        self._length: Final = EpochLength()
+        self._place: Final = RunPlace(self._recorded)
+        self._torn = 0
         columns = self._recorded.columns
         self._progress: Final = progress
         self._step: Final = self._recorded.keys.index(STEP)
@@ -76,12 +83,55 @@ class RunReader:
     def blocks(self) -> Iterator[tuple[Floats, dict[str, Floats]]]:
         """Some thousand rows at a time: their steps, and each signal's values, NaN where it was not measured.
 
+        Of a run that is followed there are none in a block wherever all that was there was read.
+
+        Raises:
+            DataError: there are none at all.
+        """
+        following, recorded = self.following, self._recorded
+        measured = np.zeros(len(self._losses), dtype=bool)
+        last = -math.inf
+        while following is not None and not following.ended:
+            last = yield from self._blocks(recorded, measured, last)
+            self._place.reached(recorded)
+            yield np.empty(0), {}
+            recorded = SignalRows(recorded.folder, self._place.rows)
+        yield from self._blocks(recorded, measured, last)
+        self._torn = recorded.torn
+        self.conclude(self.source)
+
+    def conclude(self, source: Source) -> None:
+        """Put into a source what only the rows so far say together.
+
         Raises:
             DataError: there are none.
         """
-        source, length, recorded = self.source, EpochLength(), self._recorded
-        measured = np.zeros(len(self._losses), dtype=bool)
-        last = -math.inf
+        recorded = self._recorded
+        for where in recorded.damage.places:
+            source.unread.note(0, f"{where}, {recorded.path.name}", "a damaged row")
+        if self._torn:
+            place = recorded.path.stat().st_size - self._torn
+            source.unread.note(place, recorded.path.name, "the beginning of a row at its end")
+        source.steps_per_epoch = self._length.steps
+        if not source.rows:
+            why = "each is damaged" if recorded.damage.count else "has the run begun?"
+            raise DataError(f"{recorded.path} holds no step: {why}")
+
+    @property
+    def is_void(self) -> bool:
+        """Whether what was read is no longer there, as where a resume cut it, or is no longer all that it was."""
+        return self._place.is_void
+
+    @property
+    def grew(self) -> bool:
+        """Whether there are rows that were not read."""
+        return self._place.grew
+
+    def _blocks(
+        self, recorded: SignalRows, measured: NDArray[np.bool_], last: float
+    ) -> Generator[tuple[Floats, dict[str, Floats]], None, float]:
+        """Blocks of rows above the step `last`; returns the last step then."""
+        source, length = self.source, self._length
         try:
             for whole in recorded.tables(self._progress):
                 table = self._sound(whole, last)
@@ -97,15 +147,7 @@ class RunReader:
                 yield steps, columns
         except OSError as error:
             raise DataError(f"{recorded.path} cannot be read: {error.strerror}") from None
-        for where in recorded.damage.places:
-            source.unread.note(0, f"{where}, {recorded.path.name}", "a damaged row")
-        if recorded.torn:
-            place = recorded.path.stat().st_size - recorded.torn
-            source.unread.note(place, recorded.path.name, "the beginning of a row at its end")
-        source.steps_per_epoch = length.steps
-        if not source.rows:
-            why = "each is damaged" if recorded.damage.count else "has the run begun?"
-            raise DataError(f"{recorded.path} holds no step: {why}")
+        return last
 
     def _config(self, folder: Path) -> Mapping[str, Any] | None:
         """A run's config; None where there is none that can be read, as in the log_dir of a script of one's own."""

@@ -20,6 +20,7 @@ from balancer.reading.csv_tables import (
     without_run,
 )
 from balancer.reading.figures import has_decimal_commas, with_points
+from balancer.reading.growing import CAUGHT_UP
 from balancer.reading.json_objects import figures_of, is_spread, line_objects, object_on, spread_objects
 from balancer.reading.lines import lines
 from balancer.reading.loss_names import STEP_NAMES
@@ -65,6 +66,7 @@ class TableReader:
         self._rank: str | None = None
         self._taken = ""
         self._chains: Chains | None = None
+        self._axis: Final = StepAxis(source)
         self._learn(filled)
 
     def rows(self) -> Iterator[Row]:
@@ -74,14 +76,15 @@ class TableReader:
             ConfigError: a name that the user gave is not in the log.
             DataError: no name became a signal, or no row holds a figure.
         """
-        source = self.source
-        axis = StepAxis(source)
+        source, axis = self.source, self._axis
         for line, step, row in self._table() if self._mark is not None else self._objects():
             if step is not None and not abs(step) <= HIGHEST_STEP:
                 source.unread.note(line, one_line(str(step)), NOT_A_STEP)
                 continue
             self._names.add_up(row)
             if not row:
+                if not line:
+                    yield CAUGHT_UP
                 continue
             if self._chains is not None and step is not None:
                 place = place_of({**row, "step": step})
@@ -97,9 +100,17 @@ class TableReader:
                 row["epoch"] = axis.epoch_of(epoch)
             source.rows += 1
             yield at, row
-        source.steps_per_epoch = axis.steps_per_epoch
-        source.numbered = axis.numbered
-        self._names.check()
+        self.conclude(source)
+
+    def conclude(self, source: Source) -> None:
+        """Put into a source what only the rows so far say together.
+
+        Raises:
+            ConfigError, DataError: as for `rows`.
+        """
+        source.steps_per_epoch = self._axis.steps_per_epoch
+        source.numbered = self._axis.numbered
+        self._names.check(source)
         if set(source.tags) <= {"epoch"}:
             raise DataError(
                 f"{source.path}: {source.kind.upper()}, with no name that is recognisably a loss of D or G: "
@@ -184,6 +195,8 @@ class TableReader:
         for_readers = mark in COLUMNS
         header: list[str] = []
         for first, block in lines(self._data.blocks(self._progress), source.unread):
+            if not block:
+                yield 0, None, {}
             for line, text in enumerate(block, first):
                 if not text or text.isspace() or text[0] == "#":
                     continue
@@ -242,6 +255,9 @@ class TableReader:
         for line, found in spread_objects(blocks, source) if self._spread else line_objects(blocks, source):
             figures: dict[str, float] = {}
             step: float | None = None
+            if not line:
+                yield 0, None, {}
+                continue
             named = figures_of(found)
             if self._taken and _rank_text(named.get(self._rank or "")) != self._taken:
                 self._leave_out()

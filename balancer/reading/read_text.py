@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Final
 from balancer.errors import ConfigError, DataError
 from balancer.reading.alike import Alike
 from balancer.reading.families import LogFamily
+from balancer.reading.growing import CAUGHT_UP
 from balancer.reading.names import Names, one_line
 from balancer.reading.new_start import FIRST_ROWS, LAST_ROWS, NewStart
 from balancer.reading.parser_choice import ParserChoice
@@ -48,6 +49,7 @@ class TextReader:
         self._pattern: Final = pattern
         self._names: Final = Names(given if pattern is None else {}, source)
         self._broken = False
+        self._axis = StepAxis(source)
         self._choice: Final = ParserChoice(source, data, self._names, given, pattern, families, self._failed)
 
     def rows(self) -> Iterator[Row]:
@@ -89,6 +91,7 @@ class TextReader:
             return start.goes_on(source.rows + at_row, row)
 
         axis, alike = StepAxis(source, goes_on=goes_on, origin=choice.origin), Alike(parser)
+        self._axis = axis
         numbered = choice.lines(self._data.blocks(self._progress), source.unread)
         for first, segment, table in alike.segments(numbered, lambda: not axis.awaits_resume):
             if table is not None:
@@ -98,6 +101,9 @@ class TextReader:
                         start.put(row_at(table, place))
                 source.rows += len(segment)
                 yield from blocks
+                continue
+            if not segment:
+                yield CAUGHT_UP
                 continue
             at_row, known = 0, ""
             for line, text in enumerate(segment, first):
@@ -133,6 +139,15 @@ class TextReader:
                 yield at, row
             if known:
                 alike.learn(known)
+        self.conclude(source)
+
+    def conclude(self, source: Source) -> None:
+        """Put into a source what only the rows so far say together.
+
+        Raises:
+            ConfigError, DataError: as for `rows`.
+        """
+        axis, parser = self._axis, self._choice.parser
         for why, count in parser.dropped.items():
             source.drop(why, count)
             source.rows += count
@@ -144,7 +159,7 @@ class TextReader:
         else:
             # What follows the counter may be the steps of all epochs.
             source.steps_per_epoch = axis.steps_per_epoch or parser.steps_per_epoch
-        self._names.check()
+        self._names.check(source)
         if not source.kept:
             raise self._nothing()
 

@@ -25,7 +25,6 @@ class Series:
     float64 of shape (spans,); values are in the units of the log.
 
     Attributes:
-        span: values in a full span, a power of 2.
         count: finite values taken in and not superseded.
         superseded: finite values that were taken in and gave way to later ones.
         nonfinite: values that were NaN, infinite or beyond 1e100, superseded ones included.
@@ -35,7 +34,7 @@ class Series:
     """
 
     def __init__(self) -> None:
-        self.span: int = 1
+        self._span: int = 1
         self.count: int = 0
         self.superseded: int = 0
         self.nonfinite: int = 0
@@ -71,7 +70,7 @@ class Series:
         self._steps.append(step)
         self._values.append(value)
         self.count += 1
-        if len(self._steps) >= max(PENDING, 2 * self.span):
+        if len(self._steps) >= max(PENDING, 2 * self._span):
             self._fold()
 
     def extend(self, steps: Floats, values: Floats) -> None:
@@ -97,20 +96,15 @@ class Series:
             else:
                 self.trailing = 0
             self.count += len(block)
-            # Whole spans are taken as they are; an even number of them, so that none is left over when they are merged.
-            if not self._steps and len(block) and len(block) % self.span == 0 and self._fit(len(block) // self.span):
-                self._spans = np.concatenate([self._spans, _reduced(stretch, block, self.span)], axis=1)
-                while self._spans.shape[1] > CAPACITY:
-                    self._halve()
+            # Whole spans are taken as they are, where they fit.
+            spans, over = divmod(len(block), self._span)
+            if not self._steps and not over and self._spans.shape[1] + spans <= CAPACITY:
+                self._spans = np.concatenate([self._spans, _reduced(stretch, block, self._span)], axis=1)
                 continue
             self._steps += stretch.tolist()
             self._values += block.tolist()
-            if len(self._steps) >= max(PENDING, 2 * self.span):
+            if len(self._steps) >= max(PENDING, 2 * self._span):
                 self._fold()
-
-    def _fit(self, spans: int) -> bool:
-        count = self._spans.shape[1] + spans
-        return bool(count <= CAPACITY or count % 2 == 0)
 
     def cut(self, step: float) -> None:
         """Forget what was measured at `step` and later, as far as whole spans allow."""
@@ -124,7 +118,7 @@ class Series:
             self.count -= 1
         if self._spans.shape[1] and self._spans[1, -1] >= step:
             keep = int(np.searchsorted(self._spans[1], step))
-            self.count -= (self._spans.shape[1] - keep) * self.span
+            self.count -= (self._spans.shape[1] - keep) * self._span
             self._spans = self._spans[:, :keep]
         self.superseded += before - self.count
 
@@ -132,6 +126,12 @@ class Series:
         if self._steps:
             return self._steps[-1]
         return float(self._spans[1, -1]) if self._spans.shape[1] else -math.inf
+
+    @property
+    def span(self) -> int:
+        """The values in a full span, a power of 2."""
+        self._fold()
+        return self._span
 
     @property
     def steps(self) -> Floats:
@@ -158,10 +158,17 @@ class Series:
         """The highest value of each span."""
         return self._row(4)
 
+    def copy(self) -> Series:
+        """The same series, which goes its own way."""
+        series = Series()
+        series.__dict__.update(self.__dict__)
+        series._steps, series._values = [*self._steps], [*self._values]
+        return series
+
     def scaled(self, factor: float) -> Series:
         """The series with each value times `factor`, which is above 0."""
         series = Series()
-        series.span, series.count = self.span, self.count
+        series._span, series.count = self.span, self.count
         series.nonfinite, series.first_nonfinite = self.nonfinite, self.first_nonfinite
         series.trailing, series.trailing_since = self.trailing, self.trailing_since
         series._spans = self._all().copy()
@@ -172,7 +179,7 @@ class Series:
         """The part whose spans begin at `step` or later."""
         series = self.scaled(1.0)
         series._spans = series._spans[:, series._spans[0] >= step]
-        series.count = min(self.count, series._spans.shape[1] * self.span)
+        series.count = min(self.count, series._spans.shape[1] * self._span)
         return series
 
     def _row(self, index: int) -> Floats:
@@ -180,48 +187,49 @@ class Series:
         return row
 
     def _all(self) -> Floats:
-        if len(self._steps) >= self.span:
-            self._fold()
+        self._fold()
         if not self._steps:
             return self._spans
         # The values of a span not yet full stand for themselves as one span.
-        rest = _reduced(np.asarray(self._steps), np.asarray(self._values), len(self._steps))
+        steps, values = self._steps, np.asarray(self._values)
+        rest = np.array([[steps[0]], [steps[-1]], [values.mean()], [values.min()], [values.max()]])
         return np.concatenate([self._spans, rest], axis=1)
 
     def _fold(self) -> None:
-        whole = len(self._steps) // self.span * self.span
-        if whole:
-            new = _reduced(np.asarray(self._steps[:whole]), np.asarray(self._values[:whole]), self.span)
-            del self._steps[:whole], self._values[:whole]
-            self._spans = np.concatenate([self._spans, new], axis=1)
-        while self._spans.shape[1] > CAPACITY:
-            self._halve()
-
-    def _halve(self) -> None:
-        even = self._spans.shape[1] // 2 * 2
-        first, second = self._spans[:, 0:even:2], self._spans[:, 1:even:2]
-        merged = np.stack(
-            [
-                first[0],
-                second[1],
-                (first[2] + second[2]) / 2,
-                np.minimum(first[3], second[3]),
-                np.maximum(first[4], second[4]),
-            ]
-        )
-        if even < self._spans.shape[1]:
-            # An odd span out goes back to be filled up; its values are its mean, so that the mean stays right.
-            first_step, last_step, mean, _, _ = self._spans[:, even]
-            back = np.linspace(first_step, last_step, self.span).tolist()
-            self._steps, self._values = back + self._steps, [mean] * self.span + self._values
-        self._spans = merged
-        self.span *= 2
+        """Make spans of what waits; which ones follows from the values alone, not from when they are made."""
+        if len(self._steps) < self._span:
+            return
+        steps, values = np.asarray(self._steps), np.asarray(self._values)
+        done = 0
+        while (whole := (len(steps) - done) // self._span) > 0:
+            room = CAPACITY - self._spans.shape[1]
+            if not room:
+                self._spans = _merged(self._spans)
+                self._span *= 2
+                continue
+            end = done + min(whole, room) * self._span
+            self._spans = np.concatenate([self._spans, _reduced(steps[done:end], values[done:end], self._span)], axis=1)
+            done = end
+        del self._steps[:done], self._values[:done]
 
 
 def _reduced(steps: Floats, values: Floats, span: int) -> Floats:
     """Whole spans of these values, of shape (5, spans)."""
-    if span == 1:
-        return np.stack([steps, steps, values, values, values])
-    table = values.reshape(-1, span)
-    at = steps.reshape(-1, span)
-    return np.stack([at[:, 0], at[:, -1], table.mean(axis=1), table.min(axis=1), table.max(axis=1)])
+    spans = np.stack([steps, steps, values, values, values])
+    while span > 1:
+        spans, span = _merged(spans), span // 2
+    return spans
+
+
+def _merged(spans: Floats) -> Floats:
+    """Neighbours put together, of shape (5, spans / 2)."""
+    first, second = spans[:, 0::2], spans[:, 1::2]
+    return np.stack(
+        [
+            first[0],
+            second[1],
+            (first[2] + second[2]) / 2,
+            np.minimum(first[3], second[3]),
+            np.maximum(first[4], second[4]),
+        ]
+    )

@@ -118,3 +118,7 @@ class Reader(Protocol):
     def rows(self) -> Iterator[Row]:
         """Row after row, once; where the run went back in steps the rows do too, and supersede earlier ones."""
         ...
+
+    def conclude(self, source: Source) -> None:
+        """Put into a source what only the rows so far say together."""
+        ...

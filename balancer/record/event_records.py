@@ -53,6 +53,7 @@ class Records:
     Attributes:
         gaps: where it is damaged, as far as it was read. They lie between blocks, never within one.
         gave_up: whether it was not read to its end, since behind damage no record was found for long.
+        at: how many bytes of the file were read.
     """
 
     def __init__(self, opened: Callable[[], IO[bytes]], progress: Callable[[int], None] | None = None) -> None:
@@ -63,48 +64,59 @@ class Records:
         # Where damage began behind which no record was found yet.
         self._lost: int | None = None
         self._tried = 0
+        self.at = 0
+        # Read, but not yet a whole record; where it begins, and how many bytes of a record are still to be skipped.
+        self._rest = b""
+        self._offset = 0
+        self._leap = 0
 
     @property
     def is_damaged(self) -> bool:
         """Whether damage was met, that behind the last block included."""
         return bool(self.gaps) or self._lost is not None
 
-    def blocks(self) -> Iterator[Block]:
-        """Records, some thousands at a time.
+    def blocks(self, *, ends: bool = True) -> Iterator[Block]:
+        """Records, some thousands at a time; called again, it goes on where it stopped.
+
+        Args:
+            ends: whether the end of the file is final; else what stands there and is no whole record may become one.
 
         Raises:
             OSError: the file cannot be read.
         """
         with self._opened() as file:
-            rest, offset, leap = b"", 0, 0
-            while True:
+            file.seek(self.at)
+            while not self.gave_up:
                 data = file.read(BLOCK_BYTES)
+                self.at += len(data)
+                if not data and not ends:
+                    return
                 if self._progress is not None:
                     self._progress(len(data))
-                if leap:
+                if self._leap:
                     # The middle of a record that is skipped; seeking would not notice a file that ends in it.
-                    passed = min(leap, len(data))
-                    leap -= passed
-                    offset += passed
+                    passed = min(self._leap, len(data))
+                    self._leap -= passed
+                    self._offset += passed
                     data = data[passed:]
-                    if leap and passed:
+                    if self._leap and passed:
                         continue
-                buffer = rest + data
-                used = yield from self._whole_records(buffer, offset, ends=not data)
-                offset += used
-                rest = buffer[used:]
-                self.gave_up = self._lost is not None and self._gives_up(offset)
+                buffer = self._rest + data
+                used = yield from self._whole_records(buffer, self._offset, ends=not data)
+                self._offset += used
+                rest = self._rest = buffer[used:]
+                self.gave_up = self._lost is not None and self._gives_up(self._offset)
                 if self._lost is not None and (not data or self.gave_up):
                     self.gaps.append(Gap(self._lost, None, WRONG))
                     return
                 if not data:
-                    if rest or leap:
-                        self.gaps.append(Gap(offset, None, CUT_SHORT))
+                    if rest or self._leap:
+                        self.gaps.append(Gap(self._offset, None, CUT_SHORT))
                     return
                 if self._lost is None and len(rest) >= HEADER_BYTES and (length := _length(rest)) > LONGEST_RECORD:
-                    leap = FRAME_BYTES + length - len(rest)
-                    offset += len(rest)
-                    rest = b""
+                    self._leap = FRAME_BYTES + length - len(rest)
+                    self._offset += len(rest)
+                    self._rest = b""
 
     def _whole_records(self, buffer: bytes, offset: int, *, ends: bool) -> Generator[Block, None, int]:
         """The whole records in a buffer, past damage where there is some; returns how many bytes are done with."""

@@ -85,18 +85,24 @@ class SignalRows:
 
     Damaged rows are left out, and a warning names their steps.
 
+    Args:
+        folder: the run directory.
+        first: how many rows of the file are passed over.
+
     Attributes:
         keys: what each column holds, as (kind, name), in order.
         columns: the names of the columns.
         phases: the signals among them, by name, each with the phase of a step in which it was measured.
         path: the file of the rows.
+        count: how many rows there are, damaged ones among them.
 
     Raises:
         DataError: the folder keeps no signals, or they cannot be read.
     """
 
-    def __init__(self, folder: str | Path) -> None:
+    def __init__(self, folder: str | Path, first: int = 0) -> None:
         self.folder: Final = Path(folder)
+        self._first: Final = first
         self._columns: Final = read_columns(self.folder)
         self.keys: Final = self._columns.keys
         self.path: Final = self.folder / self._columns.file
@@ -110,12 +116,13 @@ class SignalRows:
         except OSError as error:
             raise DataError(f"{self.path} cannot be read: {error.strerror}: the run's signals are gone") from None
         # A run that was killed may have left the beginning of a row.
-        self._count, self.torn = divmod(size, self._columns.row_bytes)
-        if self._count > MOST_ROWS:
-            raise DataError(f"{self.path} holds {self._count:,} rows, more than a run has ({MOST_ROWS:,})")
+        self.count, self.torn = divmod(size, self._columns.row_bytes)
+        self.count = max(self.count - first, 0)
+        if self.count > MOST_ROWS:
+            raise DataError(f"{self.path} holds {self.count:,} rows, more than a run has ({MOST_ROWS:,})")
 
     def __len__(self) -> int:
-        return self._count - len(self._scanned[0])
+        return self.count - len(self._scanned[0])
 
     def __iter__(self) -> Iterator[dict[str, float]]:
         return self.rows()
@@ -174,8 +181,9 @@ class SignalRows:
         """Blocks of rows: the number of the first, their checksums (none where rows have none), and their values."""
         width, checked = self._columns.row_bytes // 8, self._columns.checked
         with files.open_to_read(self.folder, self.path.name) as file:
-            for first in range(0, self._count, BLOCK_ROWS):
-                rows = min(BLOCK_ROWS, self._count - first)
+            file.seek(self._first * self._columns.row_bytes)
+            for first in range(0, self.count, BLOCK_ROWS):
+                rows = min(BLOCK_ROWS, self.count - first)
                 table = np.fromfile(file, dtype="<f8", count=rows * width).reshape(-1, width)
                 if progress is not None:
                     progress(table.nbytes)

@@ -144,8 +144,8 @@ def calibration_passage(calibration: Calibration, words: Words, number: Callable
     )
 
 
-def watched_keys(names: str) -> set[str]:
-    """What `--fail-on` names, separated by commas: rules, `rule.variant`, `any`; compare with `Diagnosis.keys`.
+def watched_keys(names: str, option: str = "--fail-on") -> set[str]:
+    """What an option names, separated by commas: rules, `rule.variant`, `any`; compare with `Diagnosis.keys`.
 
     Raises:
         ConfigError: no rule has such a name, or no such variant.
@@ -156,9 +156,9 @@ def watched_keys(names: str) -> set[str]:
     for key in keys:
         rule, dot, _ = key.partition(".")
         if rule not in known:
-            raise ConfigError(f"--fail-on {key}: no such finding: {suggestion(key, sorted(known))}")
+            raise ConfigError(f"{option} {key}: no such finding: {suggestion(key, sorted(known))}")
         if dot and load("en").get(f"{key}.title") is None:
-            raise ConfigError(f"--fail-on {key}: the rule {rule} has no such variant: name {rule} alone")
+            raise ConfigError(f"{option} {key}: the rule {rule} has no such variant: name {rule} alone")
     return keys
 
 

@@ -57,8 +57,9 @@ def test_blocks_and_single_values_make_the_same_series(sizes: list[int]) -> None
     for size in sizes:
         many.extend(np.arange(at, at + size, dtype=float), values[at : at + size])
         at += size
-    assert one.count == many.count
-    assert one.low.min() == many.low.min() and one.high.max() == many.high.max()
+    assert one.count == many.count and one.span == many.span
+    for attribute in ("steps", "last_steps", "values", "low", "high"):
+        assert getattr(one, attribute).tolist() == getattr(many, attribute).tolist()
 
 
 def test_a_rows_history_and_a_blocks_history_are_the_same() -> None:
