@@ -117,7 +117,9 @@ def _unpacked(blocks: Iterable[bytes], key: str) -> Iterator[bytes]:
                 texts.append(
                     text if text.endswith("\n") or (key == "log" and "stream" in (found or ())) else f"{text}\n"
                 )
-        yield "".join(texts).encode(errors="replace")
+        # An empty block would say that more may come later.
+        if any(texts) or not block:
+            yield "".join(texts).encode(errors="replace")
 
 
 def _beginning(blocks: Iterator[bytes]) -> tuple[bytes, bool]:

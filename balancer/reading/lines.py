@@ -53,15 +53,17 @@ def lines(blocks: Iterable[bytes], unread: Unread) -> Iterator[NumberedLines]:
 
 
 def decoded(blocks: Iterable[bytes]) -> Iterator[str]:
-    """The text of blocks of bytes."""
+    """The text of blocks of bytes; an empty one of an empty block alone."""
     decoder: codecs.IncrementalDecoder | None = None
     for block in blocks:
         if decoder is None:
             encoding = next((name for mark, name in _MARKS if block.startswith(mark)), "utf-8")
             decoder = codecs.getincrementaldecoder(encoding)(errors="replace")
-        yield decoder.decode(block)
-    if decoder is not None:
-        yield decoder.decode(b"", True)
+        text = decoder.decode(block)
+        if text or not block:
+            yield text
+    if decoder is not None and (rest := decoder.decode(b"", True)):
+        yield rest
 
 
 def _split(text: str, number: int, unread: Unread) -> list[str]:

@@ -83,7 +83,14 @@ def test_every_command_works(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, cl
     (tmp_path / "vocoder.csv").write_text(
         "step,d_loss,adv,mel\n" + "".join(f"{i},0.{i + 10},0.{i + 20},0.{i + 30}\n" for i in range(40))
     )
-    names = {"loss/G_GAN": "loss/adv", "loss/D": "loss/d_loss", "4000": "20", "1200": "12", "1200:1300": "12:15"}
+    names = {
+        "loss/G_GAN": "loss/adv",
+        "loss/D": "loss/d_loss",
+        "600": "0",
+        "4000": "20",
+        "1200": "12",
+        "1200:1300": "12:15",
+    }
     for words in COMMANDS:
         arguments = [
             re.sub(r"loss/G_GAN|loss/D$", lambda at: names[at[0]], names.get(word, word)) for word in words[1:]

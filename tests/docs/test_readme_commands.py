@@ -72,6 +72,7 @@ def test_no_command_is_left_out() -> None:
         ["make"], ["python3", "-m", "venv"], ["."], ["pip", "install"], ["balancer", "plugins"], ["balancer", "train"],
         ["balancer", "zi2zi", "compare"], ["torchrun"], ["tensorboard"], ["python"], ["balancer", "diagnose"],
         ["balancer", "report"], ["balancer", "explain"], ["balancer", "replay"],
+        ["balancer", "watch"],
     )  # fmt: skip
     tested = [words for form in forms for words in shown(*form)]
     assert sorted(tested) == sorted(COMMANDS)
@@ -129,8 +130,10 @@ def test_a_log_and_the_demos_runs_are_looked_into(tmp_path: Path, monkeypatch: p
     diagnosis, *further = shown("balancer", "diagnose")
     (excerpt,) = blocks(ENGLISH, "text")
     assert excerpt.rstrip() in run(cli, diagnosis)
-    for words in (*further, *shown("balancer", "report"), *shown("balancer", "explain"), *shown("balancer", "replay")):
-        assert run(cli, ["10" if word == "1200" else word for word in words])
+    looks = [words for name in ("report", "explain", "replay", "watch") for words in shown("balancer", name)]
+    short = {"1200": "10", "600": "0"}
+    for words in (*further, *looks):
+        assert run(cli, [short.get(word, word) for word in words])
     assert (tmp_path / "report.html").is_file()
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import json
 import subprocess
 import sys
@@ -14,6 +13,7 @@ from support.growing_logs import assert_as_read_at_once, followed_while_written,
 
 import balancer
 from balancer.errors import ConfigError, DataError
+from balancer.reading.lines import decoded
 from balancer.reading.opening import open_source
 from balancer.watching.follower import Follower
 
@@ -195,14 +195,23 @@ def test_from_python_each_diagnosis_comes_as_it_is_made(tmp_path: Path) -> None:
     assert balancer.as_data(last) == balancer.as_data(balancer.diagnose(path)) and last.case.source.rows == 51
 
 
-def test_a_log_read_at_once_never_pauses(tmp_path: Path) -> None:
-    # Docker's lines without text give blocks without bytes.
-    path = tmp_path / "docker.log"
-    empty = json.dumps({"log": 1, "stream": "stdout"}) + "\n"
-    path.write_text(_docker() + empty * 200_000, encoding="utf-8")
-    for row in itertools.islice(open_source(str(path)).rows(), LONG):
-        assert row[1]
-    assert balancer.diagnose(path).case.source.rows == LONG
+@pytest.mark.parametrize(
+    ("name", "text"), [("a.csv", _csv), ("a.jsonl", _json_lines), ("a.log", _resumed), ("docker.log", _docker)]
+)
+def test_a_log_read_at_once_never_pauses(name: str, text: Callable[[], str], tmp_path: Path) -> None:
+    path = tmp_path / name
+    # A block of Docker's lines that hold no text.
+    empty = json.dumps({"log": 1, "stream": "stdout"}) + "\n" if name == "docker.log" else ""
+    path.write_text(text() + empty * 100_000, encoding="utf-8")
+    for step, row in open_source(str(path)).rows():
+        assert step >= 0 and row
+
+
+def test_half_a_letter_is_no_pause() -> None:
+    pieces = [bytes([byte]) for byte in "步 1 d_loss: 0.5\n".encode()]
+    assert all(text for text in decoded(pieces))
+    assert "".join(decoded(pieces)) == "步 1 d_loss: 0.5\n"
+    assert list(decoded([b"a", b"", b"b"])) == ["a", "", "b"]
 
 
 def test_a_process_that_dies_leaves_no_mark(tmp_path: Path) -> None:
