@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from array import array
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
@@ -42,8 +43,8 @@ class Series:
         self.trailing: int = 0
         self.trailing_since: float = -math.inf
         # What waits to be folded; its steps are those of the last span or later.
-        self._steps: list[float] = []
-        self._values: list[float] = []
+        self._steps = array("d")
+        self._values = array("d")
         # Of shape (5, spans); rows: first step, last step, mean, lowest, highest.
         self._spans: Floats = np.empty((5, 0))
 
@@ -101,8 +102,8 @@ class Series:
             if not self._steps and not over and self._spans.shape[1] + spans <= CAPACITY:
                 self._spans = np.concatenate([self._spans, _reduced(stretch, block, self._span)], axis=1)
                 continue
-            self._steps += stretch.tolist()
-            self._values += block.tolist()
+            self._steps.frombytes(np.ascontiguousarray(stretch, dtype=np.float64).tobytes())
+            self._values.frombytes(np.ascontiguousarray(block, dtype=np.float64).tobytes())
             if len(self._steps) >= max(PENDING, 2 * self._span):
                 self._fold()
 
@@ -162,7 +163,7 @@ class Series:
         """The same series, which goes its own way."""
         series = Series()
         series.__dict__.update(self.__dict__)
-        series._steps, series._values = [*self._steps], [*self._values]
+        series._steps, series._values = self._steps[:], self._values[:]
         return series
 
     def scaled(self, factor: float) -> Series:
@@ -191,7 +192,7 @@ class Series:
         if not self._steps:
             return self._spans
         # The values of a span not yet full stand for themselves as one span.
-        steps, values = self._steps, np.asarray(self._values)
+        steps, values = self._steps, np.array(self._values)
         rest = np.array([[steps[0]], [steps[-1]], [values.mean()], [values.min()], [values.max()]])
         return np.concatenate([self._spans, rest], axis=1)
 
@@ -199,7 +200,7 @@ class Series:
         """Make spans of what waits; which ones follows from the values alone, not from when they are made."""
         if len(self._steps) < self._span:
             return
-        steps, values = np.asarray(self._steps), np.asarray(self._values)
+        steps, values = np.array(self._steps), np.array(self._values)
         done = 0
         while (whole := (len(steps) - done) // self._span) > 0:
             room = CAPACITY - self._spans.shape[1]
