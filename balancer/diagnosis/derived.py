@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from balancer.diagnosis.units import Units, g_terms
+from balancer.diagnosis.units import Units, g_terms, implied_by
 from balancer.reading.history import History
 from balancer.reading.series import Series
 
@@ -46,7 +46,26 @@ def _d_adv(history: History, units: Units) -> Series | None:
         steps, halves = history.aligned(["d_loss_real", "d_loss_fake"])
         return Series.of(steps, units.d_adv(halves))
     if "d_loss" not in history:
-        return None
+        return _implied(history, units)
     if units.d_floor == 0:
         return history["d_loss"].scaled(units.d_scale)
     return Series.of(history["d_loss"].steps, units.d_adv({"d_loss": history["d_loss"].values}))
+
+
+def _implied(history: History, units: Units) -> Series | None:
+    """What D's mean outputs on real and on generated images make of its loss, where they are all that is logged.
+
+    The mean of the losses is no lower than the loss of the means, since it is convex.
+    """
+    found = implied_by(history, units)
+    if found is None:
+        return None
+    steps, both = history.aligned([f"d_{found}_real", f"d_{found}_fake"])
+    real, fake = both[f"d_{found}_real"], both[f"d_{found}_fake"]
+    if found == "prob":
+        real, fake = np.clip(real, 1e-6, 1 - 1e-6), np.clip(fake, 1e-6, 1 - 1e-6)
+        return Series.of(steps, (-np.log(real) - np.log1p(-fake)) / 2)
+    if units.adversarial == "hinge":
+        halves = (np.maximum(1 - real, 0) + np.maximum(1 + fake, 0)) / 2
+        return Series.of(steps, units.loss.scaled(halves))
+    return Series.of(steps, (np.logaddexp(0, -real) + np.logaddexp(0, fake)) / 2)

@@ -13,7 +13,7 @@ from balancer.contract.levels import CHANCE
 from balancer.contract.losses import find_loss
 from balancer.diagnosis.code_units import code_d_units, code_g_units
 from balancer.diagnosis.trends import curve
-from balancer.diagnosis.units import Units, g_terms
+from balancer.diagnosis.units import Units, g_terms, implied_by
 from balancer.diagnosis.which_loss import below_bce, loss_of
 from balancer.errors import ConfigError
 from balancer.reading.history import History
@@ -130,6 +130,8 @@ def _d_units(history: History, units: Units, began: float | None) -> Units:
         if units.adversarial_basis == "assumed" and below_bce(history, units):
             return _won_of_several(history, units) or replace(units, levels=False, evidence={"d_by": "not_bce"})
         return replace(units, d_loss_kind="mean", d_basis="measured", evidence={"d_by": "halves"})
+    if (found := implied_by(history, units)) is not None:
+        return replace(units, d_loss_kind="mean", d_basis="measured", evidence={"d_by": f"{found}s_alone"})
     if "d_loss" not in history:
         return units
     d_loss = history["d_loss"]
@@ -178,6 +180,8 @@ def _check_levels(history: History, units: Units) -> Units:
     if units.d_basis == "format" and units.discriminators == 1:
         return units  # so its code prints it: a D that has broken down stays as high as it likes
     names = [name for name in ("d_loss_real", "d_loss_fake", "d_loss") if name in history]
+    if not names:
+        return units
     _, rows = history.aligned(names)
     d_adv = units.d_adv(rows)
     if d_adv is None or len(d_adv) < 5:

@@ -117,7 +117,8 @@ def _known_code(case: Case) -> Iterator[Finding]:
 @rule("d_units")
 def _d_units(case: Case) -> Iterator[Finding]:
     """How d_loss was turned into d_adv: only where the log's family does not say it itself."""
-    logged = any(name in case.history for name in ("d_loss", "d_loss_real"))
+    alone = str(case.units.evidence.get("d_by", "")).endswith("s_alone")
+    logged = alone or any(name in case.history for name in ("d_loss", "d_loss_real"))
     if case.source.kind == "run" or case.source.family or not logged:
         return
     units, evidence = case.units, case.units.evidence

@@ -101,6 +101,16 @@ def g_terms(history: History) -> list[str]:
     return sorted(names, key=lambda name: (name != "adv", name))
 
 
+def implied_by(history: History, units: Units) -> str | None:
+    """What a loss of D follows from where none is logged: its mean probabilities ("prob") or logits ("logit")."""
+    if any(name in history for name in ("d_adv", "d_loss", "d_loss_real")):
+        return None
+    for found, losses in (("prob", ("bce",)), ("logit", ("bce", "hinge"))):
+        if units.adversarial in losses and all(f"d_{found}_{side}" in history for side in ("real", "fake")):
+            return found
+    return None
+
+
 def least_adv(d_adv: float) -> float:
     """The lowest adversarial loss of G that hard-label BCE allows where D's mean loss is `d_adv`: −ln(1 − e^−2d)."""
     return -math.log(-math.expm1(-2 * max(d_adv, 1e-12)))

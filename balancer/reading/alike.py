@@ -141,5 +141,8 @@ def _counts(table: dict[str, Floats], per_epoch: float | None) -> bool:
 
 
 def _within_name(text: bytes, match: re.Match[bytes]) -> bool:
-    around = text[max(match.start() - 1, 0) : match.start()] + text[match.end() : match.end() + 1]
+    """Whether a figure may be part of a name, such as in D_1 or 2d; one with a point that letters follow has a unit."""
+    around = text[max(match.start() - 1, 0) : match.start()]
+    if b"." not in match[0]:
+        around += text[match.end() : match.end() + 1]
     return any(letter in b"_" or bytes([letter]).isalpha() for letter in around)

@@ -114,3 +114,20 @@ def test_a_d_that_wins_and_then_blows_up_has_not_recovered(log: Path) -> None:
     assert (
         made.verdict.words == "verdict.back" and made.verdict.evidence["step"] <= 10_300
     )  # a mean over five rows finds it
+
+
+@pytest.mark.parametrize("names", ["D(x) D(G(z))", "logits_real logits_fake"])
+@pytest.mark.parametrize("won", [True, False])
+def test_d_is_judged_by_its_outputs_where_no_loss_of_it_is_logged(names: str, won: bool, log: Path) -> None:
+    real, fake = names.split()
+    random = np.random.default_rng(5)
+    lines = []
+    for n in range(120):
+        high, low = (4.0 if won else 0.3) + random.normal() / 5, (-4.5 if won else -0.3) + random.normal() / 5
+        if "(" in names:
+            high, low = 1 / (1 + np.exp(-high)), 1 / (1 + np.exp(-low))
+        lines.append(f"step {10 * n}: g_loss: {3 + random.normal() / 9:.4f} {real}: {high:.4f} {fake}: {low:.4f}")
+    made = diagnosed(log, lines)
+    assert ("saturated.lasting" in keys(made)) == won
+    assert remarks(made) & {"d_units.probs_alone", "d_units.logits_alone"}
+    assert np.median(made.case.history["d_adv"].values) == pytest.approx(0.0147 if won else 0.554, rel=0.05)
