@@ -188,7 +188,7 @@ def _oscillation(case: Case) -> Iterator[Finding]:
             "low": float(np.percentile(whole.values, 5)),
             "high": float(np.percentile(whole.values, 95)),
         }
-        yield Finding("oscillation", evidence, span(whole), "medium", 50, "", ("slower", "d_lr_ratio"))
+        yield Finding("oscillation", evidence, span(whole), "medium", 50, "", ("slower", "d_lr_ratio", "ema"))
 
 
 def _waves(values: Floats, swings: int) -> bool:

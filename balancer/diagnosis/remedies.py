@@ -55,7 +55,8 @@ REMEDIES: Final[Mapping[str, Remedy]] = {
         Remedy("free_d", None, (), ("d_lr_ratio", "d_skip", "label_smoothing", "freeze_head")),
         Remedy("slower", None, (), (), {"train.lr": None}),
         # The field's, each with its source in the words.
-        *(Remedy(name, None, elsewhere=True) for name in ("r1", "spectral_norm", "augment", "more_data", "smaller_d")),
+        *(Remedy(name, None, elsewhere=True) for name in ("r1", "spectral_norm", "augment")),
+        *(Remedy(name, None, elsewhere=True) for name in ("more_data", "smaller_d", "ema")),
     )
 }
 

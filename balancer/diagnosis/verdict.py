@@ -10,7 +10,7 @@ import numpy as np
 from balancer.diagnosis.finding import Case, Confidence, Figure, Finding
 from balancer.diagnosis.noise import climb, needed
 from balancer.diagnosis.saturation import ROWS
-from balancer.diagnosis.trends import curve
+from balancer.diagnosis.trends import curve, logs
 from balancer.diagnosis.units import PIXEL_TERMS, g_terms
 
 LOST = 1.5  # a pixel term that much above its best is no longer a compromise
@@ -90,7 +90,7 @@ def _pixels(case: Case) -> list[dict[str, Any]]:
         best = float(means[at])
         if best > 0:
             # The lowest place was looked for: from there noise rises more than from any other.
-            lost = last > LOST * best and climb(whole.values[at:]) >= 1.4 * needed(len(whole) - at)
+            lost = last > LOST * best and climb(logs(whole.values[at:])) >= 1.8 * needed(len(whole) - at)
             step = int(whole.steps[at + width - 1])
             found.append(
                 {"term": term, "best": best, "last": last, "above": last / best - 1, "step": step, "lost": lost}
