@@ -270,3 +270,8 @@ def test_a_table_that_is_none_is_refused_in_a_line(tmp_path: Path) -> None:
             read_codes(path)
         assert "\n" not in str(refused.value)
     assert read_codes(OURS) and all(isinstance(code, Code) for code in our_codes().values())
+
+
+def test_the_code_is_told_as_data_too(tmp_path: Path) -> None:
+    assert balancer.as_data(judged(tmp_path / "train.log", "pix2pix"))["code"] == "pix2pix"
+    assert balancer.as_data(judged(tmp_path / "train.log", "pix2pix", family="none"))["code"] is None
