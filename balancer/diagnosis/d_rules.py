@@ -11,6 +11,7 @@ import numpy as np
 from balancer.contract.levels import CHANCE, RECOVERED_ABOVE, SATURATED_BELOW
 from balancer.diagnosis.finding import Case, Confidence, Figure, Finding, rule
 from balancer.diagnosis.noise import apart, needed
+from balancer.diagnosis.remedies import FLAGGED
 from balancer.diagnosis.saturation import ROWS, above_since, saturated, saturated_below, span
 from balancer.diagnosis.trends import Curve, crossings, curve, logs, trend
 from balancer.diagnosis.units import PIXEL_TERMS
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 WEAKEN_D: Final = (
     *("raise_lambda", "d_lr_ratio", "d_skip", "freeze_head", "combination", "label_smoothing"),
     *("r1", "augment", "spectral_norm", "smaller_d"),
+    *FLAGGED,
 )
 BLOWN_UP: Final = 5.0  # the fifth band of a later commit of the document's code: D had blown up there
 # Entropy of smoothed labels, as the mean of both halves: what D's loss cannot fall below; and the label of generated

@@ -28,8 +28,10 @@ class Remedy:
     needs: tuple[str, ...] = ()
     worse: bool = False
     elsewhere: bool = False
+    flag_only: bool = False
 
 
+FLAGGED: Final = ("later_d", "another_loss", "history", "noise", "freeze_d", "larger_batch", "pretrained_d")
 REMEDIES: Final[Mapping[str, Remedy]] = {
     remedy.name: remedy
     for remedy in (
@@ -57,6 +59,8 @@ REMEDIES: Final[Mapping[str, Remedy]] = {
         # The field's, each with its source in the words.
         *(Remedy(name, None, elsewhere=True) for name in ("r1", "spectral_norm", "augment")),
         *(Remedy(name, None, elsewhere=True) for name in ("more_data", "smaller_d", "ema")),
+        # Of them those that say something only where the log's code has a flag for it.
+        *(Remedy(name, None, elsewhere=True, flag_only=True) for name in FLAGGED),
     )
 }
 
@@ -128,6 +132,7 @@ def chosen(names: Sequence[str], case: Case) -> list[Remedy]:
         senseless |= WEIGHTS  # the one term of G's loss, as of an unconditional GAN: its weight balances nothing
     found = (REMEDIES[name] for name in names if name not in senseless)
     left = [r for r in found if not in_force(r, case) and all(signal in case.history for signal in r.needs)]
+    left = [r for r in left if not r.flag_only or flag(r, case)]
     # None that measured worse than doing nothing comes first; what the log's own code has a flag for comes before.
     return sorted(left, key=lambda remedy: (remedy.worse, flag(remedy, case) == ""))
 

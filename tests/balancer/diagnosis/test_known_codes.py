@@ -13,6 +13,7 @@ import pytest
 
 import balancer
 from balancer.diagnosis.diagnose import Diagnosis
+from balancer.diagnosis.remedies import FLAGGED, REMEDIES
 from balancer.errors import ConfigError, PluginError
 from balancer.reading.codes import OURS, Code, our_codes, read_codes
 from balancer.reading.families import codes
@@ -183,10 +184,23 @@ def test_a_d_that_has_won_is_found_unless_its_authors_call_that_right(name: str,
 
 
 def test_every_code_says_where_it_is_from_and_what_its_remedies_are_called() -> None:
-    known = {"d_lr_ratio", "d_skip", "raise_lambda", "lower_lambda", "r1", "augment", "spectral_norm", "smaller_d"}
-    more = {"another_loss", "history", "later_d", "freeze_d", "clip", "pretrained_d", "larger_batch", "noise"}
-    for code in our_codes().values():
-        assert code.source.startswith("https://") and code.flags.keys() <= known | more, code.name
+    said = {name for code in our_codes().values() for name in code.flags}
+    assert said <= REMEDIES.keys() and set(FLAGGED) <= said
+    assert all(code.source.startswith("https://") for code in our_codes().values())
+
+
+@pytest.mark.parametrize(
+    ("code", "flags"), [("pix2pix", "--gan_mode lsgan"), ("taming", "disc_start"), ("rvc", "pretrainD")]
+)
+def test_a_flag_for_what_only_some_codes_have_is_said(code: str, flags: str, tmp_path: Path) -> None:
+    if code == "taming":
+        rows = [f"step {n}: train/aeloss=0.4{n % 9} train/discloss=0.00{1 + n % 3}" for n in range(60)]
+        path = tmp_path / "train.log"
+        path.write_text("\n".join(rows) + "\n")
+    else:
+        path = logged(tmp_path / "train.log", code, halves=(0.002, 0.002, 6.0 if code == "pix2pix" else 1.0))
+    assert flags in balancer.as_text(balancer.diagnose(path), width=200)
+    assert flags not in balancer.as_text(balancer.diagnose(path, family="none"), width=200)
 
 
 def test_terms_that_are_printed_multiplied_are_weighed_as_they_are(tmp_path: Path) -> None:
