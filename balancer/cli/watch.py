@@ -62,7 +62,7 @@ def watch(
     weights: WeightOption = None,
 ) -> None:
     """Follow a run or a log while it is written: verdict and findings kept up to date, at the cost of the new rows."""
-    from balancer.diagnosis.diagnose import told_family, told_units
+    from balancer.diagnosis.diagnose import told
     from balancer.show.rendered import watched_keys
     from balancer.show.words import load
     from balancer.train.stopping import Stopped, stop_requests
@@ -74,11 +74,11 @@ def watch(
     idle = None if idle is None else _seconds("--idle", idle, 0.0)
     failing = watched_keys(fail_on or "")
     alerts = Alerts(_alerts(on or [], run or []), path, quiet=sys.stdout.isatty())
-    stated = told_units(adversarial, d_loss, discriminators, weight_numbers(weights or []), recipe)
+    numbers = weight_numbers(weights or [])
+    stated, family = told(adversarial, d_loss, discriminators, numbers, recipe, family)
     with ExitStack() as stack:
         stop = stack.enter_context(stop_requests())
-        whose = told_family(family, recipe)
-        follower = Follower(path, stated=stated, tags=pairs(tags or [], "--tag"), pattern=pattern, family=whose)
+        follower = Follower(path, stated=stated, tags=pairs(tags or [], "--tag"), pattern=pattern, family=family)
         stack.callback(follower.close)
         with progress_of(path) as follower.progress:
             found = follower.look()

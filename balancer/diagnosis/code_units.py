@@ -9,12 +9,17 @@ from balancer.reading.codes import Code
 from balancer.reading.history import History
 
 
-def code_g_units(history: History, units: Units, code: Code) -> Units:
+def code_units(history: History, stated: Units, code: Code) -> Units:
+    """What its table says before the loss is looked for; the history then holds raw terms."""
+    count = code.discriminators if stated.discriminators == 1 else stated.discriminators
+    units = replace(stated, discriminators=count, healthy_range=code.healthy, healthy_by=code.healthy_source)
+    return _g_units(history, units, code)
+
+
+def _g_units(history: History, units: Units, code: Code) -> Units:
     """The weights of G's terms; those that are printed multiplied become raw in the history."""
     terms = g_terms(history)
     told = units.weights if units.weights_basis == "told" else {}
-    units = replace(units, discriminators=code.discriminators if units.discriminators == 1 else units.discriminators)
-    units = replace(units, healthy_range=code.healthy, healthy_by=code.healthy_source)
     if not (code.weighted or code.weights or code.configured):
         return units
     known = {**code.weighted, **dict.fromkeys(code.configured, 1.0), **told}

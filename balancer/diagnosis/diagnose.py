@@ -100,35 +100,22 @@ def diagnose(
         ConfigError: no such path or checkpoint, or options that do not go with it.
         DataError: it is not a log, or a damaged one.
     """
-    stated = told_units(adversarial, d_loss, discriminators, weights, recipe)
-    whose = told_family(family, recipe)
-    reader = open_source(str(path), tags=tags, pattern=pattern, family=whose, progress=progress)
+    stated, family = told(adversarial, d_loss, discriminators, weights, recipe, family)
+    reader = open_source(str(path), tags=tags, pattern=pattern, family=family, progress=progress)
     history = read(reader)
     checkpoint = None if checkpoint is None else Path(checkpoint)
     return diagnose_history(history, reader.source, stated=stated, items=items, checkpoint=checkpoint)
 
 
-def told_family(family: str | None, recipe: str | None) -> str | None:
-    """The training code that a user names, or a recipe; see `diagnose`.
-
-    Raises:
-        ConfigError: there is no such recipe.
-    """
-    if family is not None or recipe is None:
-        return family
-    from balancer.diagnosis.recipe import log_units
-
-    return log_units(recipe).family
-
-
-def told_units(
+def told(
     adversarial: str | None,
     d_loss: str | None,
     discriminators: int | None,
     weights: Mapping[str, float] | None,
     recipe: str | None,
-) -> Units:
-    """The units that a user states, with what a recipe says besides; see `diagnose`.
+    family: str | None,
+) -> tuple[Units, str | None]:
+    """The units that a user states and the training code, with what a recipe says besides; see `diagnose`.
 
     Raises:
         ConfigError: there is no such loss, recipe or kind of d_loss.
@@ -139,7 +126,8 @@ def told_units(
         known = log_units(recipe)
         adversarial, d_loss = adversarial or known.adversarial, d_loss or known.d_loss
         discriminators, weights = discriminators or known.discriminators, {**known.weights, **(weights or {})}
-    return stated_units(adversarial, d_loss, weights or {}, discriminators or 1)
+        family = family or known.family
+    return stated_units(adversarial, d_loss, weights or {}, discriminators or 1), family
 
 
 def diagnose_history(

@@ -11,7 +11,7 @@ import numpy as np
 
 from balancer.contract.levels import CHANCE
 from balancer.contract.losses import find_loss
-from balancer.diagnosis.code_units import code_d_units, code_g_units
+from balancer.diagnosis.code_units import code_d_units, code_units
 from balancer.diagnosis.trends import curve
 from balancer.diagnosis.units import Units, g_terms, implied_by
 from balancer.diagnosis.which_loss import below_bce, loss_of
@@ -61,7 +61,7 @@ def infer_units(history: History, source: Source, stated: Units) -> Units:
     began = _drop_untrained(history)
     code = source.code
     if code is not None:
-        stated = code_g_units(history, stated, code)
+        stated = code_units(history, stated, code)
     units = loss_of(history, stated, code)
     known_by = units.evidence
     if code is not None and units.d_basis != "told":

@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
-from balancer.diagnosis.diagnose import Diagnosis, told_family, told_units
+from balancer.diagnosis.diagnose import Diagnosis, told
 from balancer.reading.opening import NO_TAGS
 from balancer.watching.follower import Follower
 
@@ -43,8 +43,8 @@ def watch(
         ConfigError: options that do not go with the log, or something that cannot be followed.
         DataError: it is not a log; or nothing of one was there before `idle` was over.
     """
-    stated = told_units(adversarial, d_loss, discriminators, weights, recipe)
-    follower = Follower(str(path), stated=stated, tags=tags, pattern=pattern, family=told_family(family, recipe))
+    stated, family = told(adversarial, d_loss, discriminators, weights, recipe, family)
+    follower = Follower(str(path), stated=stated, tags=tags, pattern=pattern, family=family)
     came, said = time.monotonic(), ""
     try:
         while True:
