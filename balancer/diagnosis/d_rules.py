@@ -26,6 +26,8 @@ WEAKEN_D: Final = (
     *FLAGGED,
 )
 BLOWN_UP: Final = 5.0  # the fifth band of a later commit of the document's code: D had blown up there
+NEAR_CHANCE: Final = 1.05  # times chance: a D that guesses, and is not sure of what is wrong
+BURST: Final = 0.02  # of all rows, in which D breaks down
 # Entropy of smoothed labels, as the mean of both halves: what D's loss cannot fall below; and the label of generated
 # images, of which a D at its best thinks just so much, which puts G's adversarial loss at -ln of it.
 FLOORS: Final = {"0.9 / 0.1": (0.3251, 0.1), "0.95 / 0.05": (0.1985, 0.05), "0.9 / 0": (0.1625, 0.0)}
@@ -107,6 +109,29 @@ def _blow_up(case: Case) -> Iterator[Finding]:
         yield Finding("blow_up", _at_chance(case, level), steps, "high", 95, "", ("slower", "d_lr_ratio"))
 
 
+@rule("bursts", needs=["d_adv"], rows=ROWS)
+def _bursts(case: Case) -> Iterator[Finding]:
+    """D breaks down again and again: in many rows its loss lies far above chance, and between them it does not."""
+    series = case.history["d_adv"]
+    broken, usual = series.high > BLOWN_UP, float(np.median(series.values))
+    # Of a span of rows only the mean and the highest are known: that many as high make its mean.
+    rows = series.span * (series.values - usual) / np.maximum(series.high - usual, 1e-9)
+    count = int(np.maximum(rows, 1.0)[broken].sum())
+    if count < 3 or not BURST <= count / series.count < 0.5 or usual > CHANCE or any(_blow_up.judge(case)):
+        return
+    evidence: dict[str, Figure] = {
+        "count": count,
+        "rows": series.count,
+        "above": BLOWN_UP,
+        "high": float(series.high.max()),
+        "chance": CHANCE,
+        "median": usual,
+    }
+    where = np.flatnonzero(broken)
+    steps = float(series.steps[where[0]]), float(series.last_steps[where[-1]])
+    yield Finding("bursts", evidence, steps, "medium", 77, "", ("slower", "d_lr_ratio", "ema"))
+
+
 @rule("collapse", needs=["d_adv"], rows=ROWS)
 def _collapse(case: Case) -> Iterator[Finding]:
     """D cannot tell real from generated for long: at chance or above it, at the end of the log."""
@@ -128,6 +153,11 @@ def _collapse(case: Case) -> Iterator[Finding]:
         return  # its code's authors call that right
     if _improves(case, began):
         yield Finding("collapse", _at_chance(case, level), (began, whole.end), "low", 30, "improving")
+        return
+    # Without a target to compare with, a G as good as D can judge looks the same, if D had learned or still does.
+    learned = float(np.percentile(whole.values, 10)) < 0.9 * CHANCE or trend(curve(case.history["d_adv"])).down >= 1
+    if learned and halved <= NEAR_CHANCE * CHANCE and not PIXEL_TERMS.intersection(case.history.measured):
+        yield Finding("collapse", _at_chance(case, level), (began, whole.end), "low", 30, "even")
         return
     sure: Confidence = "medium" if case.units.d_basis != "assumed" else "low"
     yield Finding("collapse", _at_chance(case, level), (began, whole.end), sure, 80, "", ("free_d", "lambda_one"))

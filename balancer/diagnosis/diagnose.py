@@ -152,6 +152,7 @@ def diagnose_history(
     with calling(whose, note=""):
         units = extension.units(history, source, stated) if extension is not None else None
     if units is None:
+        source = replace(source)  # a reader that goes on keeps the code by whose names it reads
         units = infer_units(history, source, stated)
     derive(history, units)
     with calling(whose, note=""):

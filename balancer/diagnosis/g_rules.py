@@ -7,11 +7,11 @@ from typing import Final
 
 import numpy as np
 
-from balancer.contract.levels import CHANCE, STARVED_ABOVE
+from balancer.contract.levels import CHANCE, RECOVERED_ABOVE, STARVED_ABOVE
 from balancer.diagnosis.finding import Case, Confidence, Figure, Finding, rule
 from balancer.diagnosis.saturation import ROWS, saturated, span
 from balancer.diagnosis.trends import Curve, curve, trend
-from balancer.diagnosis.units import PIXEL_TERMS, g_terms
+from balancer.diagnosis.units import PIXEL_TERMS, g_terms, implied_adv
 
 TRUST_LESS: Final = ("dynamic_lambda", "raise_lambda", "combination", "schedule")
 # Terms that tie G to its target; the others are free to rise.
@@ -92,8 +92,18 @@ def _g_loss_rising(case: Case) -> Iterator[Finding]:
         variant = "adv" if drivers[0][0] == "adv" else ""
         if variant and not case.units.loss.has_levels:
             return  # a critic's outputs drift as they like, and with them G's loss
+    if _answers_d(case, over.last):
+        return
     sure: Confidence = "high" if over.rank > 0.95 else "medium"
     yield Finding("g_loss_rising", evidence, span(whole), sure, 60, variant, ("combination",))
+
+
+def _answers_d(case: Case, level: float) -> bool:
+    """Whether G's loss, of which no term is logged, is just what a D in balance makes of it: it had to rise so far."""
+    if g_terms(case.history) or case.units.adversarial != "bce" or "d_adv" not in case.history:
+        return False
+    d_adv = float(np.median(curve(case.history["d_adv"]).tail()))
+    return d_adv > RECOVERED_ABOVE and level <= 1.5 * implied_adv(d_adv)
 
 
 @rule("compromise", needs=["adv", "d_adv"], rows=ROWS)

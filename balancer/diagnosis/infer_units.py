@@ -12,6 +12,8 @@ import numpy as np
 from balancer.contract.levels import CHANCE
 from balancer.contract.losses import find_loss
 from balancer.diagnosis.code_units import code_d_units, code_units
+from balancer.diagnosis.contradictions import contradicts, d_cost, outputs_as_they_are
+from balancer.diagnosis.d_begins import FIRST_ROWS, NEVER, drop_untrained
 from balancer.diagnosis.trends import curve
 from balancer.diagnosis.units import Units, g_terms, implied_by
 from balancer.diagnosis.which_loss import below_bce, loss_of
@@ -27,7 +29,6 @@ NEW_MEAN: Final = (0.75, 1.25)
 NEW_SUM: Final = (1.6, 2.6)
 # No single D stays above that for long: its bias alone would bring it down to chance.
 STEADY: Final = 1.15
-DISCRIMINATED: Final = ("d_loss", "d_loss_real", "d_loss_fake", "d_adv", "adv", "adv_share", "lambda_adv")
 
 
 def stated_units(
@@ -55,13 +56,22 @@ def stated_units(
 
 
 def infer_units(history: History, source: Source, stated: Units) -> Units:
-    """The units of a log; where D begins to train later than the log, the history loses what lies before."""
+    """The units of a log; where D begins to train later than the log, the history loses what lies before.
+
+    The source loses its code where the figures contradict that.
+    """
     if source.kind == "run":
         return _run_units(history, source, stated)
-    began = _drop_untrained(history)
+    began = drop_untrained(history, source)
     code = source.code
+    if code is not None and source.codes and contradicts(history, code):
+        source.code, source.not_code, code = None, code, None
+    outputs_as_they_are(history)
     if code is not None:
         stated = code_units(history, stated, code)
+    if began == NEVER:
+        units = replace(stated, levels=False, d_basis="measured", evidence={"d_by": "not_begun"})
+        return units if units.weights_basis in ("told", "format") else _g_units(history, units)
     units = loss_of(history, stated, code)
     known_by = units.evidence
     if code is not None and units.d_basis != "told":
@@ -88,22 +98,6 @@ def _run_units(history: History, source: Source, stated: Units) -> Units:
     return replace(units, adversarial=source.loss.name, recorded=source.loss, levels=source.loss.has_levels)
 
 
-def _drop_untrained(history: History) -> float | None:
-    """The step from which D is trained, where its loss is exactly 0 before (VQGAN starts its D late)."""
-    if "d_loss" not in history:
-        return None
-    busy = (history["d_loss"].high != 0) | (history["d_loss"].low != 0)
-    trained = np.flatnonzero(busy)
-    # Zeros that come back are those of a saturated D, rounded in print.
-    if len(trained) == 0 or trained[0] < 3 or not busy[trained[0] :].all():
-        return None
-    step = float(history["d_loss"].steps[trained[0]])
-    for name in history.series:
-        if name in DISCRIMINATED or name.startswith(("d_acc", "d_logit", "d_prob")):
-            history.series[name] = history[name].since(step)
-    return step
-
-
 def _won_of_several(history: History, units: Units) -> Units | None:
     """Least squares of several discriminators that have won: D's halves at 0, and G's loss at 1 for each."""
     adv = float(np.median(curve(history["adv"]).tail()))
@@ -121,6 +115,9 @@ def _won_of_several(history: History, units: Units) -> Units | None:
 def _d_units(history: History, units: Units, began: float | None) -> Units:
     """Sum or mean of the halves: from probabilities, from the level of a new D, from what G's loss allows."""
     loss = units.loss
+    lowest = float(history["d_loss"].low.min()) if "d_loss" in history else 0.0
+    if lowest < -1e-9 and units.adversarial_basis != "told":
+        return replace(units, levels=False, evidence={"d_by": "negative", "lowest": lowest})
     if not loss.has_levels:
         return replace(units, levels=False, evidence={"d_by": "no_levels", "loss": loss.name})
     units = replace(units.reading_d_loss("mean"), d_loss_kind="unknown")
@@ -135,16 +132,17 @@ def _d_units(history: History, units: Units, began: float | None) -> Units:
     if "d_loss" not in history:
         return units
     d_loss = history["d_loss"]
-    if float(d_loss.low.min()) < -1e-9:
-        return replace(units, levels=False, evidence={"d_by": "negative", "lowest": float(d_loss.low.min())})
-    kind = _by_probabilities(history, units)
+    if lowest < -1e-9:
+        return replace(units, levels=False, evidence={"d_by": "negative", "lowest": lowest})
+    kind = _by_outputs(history, units)
     if kind is not None:
         return replace(units.reading_d_loss(kind), d_basis="measured", evidence={"d_by": f"probabilities_{kind}"})
     early = curve(d_loss).values
     start = float(np.median(early[: max(3, len(early) // 50)])) / units.discriminators
     relative = (start - loss.floor) / (loss.chance - loss.floor)
-    # A new D is at chance; a log that begins later says nothing by its first rows.
-    if began is not None or history.first_step <= 0.02 * max(history.last_step, 1) + 1:
+    # A new D is at chance, but for one of least squares, which may begin with any outputs; a log that begins later says
+    # nothing by its first rows.
+    if loss.name != "lsgan" and (began is not None or _from_the_start(history)):
         for new, (low, high) in (("mean", NEW_MEAN), ("sum", NEW_SUM)):
             if low <= relative <= high:
                 read = units.reading_d_loss("sum" if new == "sum" else "mean")
@@ -159,16 +157,18 @@ def _d_units(history: History, units: Units, began: float | None) -> Units:
     return replace(units, evidence={"d_by": "nothing"})
 
 
-def _by_probabilities(history: History, units: Units) -> Literal["mean", "sum"] | None:
-    """From D's mean probabilities, D(x) and D(G(z)) of the DCGAN tutorial: they give its BCE, but for their spread."""
-    names = ["d_loss", "d_prob_real", "d_prob_fake"]
-    if units.adversarial != "bce" or any(name not in history for name in names):
+def _from_the_start(history: History) -> bool:
+    """Whether a log seems to begin with the training."""
+    return history.first_step <= FIRST_ROWS * max(history.last_step, 1) + 1
+
+
+def _by_outputs(history: History, units: Units) -> Literal["mean", "sum"] | None:
+    """From D's mean outputs, such as D(x) and D(G(z)) of the DCGAN tutorial: what they cost, but for their spread."""
+    found = d_cost(history, units.adversarial, "d_loss")
+    if found is None or units.discriminators > 1:
         return None
-    _, rows = history.aligned(names)
-    real, fake = (np.clip(rows[name], 1e-6, 1 - 1e-6) for name in names[1:])
-    implied = -np.log(real) - np.log1p(-fake)
-    ratio = float(np.median(rows["d_loss"] / np.maximum(implied, 1e-6)))
-    # The mean of logarithms is larger than the logarithm of the mean, so a sum lies at 1 or above, a mean at a half.
+    ratio = float(np.median(found[0] / np.maximum(found[1], 1e-6)))
+    # The mean of the losses is larger than the loss of the mean, so a sum lies at 1 or above, a mean at a half.
     return "sum" if ratio >= 0.85 else "mean" if 0.4 <= ratio <= 0.75 else None
 
 
@@ -186,6 +186,8 @@ def _check_levels(history: History, units: Units) -> Units:
     d_adv = units.d_adv(rows)
     if d_adv is None or len(d_adv) < 5:
         return units
+    if NEW_MEAN[0] <= float(np.median(d_adv[:3])) / CHANCE <= NEW_MEAN[1] and _from_the_start(history):
+        return units  # its scale is right: a new D guesses; what rises from there has blown up
     early = float(np.median(d_adv[: max(3, len(d_adv) // 4)])) / CHANCE
     level = float(np.median(d_adv)) / CHANCE
     if min(early, level) <= STEADY:

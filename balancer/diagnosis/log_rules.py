@@ -108,16 +108,20 @@ def _learning_rate(case: Case) -> Iterator[Finding]:
 @rule("known_code")
 def _known_code(case: Case) -> Iterator[Finding]:
     """Which training code wrote the log, and so in which units it stands."""
-    code = case.source.code
+    code = case.source.code or case.source.not_code
     if code is not None:
         figures: dict[str, Figure] = {"title": code.title, "source": code.source, "code": code.name}
+        if case.source.code is None:
+            figures |= {"losses": ", ".join(code.losses)}
+            yield Finding("known_code", figures, None, "high", 0, "altered", remark=True)
+            return
         yield Finding("known_code", figures, None, "high", 0, "" if case.source.codes else "told", remark=True)
 
 
 @rule("d_units")
 def _d_units(case: Case) -> Iterator[Finding]:
     """How d_loss was turned into d_adv: only where the log's family does not say it itself."""
-    alone = str(case.units.evidence.get("d_by", "")).endswith("s_alone")
+    alone = str(case.units.evidence.get("d_by", "")).endswith(("s_alone", "not_begun"))
     logged = alone or any(name in case.history for name in ("d_loss", "d_loss_real"))
     if case.source.kind == "run" or case.source.family or not logged:
         return

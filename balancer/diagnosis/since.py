@@ -22,6 +22,7 @@ Conclusion = Literal[
     "no_indicator", "helped", "unknown", "nothing_to_mend", "early", "in_order", "not_strong", "next", "last"
 ]
 FEWEST_ROWS: Final = 5  # rows on each side of the change, at least
+REACHED: Final = 1.1  # times what a rise had come to: as far as it may go on, once it has ended
 # "If nothing changed, change D's learning rate or update count next", says the document; then what weakens D further.
 NEXT: Final = ("d_lr_ratio", "d_skip", "label_smoothing", "freeze_head")
 
@@ -167,7 +168,10 @@ def _adv(before: Curve, after: Curve) -> IndicatorOutcome:
     if now.rises(by=0.05):
         return "worse" if higher and _differ(before, after) else "unchanged"
     lower = float(np.median(after.values)) < float(np.median(before.values))
-    if (then.rises(by=0.05) and pace < 0) or (lower and _differ(before, after) and not then.falls(by=0.02)):
+    # A rise has ended where it had come to, and not where it would have come to rest by itself.
+    ended = then.rises(by=0.05) and pace < 0 and _went_on(before)
+    ended &= float(np.median(after.values)) <= REACHED * float(np.median(before.tail()))
+    if ended or (lower and _differ(before, after) and not then.falls(by=0.02)):
         return "improved"
     return "good" if now.falls(by=0.02) else "unchanged"
 
@@ -180,7 +184,7 @@ def _g_loss(before: Curve, after: Curve) -> IndicatorOutcome:
     pace = _pace_changed(before, after)
     # What was or is now too short to show its own rise may show that the pace is another.
     if _goes_up(then) and pace < 0 and not _steady(now):
-        return "improved"
+        return "improved" if _went_on(before) else "unchanged"
     if _goes_up(now) and pace > 0 and not _steady(then):
         return "worse"
     return "unchanged" if _steady(then) or _steady(now) else "good"
@@ -193,6 +197,16 @@ def _steady(over: Trend) -> bool:
 def _goes_up(over: Trend) -> bool:
     """The same without the test against noise, for where another test speaks against it."""
     return over.rank >= 0.7 and over.change >= 0.02
+
+
+def _went_on(before: Curve) -> bool:
+    """Whether a rise had not begun to flatten by itself: its second half is no slower than half of the first."""
+    middle = len(before) // 2
+    halves = [slice(0, middle), slice(middle, None)]
+    if middle < 3:
+        return True
+    paces = [np.polyfit(before.steps[part], before.values[part], 1)[0] for part in halves]
+    return bool(paces[1] >= 0.5 * paces[0])
 
 
 def _distance(level: float, healthy: tuple[float, float]) -> float:

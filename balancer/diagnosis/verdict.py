@@ -16,16 +16,17 @@ from balancer.diagnosis.units import PIXEL_TERMS, g_terms
 LOST = 1.5  # a pixel term that much above its best is no longer a compromise
 OUT_OF_REACH = 15.0  # of G's adversarial loss: logits of −15, from where no answer of G changes D's mind
 # Findings that by themselves endanger no run.
-MINOR = frozenset({"inconsistent_columns", "saturated", "oscillation", "collapse.improving"})
+MINOR = frozenset({"inconsistent_columns", "saturated", "oscillation", "collapse.improving", "collapse.even"})
 
 
 def verdict(case: Case, findings: Sequence[Finding]) -> Finding:
     """One finding named `verdict`, whose variant is the answer.
 
-    `unknown` (too little was read), `trends` (no level of D's loss is known, and no trend is bad), `no_levels` (the
-    same, of a loss that has none), `healthy`, `minor`, `watch`, `rescue` and `rescue_held` (yes: out of balance, not
-    broken), `doubtful` (the structure is being lost), `out_of_reach` (G can no longer answer D), `still` (nothing moves
-    any more), `lost` (broken from the first row read), `back` (go back to an earlier checkpoint).
+    `not_begun` (D is not trained yet), `unknown` (too little was read), `trends` (no level of D's loss is known, and no
+    trend is bad), `no_levels` (the same, of a loss that has none), `healthy`, `minor`, `watch`, `rescue` and
+    `rescue_held` (yes: out of balance, not broken), `doubtful` (the structure is being lost), `out_of_reach` (G can no
+    longer answer D), `still` (nothing moves any more), `lost` (broken from the first row read), `back` (go back to an
+    earlier checkpoint).
     """
     keys = {finding.words: finding for finding in findings}
     judged = [name for name in ("d_adv", "d_loss", "g_loss", *g_terms(case.history)) if name in case.history]
@@ -33,6 +34,9 @@ def verdict(case: Case, findings: Sequence[Finding]) -> Finding:
     broken = keys.get("divergence.nan")
     if broken is not None and broken.confidence == "high":
         return _answer("back", {"step": broken.evidence["step"]}, "high")
+    begun = case.units.evidence.get("d_by") != "not_begun"
+    if not begun and not findings:
+        return _answer("not_begun", {}, "medium")
     if rows < ROWS or not judged:
         return _answer("unknown", {"rows": rows, "needed": ROWS}, "low")
     for key in ("blow_up", "divergence.grows"):

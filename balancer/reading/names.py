@@ -10,7 +10,7 @@ from balancer.errors import ConfigError
 from balancer.reading.codes import meanings, recognised
 from balancer.reading.loss_names import EPOCH_NAMES
 from balancer.reading.source import Source
-from balancer.reading.tags import counter, guess, plain
+from balancer.reading.tags import counter, guess, is_critics, is_of_a_gan, plain
 
 REMEMBERED_NAMES: Final = 10_000  # names that are remembered
 LISTED_NAMES: Final = 1000  # names listed that became no signal
@@ -35,6 +35,8 @@ class Names:
         self.sums: Final[dict[str, list[str]]] = {}
         self._source: Final = source
         self._dialect: dict[str, str | None] = {}
+        # Whether a critic is the D of a GAN.
+        self._critic_is_d = True
         # Every name met, and its signal; for names that are looked up again and again.
         self.known: Final[dict[str, str | None]] = {}
 
@@ -49,6 +51,7 @@ class Names:
                 self.sums[signal] = [f"{signal}{SUM}{place}" for place in range(len(parts))]
                 del self.given[signal]
                 self.given.update(zip(self.sums[signal], parts, strict=True))
+        self._critic_is_d = is_of_a_gan(counts)
         found = {name: guess(name) for name in counts}
         ranks = {name: (9, 9, 9) if fit is None else fit.rank for name, fit in found.items()}
         # The best fit first; among equals the one of each step (as Lightning has it) before the mean of an epoch, then
@@ -117,6 +120,8 @@ class Names:
                 return signal
         if name in self._dialect:
             return self._dialect[name]
+        if not self._critic_is_d and is_critics(name):
+            return None
         found = guess(name)
         meant = found.signal if found is not None else "epoch" if counter(name, EPOCH_NAMES) is not None else None
         return None if meant in self.given or meant in self.sums else meant

@@ -61,6 +61,8 @@ class Source:
     # The training code that wrote it, where it is known, and those among which it is looked for.
     code: Code | None = None
     codes: Sequence[Code] = ()
+    # The one whose names it has, where its figures cannot be of any of that code's losses.
+    not_code: Code | None = None
     tags: dict[str, str] = field(default_factory=dict)
     other_tags: list[str] = field(default_factory=list)
     facts: list[Fact] = field(default_factory=list)

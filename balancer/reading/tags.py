@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from functools import lru_cache
 from typing import Final, NamedTuple
 
@@ -32,6 +32,12 @@ _LOSS_WORD: Final = re.compile(r"([a-z0-9]{1,16}?)(loss)")
 _GROUP: Final = re.compile("pg(?=[0-9])|group(?=[0-9])")
 _NUMBER: Final = re.compile("[0-9]{1,2}")
 _CUT: Final = re.compile(r"[/ .:]")
+# Words of reinforcement learning, whose critic is no D.
+OF_AGENTS: Final = frozenset({"actor", "policy", "reward", "rewards", "episode", "advantage"})
+# What a log of a GAN holds beside its critic's loss.
+BESIDE_A_CRITIC: Final = frozenset(
+    {"g_loss", "adv", "critic_gap", "d_gp", "d_loss_real", "d_loss_fake", "d_logit_real", "d_logit_fake"}
+)
 LONGEST_NAME: Final = 200  # a longer name means nothing
 
 
@@ -98,6 +104,22 @@ def counter(name: str, names: tuple[str, ...]) -> int | None:
     return None
 
 
+def is_critics(name: str) -> bool:
+    """Whether a name is that of a critic: WGAN's D, or what rates the actions of an agent."""
+    return "critic" in _words(name[:LONGEST_NAME])
+
+
+def is_of_a_gan(names: Iterable[str]) -> bool:
+    """Whether a critic among these names of a log is a D: beside G or what a GAN has of its D, and beside no actor."""
+    names = [name[:LONGEST_NAME] for name in names]
+    words = {word for name in names for word in _words(name)}
+    if words & OF_AGENTS:
+        return False
+    found = {signal.signal for name in names if (signal := guess(name)) is not None}
+    others = {signal.signal for name in names if not is_critics(name) and (signal := guess(name)) is not None}
+    return bool(found & BESIDE_A_CRITIC or others & {"d_loss"} or "wasserstein" in words)
+
+
 def plain(name: str) -> str:
     """A name without the differences in case and separators that users need not mind."""
     return " ".join(_words(name[:LONGEST_NAME]))
@@ -121,6 +143,8 @@ def _words(name: str) -> list[str]:
             lower = word.lower()
             glued = _LOSS_WORD.fullmatch(lower)
             found += [lower] if glued is None else [glued[1], glued[2]]
+            if found[-1] == "penalty" and found[-2:-1] in (["gradient"], ["grad"]):
+                found[-2:] = ["gp"]
     return found
 
 

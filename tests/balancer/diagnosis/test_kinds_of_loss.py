@@ -126,7 +126,8 @@ def test_d_is_judged_by_its_outputs_where_no_loss_of_it_is_logged(names: str, wo
         high, low = (4.0 if won else 0.3) + random.normal() / 5, (-4.5 if won else -0.3) + random.normal() / 5
         if "(" in names:
             high, low = 1 / (1 + np.exp(-high)), 1 / (1 + np.exp(-low))
-        lines.append(f"step {10 * n}: g_loss: {3 + random.normal() / 9:.4f} {real}: {high:.4f} {fake}: {low:.4f}")
+        g = (5 if won else 1) + random.normal() / 9
+        lines.append(f"step {10 * n}: g_loss: {g:.4f} {real}: {high:.4f} {fake}: {low:.4f}")
     made = diagnosed(log, lines)
     assert ("saturated.lasting" in keys(made)) == won
     assert remarks(made) & {"d_units.probs_alone", "d_units.logits_alone"}

@@ -41,8 +41,9 @@ LINES: dict[str, Line] = {
         {
             name: {"num": 16000, "mean": value, "std": 0.9}
             for name, value in {
-                "Loss/scores/fake": -0.6, "Loss/signs/fake": -0.3, "Loss/G/loss": g, "Loss/scores/real": 0.58,
-                "Loss/signs/real": 0.34, "Loss/D/loss": r + f, "Loss/r1_penalty": 0.04, "Loss/D/reg": 0.016,
+                "Loss/scores/fake": math.log(math.expm1(f)), "Loss/signs/fake": 0.01, "Loss/G/loss": g,
+                "Loss/scores/real": -math.log(math.expm1(r)),
+                "Loss/signs/real": 0.02, "Loss/D/loss": r + f, "Loss/r1_penalty": 0.04, "Loss/D/reg": 0.016,
                 "Progress/kimg": 4.0 * n,
             }.items()
         }
@@ -52,8 +53,8 @@ LINES: dict[str, Line] = {
         {
             name: {"num": 16000, "mean": value, "std": 0.9}
             for name, value in {
-                "Loss/scores/fake": -0.6, "Loss/signs/fake": -0.3, "Loss/G/loss": g, "Loss/scores/real": 0.58,
-                "Loss/signs/real": 0.34, "Loss/D/loss": r + f, "Progress/kimg": 4.0 * n,
+                "Loss/scores/fake": f - 1, "Loss/signs/fake": 0.01, "Loss/G/loss": g, "Loss/scores/real": 1 - r,
+                "Loss/signs/real": 0.02, "Loss/D/loss": r + f, "Progress/kimg": 4.0 * n,
             }.items()
         }
     ),
@@ -96,7 +97,8 @@ LINES: dict[str, Line] = {
         f"(Generator) rec_loss: 0.04{n % 9}1, perceptual_loss: 0.2432, vq_loss: 0.0107, commit_loss: 0.0027, "
         f"entropy_loss: -0.0000, codebook_usage: 0.9761, generator_adv_loss: {g / 2:.4f}, disc_adaptive_weight: 1.0, "
         f"disc_weight: 0.5000\n(Discriminator) discriminator_adv_loss: {(r + f) / 4:.4f}, disc_weight: 0.5000, "
-        f"logits_real: -0.1318, logits_fake: -0.1396\n(step={100 * n:07d}) Train Loss: 0.8123, Train Steps/Sec: 2.31"
+        f"logits_real: {1 - r:.4f}, logits_fake: {f - 1:.4f}\n"
+        f"(step={100 * n:07d}) Train Loss: 0.8123, Train Steps/Sec: 2.31"
     ),
     "rvc": lambda n, r, f, g: (
         f"INFO:myvoice:Train Epoch: {1 + n} [2%]\nINFO:myvoice:[{200 * (n + 1)}, 9.99e-05]\nINFO:myvoice:loss_disc="

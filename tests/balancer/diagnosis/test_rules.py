@@ -200,7 +200,7 @@ def test_a_wasserstein_loss_is_judged_by_trends_alone() -> None:
     assert words(made) == []
     assert remarks(made) == ["d_units.negative"]
     assert "saturated" in [left.rule for left in made.not_judged]
-    assert made.verdict.words == "verdict.trends"
+    assert made.verdict.words == "verdict.no_levels"
 
 
 @settings(max_examples=60)

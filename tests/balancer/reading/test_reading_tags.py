@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from balancer.errors import ConfigError, DataError
 from balancer.reading.codes import meanings, our_codes, recognised
+from balancer.reading.opening import open_source, read
 from balancer.reading.source import Source
 from balancer.reading.step_axis import StepAxis
 from balancer.reading.tags import guess
@@ -126,3 +130,38 @@ def test_any_steps_and_epochs_find_a_place(
         assert axis.place(step, epoch, per_epoch) == axis.step
         assert abs(axis.step) < 1e16
     assert axis.steps_per_epoch is None or axis.steps_per_epoch >= 0
+
+
+@pytest.mark.parametrize(
+    ("names", "is_d"),
+    [
+        ("critic_loss gen_loss", True),
+        ("critic_loss wasserstein_distance", True),
+        ("critic_loss gradient_penalty", True),
+        ("critic_real critic_fake", True),
+        ("critic_loss", False),
+        ("critic_loss actor_loss", False),
+        ("train/critic_loss train/actor_loss train/g_loss", False),
+        ("critic_loss q_value alpha_loss", False),
+        ("critic_loss episode_reward", False),
+    ],
+)
+def test_a_critic_is_a_d_only_where_the_log_is_a_gans(names: str, is_d: bool, tmp_path: Path) -> None:
+    path = tmp_path / "train.csv"
+    given = names.split()
+    rows = [",".join(["step", *given])] + [",".join([f"{n}", *["0.5"] * len(given)]) for n in range(30)]
+    path.write_text("\n".join(rows) + "\n")
+    if not is_d and "g_loss" not in names:
+        with pytest.raises((ConfigError, DataError), match="critic_loss"):
+            read(open_source(str(path)))
+        return
+    reader = open_source(str(path))
+    read(reader)
+    assert any("critic" in name for name in reader.source.tags.values()) == is_d
+
+
+@pytest.mark.parametrize("name", ["gradient_penalty", "D/Gradient Penalty", "train/grad_penalty", "loss_gradPenalty"])
+def test_a_gradient_penalty_is_no_norm_of_a_gradient(name: str) -> None:
+    found = guess(name)
+    assert found is not None and found.signal == "d_gp"
+    assert guess("grad_norm") is None
