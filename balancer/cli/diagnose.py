@@ -48,7 +48,7 @@ def _list_families(lang: str, as_json: bool) -> None:
         return
     words = load(lang)
     for code in codes().values():
-        say(f"{code.name}: {code.title}")
+        say(f"{code.name}: {words.twin(code.title)}")
         for line in family_lines(code, words):
             say(f"   {line}")
 

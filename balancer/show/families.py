@@ -16,29 +16,32 @@ def families_data(codes: Mapping[str, Code]) -> list[dict[str, Any]]:
 
 def family_lines(code: Code, words: Words) -> list[str]:
     """What one code's table says, in sentences."""
-    lines = [", ".join(part for part in (losses(code), d_figure(code, words), g_figure(code, words)) if part)]
+    parts = (losses(code, words), d_figure(code, words), g_figure(code, words))
+    lines = [words("ui.comma").join(part for part in parts if part)]
     if code.healthy is not None:
-        lines.append(words("ui.family_healthy", low=code.healthy[0], high=code.healthy[1], source=code.healthy_source))
+        low, high = code.healthy
+        lines.append(words("ui.family_healthy", low=low, high=high, source=words.twin(code.healthy_source)))
     return [*(line for line in lines if line), code.source]
 
 
 def families_markdown(codes: Mapping[str, Code], words: Words) -> Iterator[str]:
     """The lines of the table in docs/diagnose.md."""
-    yield "| family | a log of | D's loss | G's terms | healthy `d_adv` |"
+    yield words("ui.family_columns")
     yield "|---|---|---|---|---|"
     for code in codes.values():
-        d = ", ".join(part for part in (losses(code), d_figure(code, words)) if part)
+        d = words("ui.comma").join(part for part in (losses(code, words), d_figure(code, words)) if part)
         healthy = ""
         if code.healthy is not None:
-            url, _, by = code.healthy_source.partition(" ")
+            url, _, by = words.twin(code.healthy_source).partition(" ")
             healthy = f"{code.healthy[0]:g}–{code.healthy[1]:g} [{by.strip('()')}]({url})"
-        yield f"| `{code.name}` | [{code.title}]({code.source}) | {d} | {g_figure(code, words)} | {healthy} |"
+        log = f"[{words.twin(code.title)}]({code.source})"
+        yield f"| `{code.name}` | {log} | {d} | {g_figure(code, words)} | {healthy} |"
 
 
-def losses(code: Code) -> str:
+def losses(code: Code, words: Words) -> str:
     """Its adversarial losses, its default first."""
     first, *others = code.losses or [""]
-    return f"{first} ({', '.join(others)})" if others else first
+    return words("ui.with_remark", text=first, remark=words("ui.comma").join(others)) if others else first
 
 
 def d_figure(code: Code, words: Words) -> str:
@@ -52,7 +55,7 @@ def d_figure(code: Code, words: Words) -> str:
         said.append(words("ui.family_times", weight=code.d_weight))
     if code.category_inside:
         said.append(words("ui.family_category"))
-    return ", ".join(said)
+    return words("ui.comma").join(said)
 
 
 def g_figure(code: Code, words: Words) -> str:
@@ -60,5 +63,5 @@ def g_figure(code: Code, words: Words) -> str:
     said = [words("ui.family_weighted", term=term, weight=weight) for term, weight in code.weighted.items()]
     said += [words("ui.family_raw", term=term, weight=weight) for term, weight in code.weights.items() if weight != 1]
     if code.configured:
-        said.append(words("ui.family_configured", terms=", ".join(code.configured)))
-    return ", ".join(said)
+        said.append(words("ui.family_configured", terms=words("ui.comma").join(code.configured)))
+    return words("ui.comma").join(said)

@@ -163,7 +163,9 @@ def watched_keys(names: str, option: str = "--fail-on") -> set[str]:
 
 
 def _finding(finding: Finding, diagnosis: Diagnosis, words: Words) -> RenderedFinding:
-    figures = dict(finding.evidence)
+    figures = {name: words.twin(value) if isinstance(value, str) else value for name, value in finding.evidence.items()}
+    if "kind" in figures:
+        figures["kind"] = words.get(f"ui.kind_{figures['kind']}") or figures["kind"]
     text = f"{finding.words}.text"
     # Words that name the healthy range of d_adv have a twin for losses of which none is known.
     end = "_no_range" if "healthy_low" not in figures else "_code" if "healthy_by" in figures else ""
@@ -193,7 +195,7 @@ def _remedy(remedy: Remedy, diagnosis: Diagnosis, words: Words) -> RenderedRemed
         words(f"{key}.measured"),
         tuple(commands(remedy, diagnosis.case)),
         words.get(f"{key}.field") or "",
-        flag(remedy, diagnosis.case),
+        words.twin(flag(remedy, diagnosis.case)),
     )
 
 
@@ -264,7 +266,7 @@ def _not_judged(diagnosis: Diagnosis, words: Words) -> list[str]:
         if left.missing:
             keys = [name if levels or name != "d_adv" else "d_adv_no_levels" for name in left.missing]
             names = [words.get(f"ui.lacks_{key}") or words("ui.lacks", name=key) for key in keys]
-            missing.setdefault(words("ui.comma").join(names), []).append(left.rule)
+            missing.setdefault(words("ui.list").join(names), []).append(left.rule)
         else:
             short.setdefault((left.rows, left.needed), []).append(left.rule)
     lines = [

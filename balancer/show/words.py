@@ -10,19 +10,22 @@ from typing import Any, Final
 
 from balancer.contract.boundary import described
 from balancer.contract.input_files import MOST_TOML_BYTES, read_input
-from balancer.diagnosis.extension import extensions
+from balancer.diagnosis.extension import Extension
 from balancer.errors import ConfigError
+from balancer.reading.codes import OURS
+from balancer.reading.families import families
 
 LANGUAGES: Final = ("en", "zh-TW")
 HERE: Final = Path(__file__).parent
 
 
 class Words:
-    """Texts by dotted key, such as `saturated.title`, filled with figures by `str.format`."""
+    """Texts by dotted key, such as `saturated.title`, filled with figures by `str.format`; twins of codes' texts."""
 
-    def __init__(self, language: str, tables: Mapping[str, Any]) -> None:
+    def __init__(self, language: str, tables: Mapping[str, Any], twins: Mapping[str, Any]) -> None:
         self.language: Final = language
         self._tables: Final = tables
+        self._twins: Final = twins
 
     def __call__(self, key: str, /, **figures: object) -> str:
         """The text of that key, with its figures put in.
@@ -43,6 +46,11 @@ class Words:
                 return None
             table = table[part]
         return table if isinstance(table, str) else None
+
+    def twin(self, text: str) -> str:
+        """A text of a table of codes (`title`, `healthy_source`, a flag) in this language; itself if it has no twin."""
+        found = self._twins.get(text)
+        return found if isinstance(found, str) else text
 
 
 def check_language(language: str) -> None:
@@ -67,21 +75,30 @@ def own(language: str) -> Words:
 def load(language: str, folders: Sequence[Path] = ()) -> Words:
     """The words of the diagnosis, of installed families and of `folders`, which hold `*.LANGUAGE.toml` files.
 
+    A table of codes has its twins in a file beside it, `codes.LANGUAGE.toml` for `codes.toml`: texts by those of the
+    table. Of several twins of one text ours counts.
+
     Raises:
         ConfigError: there is no such language.
     """
     check_language(language)
-    families = (family.words for family in extensions().values() if family.words is not None)
-    return _found(language, (HERE, *families, *folders))
+    installed = families().values()
+    brought = (one.words for one in installed if isinstance(one, Extension) and one.words is not None)
+    codes = (OURS, *(one.codes for one in installed if one.codes is not None))
+    return _found(language, (HERE, *brought, *folders), codes)
 
 
-def _found(language: str, folders: Sequence[Path]) -> Words:
+def _found(language: str, folders: Sequence[Path], codes: Sequence[Path] = ()) -> Words:
     check_language(language)
     tables: dict[str, Any] = {}
     for folder in folders:
         for path in sorted(folder.glob(f"*.{language}.toml")):
             _merge(tables, _read(path))
-    return Words(language, tables)
+    twins: dict[str, Any] = {}
+    for path in reversed([table.with_suffix(f".{language}.toml") for table in codes]):
+        if path.is_file():
+            twins |= _read(path)
+    return Words(language, tables, twins)
 
 
 def _merge(tables: dict[str, Any], more: Mapping[str, Any]) -> None:

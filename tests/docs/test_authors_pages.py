@@ -130,8 +130,11 @@ def test_the_extension_reads_its_log_and_finds_what_it_should(
     package = tmp_path / "edges_diagnosis"
     (package / "words").mkdir(parents=True)
     code, test = blocks(DIAGNOSIS, "python")
-    (package / "__init__.py").write_text(code, encoding="utf-8")
-    entry, english, chinese, table = blocks(DIAGNOSIS, "toml")
+    codes = 'EXTENSION.codes = Path(__file__).parent / "codes.toml"\n'
+    (package / "__init__.py").write_text(f"{code}{codes}", encoding="utf-8")
+    entry, english, chinese, table, twins = blocks(DIAGNOSIS, "toml")
+    (package / "codes.toml").write_text(table, encoding="utf-8")
+    (package / "codes.zh-TW.toml").write_text(twins, encoding="utf-8")
     for language, words in (("en", english), ("zh-TW", chinese)):
         (package / "words" / f"edges.{language}.toml").write_text(words, encoding="utf-8")
     install(tmp_path, "edges", entry)
@@ -150,6 +153,16 @@ def test_the_extension_reads_its_log_and_finds_what_it_should(
     exec(test, shown)
     shown["test_a_penalty_that_died_is_found"]()
 
-    (package / "codes.toml").write_text(table, encoding="utf-8")
     (known,) = read_codes(package / "codes.toml").values()
     assert known.fits(frozenset({"loss_d", "loss_gen", "edge"}), ()) and known.healthy == (0.2, 0.6)
+    listed = {language: cli("diagnose", "--families", "--lang", language).out for language in ("en", "zh-TW")}
+    assert "edges2shoes of our laboratory" in listed["en"] and "本實驗室的 edges2shoes" in listed["zh-TW"]
+    rows = [f"step {i}: loss_D: 0.00{1 + i % 3} loss_G: 1.0{i % 9} edge: 2.{i % 7}1" for i in range(60)]
+    (tmp_path / "edges.log").write_text("\n".join(rows) + "\n")
+    for language, flags in (
+        ("en", "in this code: --d_lr, beside --g_lr"),
+        ("zh-TW", "在這套程式中：--d_lr，G 的是 --g_lr"),
+    ):
+        made = cli("diagnose", tmp_path / "edges.log", "--lang", language)
+        # What has no twin is said in English.
+        assert flags in made.out and "--critic_steps of both stages" in made.out

@@ -183,6 +183,7 @@ def test_a_d_that_has_won_is_found_unless_its_authors_call_that_right(name: str,
     made = balancer.diagnose(logged(tmp_path / "train.log", name, halves=(0.004, 0.004, adv)))
     right = code.healthy is not None and code.healthy[0] == 0
     assert ("saturated.lasting" in made.keys) == (not right)
+    assert "-0%" not in balancer.as_text(made)
 
 
 def test_every_code_says_where_it_is_from_and_what_its_remedies_are_called() -> None:
