@@ -113,8 +113,8 @@ def _blow_up(case: Case) -> Iterator[Finding]:
 def _bursts(case: Case) -> Iterator[Finding]:
     """D breaks down again and again: in many rows its loss lies far above chance, and between them it does not."""
     series = case.history["d_adv"]
-    broken, usual = series.high > BLOWN_UP, float(np.median(series.values))
-    # Of a span of rows only the mean and the highest are known: that many as high make its mean.
+    # Of a span of rows only the mean, the lowest and the highest are known: that many as high make its mean.
+    broken, usual = series.high > BLOWN_UP, float(np.median(series.low))
     rows = series.span * (series.values - usual) / np.maximum(series.high - usual, 1e-9)
     count = int(np.maximum(rows, 1.0)[broken].sum())
     if count < 3 or not BURST <= count / series.count < 0.5 or usual > CHANCE or any(_blow_up.judge(case)):
@@ -147,7 +147,9 @@ def _collapse(case: Case) -> Iterator[Finding]:
             return
         began = float(whole.steps[0])  # it has always been so
     lasting = began <= whole.end - 0.2 * (whole.end - whole.steps[0])
-    if not (halved >= 0.9 * CHANCE and lasting) or _tells_apart(case) or any(_blow_up.judge(case)):
+    if not (halved >= 0.9 * CHANCE and lasting) or _tells_apart(case):
+        return
+    if any(_blow_up.judge(case)) or any(_bursts.judge(case)):
         return
     if case.units.healthy_range is not None and halved <= case.units.healthy_range[1]:
         return  # its code's authors call that right

@@ -200,13 +200,13 @@ def _goes_up(over: Trend) -> bool:
 
 
 def _went_on(before: Curve) -> bool:
-    """Whether a rise had not begun to flatten by itself: its second half is no slower than half of the first."""
+    """Whether a rise had not begun to flatten by itself: in its second half it went on at six tenths of its pace."""
     middle = len(before) // 2
     halves = [slice(0, middle), slice(middle, None)]
     if middle < 3:
         return True
     paces = [np.polyfit(before.steps[part], before.values[part], 1)[0] for part in halves]
-    return bool(paces[1] >= 0.5 * paces[0])
+    return bool(paces[1] >= 0.6 * paces[0])
 
 
 def _distance(level: float, healthy: tuple[float, float]) -> float:

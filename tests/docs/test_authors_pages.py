@@ -157,7 +157,7 @@ def test_the_extension_reads_its_log_and_finds_what_it_should(
     assert known.fits(frozenset({"loss_d", "loss_gen", "edge"}), ()) and known.healthy == (0.2, 0.6)
     listed = {language: cli("diagnose", "--families", "--lang", language).out for language in ("en", "zh-TW")}
     assert "edges2shoes of our laboratory" in listed["en"] and "本實驗室的 edges2shoes" in listed["zh-TW"]
-    rows = [f"step {i}: loss_D: 0.00{1 + i % 3} loss_G: 1.0{i % 9} edge: 2.{i % 7}1" for i in range(60)]
+    rows = [f"step {i}: loss_D: 0.00{1 + i % 3} loss_G: 6.{i % 9}2 edge: 2.{i % 7}1" for i in range(60)]
     (tmp_path / "edges.log").write_text("\n".join(rows) + "\n")
     for language, flags in (
         ("en", "in this code: --d_lr, beside --g_lr"),

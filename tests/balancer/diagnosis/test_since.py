@@ -173,3 +173,22 @@ def test_few_rows_judge_nothing() -> None:
 def test_a_step_outside_the_log_is_refused(step: int) -> None:
     with pytest.raises(ConfigError, match="the log holds steps 0 to 39900"):
         judged(run_of(healthy_signals)).since(step)
+
+
+def test_a_cheat_loss_that_comes_to_rest_by_itself_was_not_mended() -> None:
+    """It rose from 1.35 to 2.45, fast and then slowly, and nothing was changed."""
+    random = np.random.default_rng(8)
+    rows: Rows = [
+        (step, {"adv": (1.2 + 1.4 * (1 - math.exp(-step / 50))) * math.exp(0.06 * random.standard_normal())})
+        for step in range(200)
+    ]
+    assert outcomes(judged(rows).since(60))["adv"] != "improved"
+
+
+def test_a_cheat_loss_whose_steady_rise_ends_was() -> None:
+    random = np.random.default_rng(8)
+    rows: Rows = [
+        (step, {"adv": (1.2 + 1.4 * min(step / 100, 1)) * math.exp(0.04 * random.standard_normal())})
+        for step in range(200)
+    ]
+    assert outcomes(judged(rows).since(100))["adv"] == "improved"
