@@ -7,12 +7,15 @@ neighbours that resemble each other as less than two (a first-order autoregressi
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
 if TYPE_CHECKING:
     from balancer.reading.series import Floats
+
+
+FEWEST: Final = 8  # of values in any order, one in 40,320 such rows rises throughout
 
 
 def needed(points: int) -> float:
@@ -28,9 +31,10 @@ def needed_at(points: int) -> float:
 def climb(values: Floats) -> float:
     """The evidence that values of shape (n,) rise: at once, steadily or late; infinite where nothing speaks against it.
 
-    What rises is fitted by isotonic regression (Barlow et al. 1972, pool adjacent violators).
+    What rises is fitted by isotonic regression (Barlow et al. 1972, pool adjacent violators). A few values may stand in
+    order by chance, and are none.
     """
-    if len(values) < 3 or np.ptp(values) <= 1e-12 * np.abs(values).max():
+    if len(values) < FEWEST or np.ptp(values) <= 1e-12 * np.abs(values).max():
         return 0.0
     fitted, pieces = _isotonic(values)
     return _evidence(values, fitted, pieces)
