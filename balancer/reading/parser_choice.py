@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from balancer.reading.families import LineParser, LogFamily, PatternFamily
-from balancer.reading.figures import MARKED, SPACED, has_decimal_commas
+from balancer.reading.figures import MARKED, SPACED, behind, has_decimal_commas
 from balancer.reading.lines import NumberedLines, lines
 from balancer.reading.names import Names
 from balancer.reading.pairs import Form, PairParser
@@ -153,7 +153,7 @@ class ParserChoice:
         return (line for _, block in self.lines([data.head], Unread()) for line in block)
 
     def _form(self) -> tuple[Form, PairParser, Survey]:
-        """How figures are written here: behind marks, or behind blanks where that reads far more; with its trial."""
+        """How figures are written here: behind marks, or blanks where that reads far more, or both; with its trial."""
         commas = has_decimal_commas(self.first)
         marked, spaced = Form(MARKED, commas), Form(SPACED, commas)
         trial = self._trial(marked)
@@ -164,7 +164,12 @@ class ParserChoice:
         rows = found.wide > found.rows / 2 or other.counters.led > 4 * other.counters.unled
         if found.figures > 2 * best.figures and rows and found.rows >= FEWEST_SPACED:
             return spaced, other, found
-        return marked, trial, best
+        names = other.unmarked(self.first, trial.signals) if best.rows else []
+        if not names:
+            return marked, trial, best
+        both = Form(behind(names), commas)
+        trial = self._trial(both)
+        return both, trial, survey(trial, self.first)
 
     def _trial(self, form: Form, like: PairParser | None = None) -> PairParser:
         """A parser by names beside figures whose names are its own, with counters `like` another's."""
