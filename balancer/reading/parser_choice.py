@@ -116,6 +116,8 @@ class ParserChoice:
             best = survey(self._trial(form, generic), self.first)
         most = FAMILY_SHARE * best.rows
         for name, family in families.items():
+            if isinstance(family, PatternFamily) and not family.may_be(self.first):
+                continue
             try:
                 parser = family.parser()
                 again = family.parser()
