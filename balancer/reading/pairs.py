@@ -161,16 +161,19 @@ class PairParser(LineParser):
             counts.update(name for name, signals in named.items() if signals and not signals & marked)
         return [name for name, count in counts.items() if 2 * count > rows]
 
-    def beside(self, line: str) -> Iterator[tuple[str, _Piece, bool]]:
+    def beside(self, line: str, *, validation: bool = False) -> Iterator[tuple[str, _Piece, bool]]:
         """The names on a line, and whether a mark stands behind each.
 
         Without one only those of figures with decimals and without a unit, as losses are.
+
+        Args:
+            validation: whether the names on lines of validation are wanted too.
         """
         parts = self._parts(line) if _SETTINGS not in line else []
         for at in range(0, len(parts) - 1, 4):
             piece = self._pieces.get(parts[at]) or self._piece(parts[at])
             name = self._shortened(name_of(parts[at]))
-            if piece.validation:
+            if piece.validation and not validation:
                 return
             has_mark, behind = parts[at + 1][0] in ":=", parts[at + 4]
             measured = not parts[at + 2].lstrip("+-").isdecimal() and not has_unit(behind, is_last=at + 5 == len(parts))

@@ -79,6 +79,12 @@ class ParserChoice:
         numbered = lines(blocks, unread)
         return numbered if self._width is None else joined(numbered, self._width)
 
+    def names(self) -> list[str]:
+        """The names beside figures on the first lines, whatever they mean."""
+        parser = PairParser(Names(self._given, Source("", "")), Form(SPACED, has_decimal_commas(self.first)))
+        found = (name for line in self.first for name, _, _ in parser.beside(line, validation=True))
+        return list(dict.fromkeys(found))
+
     def _take_pattern(self, pattern: str) -> Survey:
         parser = PatternParser(pattern, self._given)
         self.parser, self._another = parser, lambda: PatternParser(pattern, self._given)

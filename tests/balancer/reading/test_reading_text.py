@@ -181,3 +181,25 @@ def test_nothing_recognisable_says_what_was_found(tmp_path: Path) -> None:
         DataError, match=r"a text log without names beside figures, such as: hello world; give --pattern"
     ):
         reading(tmp_path / "a.log", "hello world\n" * 30)
+
+
+@pytest.mark.parametrize(
+    ("form", "names"),
+    [
+        ("Epoch {n} train_loss: 0.31 val_loss: 0.42", "train_loss, val_loss"),
+        ("Epoch {n} train_loss 0.31 val_loss 0.42 took 12 s", "train_loss, val_loss"),
+        ("step {n} | train/loss 0.31 | psnr: 25.1 | ssim 0.9", "psnr, train/loss, ssim"),
+        ("Val: step {n} loss 0.31, acc 0.42", "loss, acc"),
+        ("{n}) loss - 0.31; error - 0.42", "loss, error"),
+    ],
+)
+def test_names_that_are_no_losses_of_d_or_g_are_said(tmp_path: Path, form: str, names: str) -> None:
+    text = "".join(form.format(n=n) + "\n" for n in range(30))
+    with pytest.raises(DataError, match=rf"no line names a loss of D or G; it names {names}: say .*--tag"):
+        reading(tmp_path / "a.log", text)
+
+
+def test_prose_names_nothing(tmp_path: Path) -> None:
+    text = "".join(f"epoch {n} of 30, took 12 s on 3 gpus, 0.31 GB\n" for n in range(30))
+    with pytest.raises(DataError, match="a text log without names beside figures, such as: epoch 0 of 30"):
+        reading(tmp_path / "a.log", text)
