@@ -10,7 +10,10 @@ from balancer.reading.history import History
 
 
 def code_units(history: History, stated: Units, code: Code) -> Units:
-    """What its table says before the loss is looked for; the history then holds raw terms."""
+    """What its table says before the loss is looked for; the history then holds raw terms and raw halves of D."""
+    for half in ("d_loss_real", "d_loss_fake"):
+        if code.d_weight != 1 and half in history:
+            history.series[half] = history[half].scaled(1 / code.d_weight)
     count = code.discriminators if stated.discriminators == 1 else stated.discriminators
     units = replace(stated, discriminators=count, healthy_range=code.healthy, healthy_by=code.healthy_source)
     return _g_units(history, units, code)

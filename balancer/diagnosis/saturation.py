@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from balancer.reading.series import Floats
 
 ROWS: Final = 20  # fewer rows do not make a trend
+CHOSEN: Final = 1.5  # times the usual evidence, for a stretch that was chosen for lying low
 LASTING: Final = 0.3  # a stretch of that share of the log is not a passing swing
 
 
@@ -72,11 +73,12 @@ def _stands_out(values: Floats, first: int, last: int) -> bool:
     """Whether a stretch is more than noise: it lies lower than the rest, or the curve falls into it or climbs out."""
     middle = (first + last + 1) // 2
     into, out = values[:middle], values[middle:]
-    return (
-        apart(values, first, last) >= needed(len(values))
-        or climb(-into) >= needed(len(into))
-        or climb(out) >= needed(len(out))
+    evidence = (
+        apart(values, first, last) / needed(len(values)),
+        climb(-into) / needed(len(into)),
+        climb(out) / needed(len(out)),
     )
+    return max(evidence) >= CHOSEN
 
 
 def span(of: Curve) -> tuple[float, float]:

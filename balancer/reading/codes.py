@@ -31,8 +31,8 @@ class Code(Settings):
 
     `names` are what its log holds: one of each group, as names or ends of names (`G_GAN` is one of `train/G_GAN`);
     with `line`, a regular expression, one of the log's first lines must have that form too. A code without `names` is
-    known by its family's own parser, or only where the user names it. Levels of `healthy` are those of `d_adv`, at
-    chance ln 2.
+    known by the lines that its `pattern` reads (and by `line`), by its family's own parser, or only where the user
+    names it. Levels of `healthy` are those of `d_adv`, at chance ln 2.
     """
 
     name: str = Field(pattern="[a-z0-9][a-z0-9-]*")
@@ -47,7 +47,9 @@ class Code(Settings):
     losses: list[str] = Field([], description="the adversarial losses that it has, its default first")
     d_loss: Literal["mean", "sum", "unknown"] = Field("unknown", description="what d_loss is of its two halves")
     discriminators: int = Field(1, ge=1, description="how many discriminators are added up, unless its config says so")
-    d_weight: Weight = Field(1.0, description="by what d_loss is multiplied before it is printed")
+    d_weight: Weight = Field(
+        1.0, description="by what d_loss, or each of its halves, is multiplied before it is printed"
+    )
     category_inside: bool = Field(False, description="whether d_loss holds a loss of classes too")
     levels: bool = Field(True, description="whether D's loss has levels in these units")
     weighted: dict[str, Weight] = Field({}, description="terms that are printed multiplied, and by how much")
@@ -78,6 +80,10 @@ class Code(Settings):
             return False
         if not all(any(_key(name) in known for name in group) for group in self.names):
             return False
+        return self.is_on(lines)
+
+    def is_on(self, lines: Sequence[str]) -> bool:
+        """Whether a line has the form that one of its log has."""
         return self.line is None or any(re.search(self.line, line[:LONGEST_LINE]) for line in lines)
 
 

@@ -24,12 +24,14 @@ _COUNTER: Final = re.compile(
     re.IGNORECASE,
 )
 _FRACTION: Final = re.compile(rf"(?<![\w./,-]){_WHOLE}[ \t]{{0,4}}+/[ \t]{{0,4}}+{_WHOLE}(?![\w./-])")
+# A day and a month, with the time, at the beginning of a line.
+_DATE: Final = re.compile(r"[ \t\[]{0,2}[0-3]\d/[0-3]\d[ \t][0-2]\d:[0-5]\d")
 # What else stands before a fraction that is no counter, such as mem 5/24.
 _BESIDE: Final = re.compile(r"([A-Za-z]{1,32})[ \t:=]{0,4}\Z")
 _NO_COUNTERS: Final = NEVER | {"gpu", "ram", "vram", "cuda", "lr", "loss", "data"}
 # The last step and learning rate that RVC and its like print on a line of their own.
 _STEP_AND_RATE: Final = re.compile(r"\[(\d{1,12}+), ?\d[\d.eE+-]{0,30}+\]\s{0,8}+\Z")
-_FIRST: Final = re.compile(r"[ \t]{0,8}+(\d{1,12}+)(?=[ \t:,\[])")
+_FIRST: Final = re.compile(r"[ \t>]{0,8}+(\d{1,12}+)(?=[ \t:,\[)])")
 # A line such as "Epoch 3/10", which rows without an epoch follow.
 _HEADING: Final = re.compile(
     r"(?<![\w.])epochs?[ \t:#=\[(]{0,8}+(\d{1,9}+)(?![\w.])(?:[ \t]{0,4}+(?:/|of)[ \t]{0,4}+\d{1,9}+)?+"
@@ -208,6 +210,8 @@ class Counters:
 
 def _counts(line: str, fraction: re.Match[str]) -> bool:
     """Whether a fraction may count something of the run."""
+    if fraction.start() < 3 and _DATE.match(line) is not None:
+        return False
     beside = _BESIDE.search(line, max(fraction.start() - 40, 0), fraction.start())
     return beside is None or beside[1].lower() not in _NO_COUNTERS
 

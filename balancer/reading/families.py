@@ -79,10 +79,19 @@ def families() -> dict[str, LogFamily]:
 
 
 class PatternFamily(LogFamily):
-    """A training code whose lines have figures without names, which its table's pattern reads."""
+    """A training code whose lines have figures without names, which its table's pattern reads.
 
-    def __init__(self, code: Code) -> None:
+    Args:
+        stated: whether the user says that the log is of this code.
+    """
+
+    def __init__(self, code: Code, *, stated: bool = False) -> None:
         self.code: Final = code
+        self._stated: Final = stated
+
+    def may_be(self, lines: Sequence[str]) -> bool:
+        """Whether a log that begins with these lines may be of this code."""
+        return self._stated or self.code.is_on(lines)
 
     def parser(self) -> LineParser | None:
         """A parser of its lines."""

@@ -22,7 +22,9 @@ _MARK: Final = rf"[:=][ \t]{{0,8}}+{_OBJECT}"
 _FURTHER: Final = rf"((?:[ \t]{{0,2}}+/[ \t]{{0,2}}+{_NUMBER}(?!\w)){{0,7}}+)"
 # Groups: what stands before a figure, the figure, further ones.
 MARKED: Final = re.compile(rf"({_MARK})({_NUMBER})(?!\w){_FURTHER}")
-SPACED: Final = re.compile(rf"({_MARK}|(?<=[\w)\]])[ \t]{{1,8}}+{_OBJECT})({_NUMBER})(?!\w){_FURTHER}")
+# What else may stand there: blanks, a dash between them, or a bracket.
+_BLANK: Final = rf"(?:[ \t]{{1,8}}+(?:-[ \t]{{1,8}}+)?+{_OBJECT}|(?<=\w)\[)"
+SPACED: Final = re.compile(rf"({_MARK}|(?<=[\w)\].]){_BLANK})({_NUMBER})(?!\w){_FURTHER}")
 # The next of several figures that are printed in a list.
 LISTED: Final = re.compile(rf"[ \t]{{0,2}}+[,|&][ \t]{{0,2}}+({_NUMBER})(?!\w)(?![ \t]{{0,8}}+[:=])")
 
@@ -33,6 +35,12 @@ _WITH_COMMA: Final = re.compile(r"[:=\s][-+]?(\d{1,9}+,\d{1,12}+)(?![\d.,]{0,12}
 _WITH_POINT: Final = re.compile(r"[:=\s][-+]?\d{1,9}+\.\d")
 _THOUSANDS: Final = re.compile(r"[1-9]\d{0,2},\d{3}")
 FEWEST_COMMAS: Final = 10  # figures with a comma, for it to be the decimal one
+
+
+def behind(names: Iterable[str]) -> re.Pattern[str]:
+    """Figures behind marks, and behind a blank, a dash or a bracket where one of these names stands before it."""
+    ends = "|".join(rf"(?<=(?<![\w.]){re.escape(name)})" for name in names)
+    return re.compile(rf"({_MARK}|(?=[ \t\[])(?:{ends}){_BLANK})({_NUMBER})(?!\w){_FURTHER}")
 
 
 def narrow(line: str) -> str:

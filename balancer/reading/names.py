@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from difflib import get_close_matches
 from typing import Final
 
@@ -109,10 +109,11 @@ class Names:
         for signal, parts in self.sums.items():
             source.tags[signal] = f" {SUM} ".join(source.tags.pop(part) for part in parts)
 
-    def shown(self) -> str:
-        """The first names that were met, for an error."""
-        first = [one_line(name) for name in list(self.known)[:SHOWN_NAMES]]
-        return (", ".join(first) + (", …" if len(self.known) > SHOWN_NAMES else "")) if first else "no names"
+    def shown(self, others: Iterable[str] = ()) -> str:
+        """The first names that were met, and then others, for an error."""
+        names = list(dict.fromkeys([*self.known, *others]))
+        first = [one_line(name) for name in names[:SHOWN_NAMES]]
+        return (", ".join(first) + (", …" if len(names) > SHOWN_NAMES else "")) if first else "no names"
 
     def _of(self, name: str) -> str | None:
         for signal, given in self.given.items():

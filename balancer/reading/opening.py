@@ -168,10 +168,11 @@ def open_log(
         from balancer.reading.families import PatternFamily, families
         from balancer.reading.read_text import TextReader
 
+        stated = source.code is not None
         chosen = [source.code] if source.code is not None else source.codes
-        known = families() if pattern is None and not tags and source.code is None else {}
+        known = families() if pattern is None and not tags and not stated else {}
         if pattern is None and not tags:
-            known |= {code.name: PatternFamily(code) for code in chosen if code.pattern is not None}
+            known |= {code.name: PatternFamily(code, stated=stated) for code in chosen if code.pattern is not None}
         return TextReader(source, data, tags, pattern, progress, known)
     from balancer.reading.read_table import TableReader
 

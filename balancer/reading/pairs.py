@@ -3,23 +3,20 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Final, NamedTuple
 
 from balancer.reading.chinese import in_english
 from balancer.reading.counters import Counters
 from balancer.reading.families import LineParser
+from balancer.reading.figure_names import before_name, has_unit, name_of
 from balancer.reading.figures import LISTED, MARKED, narrow, with_points
 from balancer.reading.loss_names import EPOCH_NAMES, STEP_NAMES
 from balancer.reading.names import REMEMBERED_NAMES, Names
 from balancer.reading.several_names import several_names
 from balancer.reading.tags import counter
 
-# The name at the end of what stands before a figure; every repetition is bounded and possessive.
-_NAME: Final = re.compile(
-    r"(?<![\w.])([^\W\d_][\w.()/\-]{0,63}+(?:(?: [/&])? \(?[^\W\d_][\w.()/\-]{0,63}+){0,5}+)['\"]?[ \t]{0,8}+\Z"
-)
-_REACH: Final = 200  # characters before a figure in which its name is looked for
 _DIGIT: Final = re.compile("[0-9]")
 _VALIDATION: Final = re.compile(
     r"(?<![\w/\\.])(?:val|valid|validation|eval|evaluation|test)(?![\w/\\.])", re.IGNORECASE
@@ -97,9 +94,8 @@ class PairParser(LineParser):
         if not losses:
             self.counters.put_text(line)
             return None
-        text = parts[-1]
-        if (pieces.get(text) or self._piece(text)).counts:
-            where += text
+        if _DIGIT.search(parts[-1]):
+            where += parts[-1]
         given = {name: row.pop(name) for name in _COUNTS if name in self._names.given and name in row}
         is_new = self.counters.put(where, row)
         row |= given
@@ -140,7 +136,7 @@ class PairParser(LineParser):
         counts: dict[str, int] = {}
         for line in lines:
             for text in self._parts(line)[:-1:4] if _SETTINGS not in line else ():
-                name = _name(text)
+                name = name_of(text)
                 if not name or (_is_counter(name) and name not in self._names.given.values()):
                     continue
                 names = several_names(name) if name not in self._names.wanted else (name,)
@@ -149,13 +145,48 @@ class PairParser(LineParser):
                         counts[each] = counts.get(each, 0) + 1
         return counts
 
+    @property
+    def signals(self) -> set[str]:
+        """What the lines so far name."""
+        pieces = self._pieces.values()
+        return {signal for piece in pieces for signal in (piece.signal, *piece.further) if signal is not None}
+
+    def unmarked(self, lines: Sequence[str], marked: set[str]) -> list[str]:
+        """Names without a mark before their figure, of other signals than those `marked`, that most rows have."""
+        rows, counts = 0, Counter[str]()
+        for line in lines:
+            found = list(self.beside(line))
+            rows += any(has_mark and piece.is_loss for _, piece, has_mark in found)
+            named = {name: {piece.signal, *piece.further} - {None} for name, piece, has_mark in found if not has_mark}
+            counts.update(name for name, signals in named.items() if signals and not signals & marked)
+        return [name for name, count in counts.items() if 2 * count > rows]
+
+    def beside(self, line: str, *, validation: bool = False) -> Iterator[tuple[str, _Piece, bool]]:
+        """The names on a line, and whether a mark stands behind each.
+
+        Without one only those of figures with decimals and without a unit, as losses are.
+
+        Args:
+            validation: whether the names on lines of validation are wanted too.
+        """
+        parts = self._parts(line) if _SETTINGS not in line else []
+        for at in range(0, len(parts) - 1, 4):
+            piece = self._pieces.get(parts[at]) or self._piece(parts[at])
+            name = self._shortened(name_of(parts[at]))
+            if piece.validation and not validation:
+                return
+            has_mark, behind = parts[at + 1][0] in ":=", parts[at + 4]
+            measured = not parts[at + 2].lstrip("+-").isdecimal() and not has_unit(behind, is_last=at + 5 == len(parts))
+            if name and not _is_counter(name) and (has_mark or measured):
+                yield name, piece, has_mark
+
     def _parts(self, line: str) -> list[str]:
         if not line.isascii():
             line = narrow(line)
         return self._split(with_points(line) if self._commas else line)
 
     def _piece(self, text: str) -> _Piece:
-        name = _name(text)
+        name = name_of(text)
         several = several_names(name) if name and name not in self._names.wanted else (name,)
         given = self._shortened(name)
         is_counter = _is_counter(name) and given not in self._names.given.values()
@@ -166,8 +197,7 @@ class PairParser(LineParser):
             further = tuple(rest_of_them)
         elif name and not is_counter:
             signal = self._names.signal(given)
-        match = _NAME.search(text[-_REACH:])
-        rest = text[: len(text) - len(match[0])] if match is not None else text
+        rest = before_name(text)
         piece = _Piece(
             signal,
             further,
@@ -186,18 +216,6 @@ class PairParser(LineParser):
     def _shortened(self, name: str) -> str:
         """What the user gave, where other words of the line stand before it."""
         return next((given for given in self._names.wanted if name.endswith(f" {given}")), name)
-
-
-def _name(text: str) -> str:
-    """The name at the end of a text, without a bracket that was opened before it, or is closed after it."""
-    match = _NAME.search(text[-_REACH:])
-    if match is None:
-        return ""
-    name: str = match[1]
-    opened = name.count("(") - name.count(")")
-    if opened > 0:
-        return name.rpartition("(")[2]
-    return name.rstrip(")") if opened < 0 else name
 
 
 def _put_further(signals: Sequence[str | None], behind: str, rest: str, row: dict[str, float]) -> None:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from balancer.reading.families import LineParser, LogFamily, PatternFamily
-from balancer.reading.figures import MARKED, SPACED, has_decimal_commas
+from balancer.reading.figures import MARKED, SPACED, behind, has_decimal_commas
 from balancer.reading.lines import NumberedLines, lines
 from balancer.reading.names import Names
 from balancer.reading.pairs import Form, PairParser
@@ -79,6 +79,12 @@ class ParserChoice:
         numbered = lines(blocks, unread)
         return numbered if self._width is None else joined(numbered, self._width)
 
+    def names(self) -> list[str]:
+        """The names beside figures on the first lines, whatever they mean."""
+        parser = PairParser(Names(self._given, Source("", "")), Form(SPACED, has_decimal_commas(self.first)))
+        found = (name for line in self.first for name, _, _ in parser.beside(line, validation=True))
+        return list(dict.fromkeys(found))
+
     def _take_pattern(self, pattern: str) -> Survey:
         parser = PatternParser(pattern, self._given)
         self.parser, self._another = parser, lambda: PatternParser(pattern, self._given)
@@ -116,6 +122,8 @@ class ParserChoice:
             best = survey(self._trial(form, generic), self.first)
         most = FAMILY_SHARE * best.rows
         for name, family in families.items():
+            if isinstance(family, PatternFamily) and not family.may_be(self.first):
+                continue
             try:
                 parser = family.parser()
                 again = family.parser()
@@ -153,7 +161,7 @@ class ParserChoice:
         return (line for _, block in self.lines([data.head], Unread()) for line in block)
 
     def _form(self) -> tuple[Form, PairParser, Survey]:
-        """How figures are written here: behind marks, or behind blanks where that reads far more; with its trial."""
+        """How figures are written here: behind marks, or blanks where that reads far more, or both; with its trial."""
         commas = has_decimal_commas(self.first)
         marked, spaced = Form(MARKED, commas), Form(SPACED, commas)
         trial = self._trial(marked)
@@ -164,7 +172,12 @@ class ParserChoice:
         rows = found.wide > found.rows / 2 or other.counters.led > 4 * other.counters.unled
         if found.figures > 2 * best.figures and rows and found.rows >= FEWEST_SPACED:
             return spaced, other, found
-        return marked, trial, best
+        names = other.unmarked(self.first, trial.signals) if best.rows else []
+        if not names:
+            return marked, trial, best
+        both = Form(behind(names), commas)
+        trial = self._trial(both)
+        return both, trial, survey(trial, self.first)
 
     def _trial(self, form: Form, like: PairParser | None = None) -> PairParser:
         """A parser by names beside figures whose names are its own, with counters `like` another's."""

@@ -186,10 +186,11 @@ class TextReader:
         if self.source.unread.count:
             why = ", ".join(f"{reason} ({count})" for reason, count in self.source.unread.why.items())
             return DataError(f"{where}: a text log of which nothing could be read: {why}")
-        if self._names.known:
+        others = self._choice.names()
+        if self._names.known or others:
             return DataError(
-                f"{where}: a text log on which no line names a loss of D or G; it names {self._names.shown()}: say "
-                "which is which with --tag, such as --tag d_loss=NAME --tag adv=NAME, or give --pattern"
+                f"{where}: a text log on which no line names a loss of D or G; it names {self._names.shown(others)}: "
+                "say which is which with --tag, such as --tag d_loss=NAME --tag adv=NAME, or give --pattern"
             )
         return DataError(
             f"{where}: a text log without names beside figures, such as: {self._line()}; give --pattern, a regular "

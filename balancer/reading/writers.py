@@ -66,16 +66,34 @@ class Chains:
 
 
 def interleaved(places: Sequence[Place]) -> int:
-    """How many writers the rows of a log have; 1 where it may be one that went back or began anew."""
+    """How many writers the rows of a log have; 1 where it may be one that went back or began anew, or is in no order.
+
+    Several writers go through the same steps, as the ranks of a run do, or each through steps of its own.
+    """
     falls = sum(after < before for before, after in pairwise(places))
     if falls < max(FEWEST_FALLS, FALLS_SHARE * len(places)):
         return 1
     chains = Chains()
+    steps: dict[int, set[Place]] = {}
     for place in places:
-        chains.put(place)
+        steps.setdefault(chains.put(place), set()).add(place)
     writers = [count for count in chains.counts if count >= len(places) / (4 * len(chains.counts))]
     apart = sum(writers) >= 0.9 * len(places) and chains.returns >= falls / 2
-    return len(writers) if apart and len(writers) == len(chains.counts) else 1
+    if not apart or len(writers) < len(chains.counts):
+        return 1
+    return len(writers) if share(steps.values()) or apart_by_steps(steps.values()) else 1
+
+
+def apart_by_steps(steps: Iterable[set[Place]]) -> bool:
+    """Whether several writers go through steps of their own; the first and last tenth may be another's."""
+    each = sorted(sorted(places)[len(places) // 10 : len(places) - len(places) // 10] for places in steps)
+    return all(before[-1] < after[0] for before, after in pairwise(each))
+
+
+def share(steps: Iterable[set[Place]]) -> bool:
+    """Whether several writers go through the same steps."""
+    each = list(steps)
+    return 2 * len(set.intersection(*each)) >= min(map(len, each))
 
 
 def mark_of(line: str) -> str:
@@ -90,9 +108,7 @@ def marked(rows: Sequence[tuple[str, Place]]) -> list[str]:
     marks = [mark for mark, count in counts.items() if mark and count >= len(rows) / (4 * len(counts))]
     if not 2 <= len(marks) <= MOST_WRITERS or sum(counts[mark] for mark in marks) < 0.9 * len(rows):
         return []
-    steps = [{place for mark, place in rows if mark == each} for each in marks]
-    shared = set.intersection(*steps)
-    return marks if 2 * len(shared) >= min(map(len, steps)) else []
+    return marks if share({place for mark, place in rows if mark == each} for each in marks) else []
 
 
 class OneWriter(LineParser):

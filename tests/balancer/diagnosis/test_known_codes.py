@@ -80,6 +80,8 @@ LINES: dict[str, Line] = {
         f"[G loss: {g + 24 + n % 5 / 10:.6f}, pixel: {0.24 + n % 5 / 1000:.6f}, adv: {g:.6f}] ETA: 5:12:44.120311"
     ),
     "keras-gan": lambda n, r, f, g: f"{n} [D loss: {(r + f) / 2:.6f}, acc.: 67.19%] [G loss: {g:.6f}]",
+    "keras-d1-d2": lambda n, r, f, g: f">{n // 20 + 1}, {n % 20 + 1}/20, d1={r:.3f}, d2={f:.3f} g={g:.3f}",
+    "keras-pix2pix": lambda n, r, f, g: f">{n + 1}, d1[{r / 2:.3f}] d2[{f / 2:.3f}] g[{g + 21 + n % 5:.3f}]",
     "chainer": lambda n, r, f, g: json.dumps(
         {"loss_gen": g, "loss_dis": r + f, "epoch": 0, "iteration": 100 * (n + 1), "elapsed_time": 12.3 * n}
     ),
@@ -93,6 +95,11 @@ LINES: dict[str, Line] = {
         f"l_g_fea: 1.0389e+00 l_g_gan: {0.005 * g:.4e} l_d_real: {r:.4e} l_d_fake: {f:.4e} "
         f"D_real: -1.4680e+01 D_fake: -1.6036e+01 "
     ),
+    "kair": lambda n, r, f, g: (
+        f"21-08-06 14:22:45.120 : <epoch: 12, iter:{100 * n:8,d}, lr:1.000e-04> G_loss: 1.2{n % 9}0e-02 "
+        f"F_loss: 1.1{n % 7}0e+00 D_loss: {0.1 * g:.3e} D_real: {-math.log(math.expm1(r)):.3e} "
+        f"D_fake: {math.log(math.expm1(f)):.3e} "
+    ),
     "llamagen": lambda n, r, f, g: (
         f"(Generator) rec_loss: 0.04{n % 9}1, perceptual_loss: 0.2432, vq_loss: 0.0107, commit_loss: 0.0027, "
         f"entropy_loss: -0.0000, codebook_usage: 0.9761, generator_adv_loss: {g / 2:.4f}, disc_adaptive_weight: 1.0, "
@@ -105,8 +112,24 @@ LINES: dict[str, Line] = {
         f"{9 * (r + f):.3f}, loss_gen={9 * g:.3f}, loss_fm=8.7{n % 9}5,loss_mel=19.3{n % 7}7, loss_kl=1.520"
     ),
     "vits-log": lambda n, r, f, g: (
-        f"INFO:ljs:Train Epoch: {1 + n // 9} [34%]\n"
+        "INFO:ljs:{'train': {'log_interval': 200}, 'data': {'text_cleaners': ['english_cleaners2']}}\n" * (n == 0)
+        + f"INFO:ljs:Train Epoch: {1 + n // 9} [34%]\n"
         f"INFO:ljs:[{6 * (r + f):.4f}, {6 * g:.4f}, 4.8821, 19.{n % 9}210, 1.3344, 1.4120, {200 * n}, 0.00019876]"
+    ),
+    "vits-kin-log": lambda n, r, f, g: (
+        f"2023-08-02 10:00:00,120\tours\tINFO\t[{6 * (r + f):.4f}, {6 * g:.4f}, 4.8821, 19.{n % 9}210, 1.3344, 1.4120, "
+        f"{200 * n}, 0.00019876]"
+    ),
+    "gpt-sovits-log": lambda n, r, f, g: (
+        "INFO:me:{'train': {'log_interval': 100, 'text_low_lr_rate': 0.4}, 'version': 'v2'}\n" * (n == 0)
+        + f"INFO:me:Train Epoch: {1 + n // 9} [34%]\n"
+        f"INFO:me:[{6 * (r + f):.4f}, {6 * g:.4f}, 4.8821, 19.{n % 9}210, 0.0312, 1.4120, {100 * n}, 9.99875e-05]"
+    ),
+    "gpt-sovits": lambda n, r, f, g: json.dumps(
+        {
+            "step": 100 * n, "loss/g/total": 6 * g + 28, "loss/d/total": 6 * (r + f), "loss/g/fm": 4.9,
+            "loss/g/mel": 19.2, "loss/g/kl_ssl": 0.03, "loss/g/kl": 1.4,
+        }
     ),
     "so-vits-svc": lambda n, r, f, g: (
         f"Train Epoch: {1 + n // 9} [92%]\nLosses: [{6 * (r + f)}, {6 * g}, 7.91, 19.4{n % 9}, 1.02], "
@@ -129,6 +152,13 @@ LINES: dict[str, Line] = {
     "audiocraft": lambda n, r, f, g: (
         f"Train | Epoch 3 | {n}/2000 | 4.10 it/sec | d_loss {r + f:.3f} | d_msstftd {r + f:.3f} | penalty 0.012 | "
         f"adv_msstftd {g:.3f} | feat_msstftd 0.9{n % 9} | l1 0.02 | g_loss 1.2 | adv {g:.3f} | feat 0.90"
+    ),
+    "wav2lip": lambda n, r, f, g: (
+        f"L1: 0.03{n % 9}1, Sync: 0.0, Percep: {g} | Fake: {f}, Real: {r}:  12%|#   | {n}it [00:12, 8.1it/s]"
+    ),
+    "melgan": lambda n, r, f, g: (
+        f"Epoch {1 + n // 20} | Iters {100 * (n % 20)} / 2000 | ms/batch 123.45 | "
+        f"loss [{3 * (r + f):.8f} {3 * g:.8f} 0.31{n % 9}00000 0.90121000]"
     ),
     "vqgan-dome272": lambda n, r, f, g: f"step {n}: GAN_Loss={(r + f) / 2:.3f}, VQ_Loss=0.41{n % 9}37",
     "vqgan-diffusers": lambda n, r, f, g: json.dumps(

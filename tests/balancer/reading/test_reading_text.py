@@ -63,6 +63,27 @@ def test_a_number_at_the_beginning_is_the_step(tmp_path: Path) -> None:
     assert history["g_loss"].steps.tolist() == list(range(0, 90, 3))
 
 
+@pytest.mark.parametrize("form", ["{n:08d}) D loss: 0.69; G loss: 0.7", ">{n}, D loss: 0.69 G loss: 0.7"])
+def test_a_number_at_the_beginning_with_a_sign_is_the_step_too(tmp_path: Path, form: str) -> None:
+    history, source = reading(tmp_path / "a.log", "".join(form.format(n=n) + "\n" for n in range(0, 90, 3)))
+    assert history["g_loss"].steps.tolist() == list(range(0, 90, 3)) and not source.numbered
+
+
+@pytest.mark.parametrize(
+    "form",
+    [
+        "09/{day} 07:30:20 - INFO - Iter(train) [ {n}/2000]  loss_d: 0.5  loss_g: 0.7",
+        "[09/{day} 07:30:20] trainer INFO {n}/2000 loss_d: 0.5 loss_g: 0.7",
+        "{day}/09 07:30 {n}/2000 loss_d: 0.5 loss_g: 0.7",
+    ],
+)
+def test_a_day_and_a_month_are_no_counter(tmp_path: Path, form: str) -> None:
+    text = "".join(form.format(n=n, day=10 + n // 500) + "\n" for n in range(0, 2000, 50))
+    history, source = reading(tmp_path / "a.log", text)
+    assert history["d_loss"].steps.tolist() == list(range(0, 2000, 50))
+    assert "epoch" not in history and source.steps_per_epoch is None and not source.restarts
+
+
 def test_a_bar_that_starts_anew_goes_on(tmp_path: Path) -> None:
     bar = "\r{}%|##| {}/100 [00:10<00:12, 44.0it/s, d_loss=0.5, g_loss=2.0]"
     text = "".join(bar.format(n, n) for _ in range(3) for n in range(0, 101, 10))
@@ -160,3 +181,25 @@ def test_nothing_recognisable_says_what_was_found(tmp_path: Path) -> None:
         DataError, match=r"a text log without names beside figures, such as: hello world; give --pattern"
     ):
         reading(tmp_path / "a.log", "hello world\n" * 30)
+
+
+@pytest.mark.parametrize(
+    ("form", "names"),
+    [
+        ("Epoch {n} train_loss: 0.31 val_loss: 0.42", "train_loss, val_loss"),
+        ("Epoch {n} train_loss 0.31 val_loss 0.42 took 12 s", "train_loss, val_loss"),
+        ("step {n} | train/loss 0.31 | psnr: 25.1 | ssim 0.9", "psnr, train/loss, ssim"),
+        ("Val: step {n} loss 0.31, acc 0.42", "loss, acc"),
+        ("{n}) loss - 0.31; error - 0.42", "loss, error"),
+    ],
+)
+def test_names_that_are_no_losses_of_d_or_g_are_said(tmp_path: Path, form: str, names: str) -> None:
+    text = "".join(form.format(n=n) + "\n" for n in range(30))
+    with pytest.raises(DataError, match=rf"no line names a loss of D or G; it names {names}: say .*--tag"):
+        reading(tmp_path / "a.log", text)
+
+
+def test_prose_names_nothing(tmp_path: Path) -> None:
+    text = "".join(f"epoch {n} of 30, took 12 s on 3 gpus, 0.31 GB\n" for n in range(30))
+    with pytest.raises(DataError, match="a text log without names beside figures, such as: epoch 0 of 30"):
+        reading(tmp_path / "a.log", text)

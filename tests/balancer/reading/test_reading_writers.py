@@ -87,6 +87,52 @@ def test_steps_that_fall_at_random_are_no_axis(tmp_path: Path) -> None:
     assert source.is_tangled and source.rows == 400 == source.kept + source.dropped["superseded"]
 
 
+SHUFFLED = {
+    "dcgan.log": "[{e}/9][{i}/20]\tLoss_D: 0.5\tLoss_G: 2.0\n",
+    "pix2pix.log": "(epoch: {e}, iters: {i}00, time: 0.1) G_GAN: 2.0 D_real: 0.5 D_fake: 0.4\n",
+    "steps.log": "INFO step {n}00 | d_loss=0.5 | g_loss=2.0\n",
+    "bar.log": "\r train:  12%|#2  | {n}/400 [00:12<01:00, 8.1it/s, d_loss=0.5, g_loss=2.0]",
+    "rows.jsonl": '{{"global_step": {n}, "d_loss": 0.5, "g_loss": 2.0}}\n',
+    "rows.csv": "{n},0.5,2.0\n",
+}
+
+
+@pytest.mark.parametrize("seed", range(6))
+@pytest.mark.parametrize("name", SHUFFLED)
+def test_the_rows_of_one_writer_in_no_order_have_no_axis(tmp_path: Path, name: str, seed: int) -> None:
+    draw, count = random.Random(seed), 60
+    lines = [SHUFFLED[name].format(n=n, e=n // 20, i=n % 20) for n in range(count)]
+    draw.shuffle(lines)
+    head = "step,d_loss,g_loss\n" * name.endswith("csv")
+    _, source = reading(tmp_path / name, head + "".join(lines))
+    assert source.writers == 1 and source.is_tangled
+    assert source.rows == count == source.kept + source.dropped["superseded"]
+
+
+def test_rows_in_no_order_are_several_writers_no_more_than_of_one(tmp_path: Path) -> None:
+    lines = [line for writer in (0, 1) for line in rows(writer)]
+    random.Random(0).shuffle(lines)
+    _, source = reading(tmp_path / "a.log", "".join(lines))
+    assert source.writers == 1 and source.is_tangled
+
+
+@pytest.mark.parametrize("window", [3, 6, 20])
+@pytest.mark.parametrize("seed", range(4))
+def test_rows_that_came_a_little_late_are_no_other_writer(tmp_path: Path, window: int, seed: int) -> None:
+    draw = random.Random(seed)
+    order = sorted(range(60), key=lambda n: n + draw.uniform(0, window))
+    _, source = reading(tmp_path / "a.log", "".join(f"step {n}: d_loss: 0.5\n" for n in order))
+    assert source.writers == 1 and source.restarts
+
+
+def test_writers_that_go_through_steps_of_their_own(tmp_path: Path) -> None:
+    """Such as a run that was resumed at epoch 40 beside one that begins."""
+    text = "".join(f"step {n + 4000}: d_loss: 0.25\nstep {n}: d_loss: 0.5\n" for n in range(0, 2000, 50))
+    history, source = reading(tmp_path / "a.log", text)
+    assert source.writers == 2 and not source.restarts
+    assert history["d_loss"].values.tolist() == [0.25] * 40
+
+
 @pytest.mark.parametrize("ranks", [True, False])
 @pytest.mark.parametrize("name", ["a.csv", "a.jsonl"])
 def test_writers_of_one_table(tmp_path: Path, name: str, ranks: bool) -> None:
