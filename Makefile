@@ -20,10 +20,11 @@ PAGES := *.md docs plugins/cards benchmarks/README.md zi2zi_model/fonts/LICENSES
 	$(BIN)/python -m pip install --quiet -c constraints.txt -e ".[dev]"
 	touch $@
 
+# With one thread, so that its figures do not depend on the number of cores.
 demo: .venv/installed
 	rm -rf $(DEMO)
-	$(BIN)/balancer train --plugins dynamic_lambda,d_lr_ratio --steps $(DEMO_STEPS) --out $(DEMO)/plugins --device cpu
-	$(BIN)/balancer train --plugins "" --steps $(DEMO_STEPS) --out $(DEMO)/baseline --device cpu
+	$(BIN)/balancer train --plugins dynamic_lambda,d_lr_ratio --steps $(DEMO_STEPS) --set train.threads=1 --out $(DEMO)/plugins --device cpu
+	$(BIN)/balancer train --plugins "" --steps $(DEMO_STEPS) --set train.threads=1 --out $(DEMO)/baseline --device cpu
 	$(BIN)/balancer zi2zi compare $(DEMO)/baseline $(DEMO)/plugins --out $(DEMO)/compare.png
 
 test: .venv/developing

@@ -191,7 +191,7 @@ def true_changes(found: int, random: np.random.Generator) -> bool:
         rates[name] = hits
         print(f"{name:<58}" + "".join(f"{hit:>6.1f}%" for hit in hits))
     rises, ends, _, goes_on, rests = rates.values()
-    return min(np.mean(rises), *ends[3:]) < 95 or max(goes_on) > 2 or np.mean(rests) > 5
+    return bool(min(np.mean(rises), *ends[3:]) < 95 or max(goes_on) > 2 or np.mean(rests) > 5)
 
 
 SINCE_ROWS = (40, 100, 300, 1000, 2000)

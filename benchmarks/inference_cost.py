@@ -22,7 +22,7 @@ from zi2zi_model.data.font_data import EMBEDDED_SOURCE
 from zi2zi_model.data.glyphs import draw_glyph, reframe
 from zi2zi_model.data.picture_files import png, write
 from zi2zi_model.data.placement import EM_BOX, centre_in_frame
-from zi2zi_model.drawing.font_file import write_font
+from zi2zi_model.drawing.font_file import font_bytes
 from zi2zi_model.drawing.outlines import Outline, trace
 from zi2zi_model.network.model import DRAWN_AT_ONCE, draw
 from zi2zi_model.network.networks import Generator
@@ -60,7 +60,7 @@ def measure(preset: str, count: int, font: Font) -> None:
         timed("generator", lambda: draw(generator, sources, styles, settings.channels))
         timed("pictures in the em box", pictures)
         timed("outlines", trace_all)
-        timed("font file", lambda: write_font(out / "a.ttf", outlines, family="A"))
+        timed("font file", lambda: (out / "a.ttf").write_bytes(font_bytes(outlines, family="A")))
 
 
 def main() -> None:

@@ -5,7 +5,7 @@
 Writes a log in the format of zi2zi's ports and an event file of TensorBoard with five tags in a record each, as
 SummaryWriter writes them, into a temporary folder. Each is read by `read(open_source(...))` and by a plain loop, in
 a process of its own: `for line in open(...)`, and TensorBoard's own loaders (the raw one with its records parsed, and
-the one that its server uses). Seconds are of the reading alone; memory is the process's highest.
+the one that its server uses). Seconds are CPU seconds of the reading alone; memory is the process's highest.
 """
 
 from __future__ import annotations
@@ -96,7 +96,7 @@ WAYS: dict[str, Callable[[Path], int]] = {
 
 
 def measured(way: str, path: Path) -> tuple[float, int, float]:
-    """Seconds, rows and highest memory (MiB) of one way, in a process of its own."""
+    """CPU seconds, rows and highest memory (MiB) of one way, in a process of its own."""
     command = [sys.executable, __file__, "--way", way, "--path", str(path)]
     seconds, rows, memory = subprocess.run(command, check=True, capture_output=True, text=True).stdout.split()
     return float(seconds), int(rows), float(memory)
@@ -124,9 +124,9 @@ def main() -> None:
     parser.add_argument("--path", type=Path, help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.way is not None:
-        began = time.perf_counter()
+        began = time.process_time()
         rows = WAYS[options.way](options.path)
-        print(time.perf_counter() - began, rows, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)
+        print(time.process_time() - began, rows, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)
         return
     with tempfile.TemporaryDirectory() as folder:
         log = Path(folder) / "train.log"

@@ -27,7 +27,7 @@ from safetensors.torch import save
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from balancer.record.files import write_atomically
+from balancer import write_atomically
 from zi2zi_model.data.charsets import choose, load_charset
 from zi2zi_model.data.font import Font
 from zi2zi_model.data.glyphs import Pixels, draw_glyph

@@ -8,7 +8,7 @@ import stat
 from pathlib import Path
 from typing import Final
 
-# Cards, plugins, lists of characters, manifests; and TOML, whose parser takes about a second a megabyte.
+# Cards, plugins, lists of characters, manifests; and TOML, whose parser is slow.
 MOST_TEXT_BYTES: Final = 64 * 2**20
 MOST_TOML_BYTES: Final = 4 * 2**20
 

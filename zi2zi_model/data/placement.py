@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Final, NamedTuple
 
 BASELINE: Final = 0.88  # from the em box's top; the usual CJK division 880:120
-FILL: Final = 0.75  # of the frame's side for the source's mean ink box: then 99 % of even cursive brush glyphs fit
+FILL: Final = 0.75  # of the frame's side for the source's mean ink box: then nearly all of a cursive brush font fits
 
 
 class InkBox(NamedTuple):

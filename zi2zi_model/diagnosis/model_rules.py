@@ -8,7 +8,9 @@ from typing import Final
 
 from balancer.diagnosis import Case, Finding, Structure, rule
 
-# Generators of the family, in millions: the first port's and the TensorFlow original; the document names 25–30.
+# Generators of the family, in millions: EuphoriaYan/zi2zi-pytorch's (the preset `classic`) and that of the TensorFlow
+# original, kaonashi-tyc/zi2zi's model/unet.py; the document names 25–30. tests/zi2zi_model/diagnosis/test_sizes.py
+# counts both, and D's.
 ORIGINALS: Final = (55.5, 86.7)
 # D's parameters in millions by log format, with the code's own widths at 384 px (256 px for "port").
 D_MILLIONS: Final = {"tf": 25.81, "port": 4.36, "fork": 4.41, "later": 4.41}

@@ -24,12 +24,11 @@ from zi2zi_model.data.font import Font, font_work
 from zi2zi_model.data.glyphs import Pixels
 from zi2zi_model.data.placement import BASELINE, Placement
 
-# Overlap (IoU) of pictures of 64 px with their outlines drawn again, on the two embedded fonts: 0.967 at 256, 0.983 at
-# 512, 0.989 at 1024, where tracing takes three times as long.
+# A finer grid brings outlines, drawn again, a little nearer to their pictures, and takes much longer to trace.
 _GRID: Final = 512
-_LEAST: Final = 4  # times that any picture is enlarged: 0.989 for pictures of 256 px, and 0.977 at 2 times
-# Of 256: half coverage is 128, but vtracer draws slanted edges through the outer corners of their pixels. With 128, ink
-# gains 1.8 % at 64 px and 2.2 % at 128 px; with 123, 0.7 % and 1.7 %, and blurred pictures of 64 px lose 0.8 %.
+_LEAST: Final = 4  # times that any picture is enlarged, for the same reason
+# Of 256: half coverage is 128, but vtracer draws slanted edges through the outer corners of their pixels, so that ink
+# would gain; lower than this, blurred pictures would lose too much of it.
 _INK: Final = 123
 _SPECK: Final = 1  # pixels of the picture, a side; a patch smaller than that square is noise
 _SVG_UNITS: Final = 1000

@@ -18,7 +18,7 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 from balancer.record import tensorboard
 from balancer.record.folder import EVENTS, SHEETS
 from balancer.record.recorder import Recorder
-from balancer.record.thinning import outlived, point_spacing
+from balancer.record.thinning import is_shown, outlived, point_spacing
 from balancer.testing import toy_trainer
 
 PICTURE = Image.new("L", (8, 4), 200)
@@ -55,10 +55,16 @@ def test_a_million_steps_keep_some_hundred_sheets() -> None:
     stay = sorted(set(drawn) - set(outlived(drawn, drawn[-1])))
     assert stay[:8] == drawn[:8]
     assert stay[-33:] == drawn[-33:]
-    assert 300 < len(stay) < 400
+    assert len(stay) == 365  # as docs/architecture.md says
     # None lies further from the one before it than a sixteenth of how old that one is, with what the grid adds.
     for one, two in itertools.pairwise(stay[8:]):
         assert two - one <= (drawn[-1] - one) / 16 + 28
+
+
+def test_a_million_steps_show_as_many_pictures_and_points_as_the_documentation_says() -> None:
+    drawn = [None, *range(28, 1_000_001, 28)]
+    assert sum(is_shown(done, before) for before, done in itertools.pairwise(drawn) if done) == 354
+    assert sum(step % point_spacing(step, 10) == 0 for step in range(0, 1_000_000, 10)) == 22_634
 
 
 @settings(max_examples=30)

@@ -14,6 +14,7 @@ from support.port_networks import PortDiscriminator, PortGenerator
 from balancer.errors import CheckpointError, ConfigError
 from zi2zi_model.data.font_data import from_fonts
 from zi2zi_model.diagnosis.extension import EXTENSION
+from zi2zi_model.diagnosis.model_rules import D_MILLIONS, ORIGINALS
 from zi2zi_model.network.networks import Discriminator, Generator, count_parameters
 from zi2zi_model.settings import Zi2ziSettings
 
@@ -53,6 +54,32 @@ def test_the_structure_of_a_port(tmp_path: Path) -> None:
     (tmp_path / "500_net_D.pth").unlink()
     alone = EXTENSION.checkpoint(tmp_path)
     assert alone is not None and alone.d_parameters is None
+
+
+def tensorflow_parameters() -> tuple[int, int]:
+    """G and D of kaonashi-tyc/zi2zi, by the layers of its model/unet.py at 256 px, without the style embedding.
+
+    Kernels are 5x5, with biases; all layers but the outermost have a batch norm, of two values a channel.
+    """
+
+    def layer(given: int, made: int, *, normed: bool = True) -> int:
+        return 25 * given * made + made + 2 * made * normed
+
+    down = [64, 128, 256, 512, 512, 512, 512, 512]
+    encoder = layer(3, 64, normed=False) + sum(map(layer, down, down[1:]))
+    # Each of the decoder's maps is joined by the encoder's of its size; the innermost code by a style of 128.
+    joined = [512 + 128, *(2 * width for width in reversed(down[:-1]))]
+    decoder = sum(map(layer, joined[:-1], reversed(down[:-1]))) + layer(joined[-1], 3, normed=False)
+    heads = (512 * 32 * 32 + 1) * (1 + 40)
+    return encoder + decoder, layer(6, 64, normed=False) + sum(map(layer, down[:3], down[1:4])) + heads
+
+
+def test_the_sizes_that_remarks_name_are_those_of_the_codes() -> None:
+    original, port = tensorflow_parameters(), count_parameters(Zi2ziSettings(preset="classic"))
+    assert tuple(round(count / 1e6, 1) for count in (port[0], original[0])) == ORIGINALS
+    fork = count_parameters(Zi2ziSettings(preset="zi2zi"))[1]
+    counted = {"tf": original[1], "port": port[1], "fork": fork, "later": fork}
+    assert {name: round(count / 1e6, 2) for name, count in counted.items()} == D_MILLIONS
 
 
 def test_what_is_not_a_port(tmp_path: Path) -> None:
