@@ -22,10 +22,10 @@ import torch
 from balancer.record.run_config import make_config
 from balancer.train.run import train
 from zi2zi_model.data.font_data import EMBEDDED_SOURCE, EMBEDDED_TARGETS, open_typeface
-from zi2zi_model.data.glyphs import Pixels, draw_glyph, reframe
+from zi2zi_model.data.glyphs import draw_glyph, reframe
 from zi2zi_model.data.placement import EM_BOX
 from zi2zi_model.drawing.inference import trained_run
-from zi2zi_model.judging.evaluation import MEANING, figures_of
+from zi2zi_model.judges.figures import FIGURES, Targets
 
 ENLARGED = 2
 SETTINGS: dict[str, dict[str, Any]] = {
@@ -50,14 +50,8 @@ def figures(folder: Path, targets: list[Path]) -> list[dict[str, float]]:
         output = np.stack([reframe(glyph, placement, EM_BOX, size) for glyph in drawn])
         characters = [run.data.characters[row] for row, _ in items]
         target = np.stack([draw_glyph(typeface, c, size, EM_BOX) for c in characters])
-        references = np.concatenate([enlarged(run.data.source, size), target])
-        rows.append(figures_of(output, target, characters, references, [*run.data.characters, *characters])[0])
+        rows.append(Targets(characters, target, target[:0], ()).measure(output).figures)
     return rows
-
-
-def enlarged(pictures: Pixels, size: int) -> Pixels:
-    """Pictures at the size of the common frame."""
-    return np.stack([reframe(picture, EM_BOX, EM_BOX, size) for picture in pictures])
 
 
 def main() -> None:
@@ -71,7 +65,7 @@ def main() -> None:
     arguments = parser.parse_args()
     torch.set_num_threads(1)
     targets = [Path(path) for path in arguments.targets.split(",")]
-    print(f"{'':<20}{'seed':>5}" + "".join(f"{name:>18}" for name in MEANING))
+    print(f"{'':<20}{'seed':>5}" + "".join(f"{name:>18}" for name in FIGURES))
     for seed in map(int, arguments.seeds.split(",")):
         for name, settings in SETTINGS.items():
             model = {
@@ -90,7 +84,7 @@ def main() -> None:
                 for figure, value in row.items():
                     means[figure].append(value)
             print(
-                f"{name:<20}{seed:>5}" + "".join(f"{np.mean(means[figure]):>18.4f}" for figure in MEANING), flush=True
+                f"{name:<20}{seed:>5}" + "".join(f"{np.mean(means[figure]):>18.4f}" for figure in FIGURES), flush=True
             )
 
 

@@ -202,12 +202,15 @@ def evaluate(
 
 @app.command("compare")
 def compare_two(
-    first: Annotated[Path, typer.Argument(help="A run directory, such as the baseline.")],
-    second: Annotated[Path, typer.Argument(help="Another one, trained on the same glyphs.")],
+    first: Annotated[
+        Path,
+        typer.Argument(help="A run directory, such as the baseline, or a folder of runs that differ in train.seed."),
+    ],
+    second: Annotated[Path, typer.Argument(help="Another one, trained on the same glyphs with the same seeds.")],
     out: Annotated[Path, typer.Option("--out", help="The picture to write.")] = Path("compare.png"),
     as_json: JsonOption = False,
 ) -> None:
-    """Draw the held-out characters with both runs, measure both alike, and say which came closer."""
+    """Measure both runs alike on the held-out characters, and draw those; over several seeds say which came closer."""
     from zi2zi_model.judging.compare import compare_runs, comparison_lines
 
     result = compare_runs(first, second, out)

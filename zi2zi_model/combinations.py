@@ -51,6 +51,10 @@ def _check_networks(settings: Zi2ziSettings) -> None:
 
 
 def _check_styles(settings: Zi2ziSettings) -> None:
+    if settings.start is None and settings.start_networks != "both":
+        raise ValueError(
+            f"start_networks {settings.start_networks} does nothing without start: name a run, or leave it out"
+        )
     if settings.style_offset + max(1, len(settings.targets)) > settings.styles:
         count = f"{len(settings.targets)} targets" if settings.targets else "a target"
         beyond = f" from row {settings.style_offset} on (style_offset)" if settings.style_offset else ""

@@ -123,6 +123,11 @@ class Zi2ziSettings(Settings):
         description="Run to start from: its newest weights, and its networks' settings as defaults. A new style gets a "
         "row of its own in the style embedding, beginning at the mean of those that were trained.",
     )
+    start_networks: Literal["both", "g"] = Field(
+        "both",
+        description="What to take of the run to start from: both networks, or G alone (g). D then begins anew, and its "
+        "settings are free, so that the arms of a comparison go on from one G.",
+    )
     style_offset: int = Field(
         0,
         ge=0,

@@ -139,6 +139,17 @@ class GanModel(ABC):
         """
         return None
 
+    def probe_batch(self, *, held_out: bool) -> Batch | None:
+        """The batch that probes look at, the same each time, of held-out items or of training items, or None.
+
+        It takes nothing from torch's random state. Both are of about one size.
+        """
+        return None
+
+    def probe(self, images: Tensor, batch: Batch) -> Mapping[str, float]:
+        """Figures by name of what G, or its average, drew for the held-out batch of `probe_batch`."""
+        return {}
+
     def data_record(self) -> dict[str, Any]:
         """What tells this data from other data, as primitives; each checkpoint keeps it, a resumed run must match."""
         return {"training items": self.train_size}

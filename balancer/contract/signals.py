@@ -10,11 +10,12 @@ from typing import Final, Literal, Protocol
 from balancer.contract.knobs import STANDARD_KNOBS
 from balancer.errors import PluginError, nearest
 
-Phase = Literal["d", "g", "plugin"]
+# "val": measured on held-out items beside the step, by the loop; no plugin reads it.
+Phase = Literal["d", "g", "plugin", "val"]
 
 # What a value of a step is: its number and epoch ("clock"), a signal by its phase, what a knob held, the rate that a
 # schedule gave before knobs turned it ("base"), a product ("derived"), or how many updates a network had ("updates").
-Kind = Literal["clock", "d", "g", "plugin", "knob", "base", "derived", "updates"]
+Kind = Literal["clock", "d", "g", "plugin", "val", "knob", "base", "derived", "updates"]
 Key = tuple[Kind, str]
 # Everything that one step measured and did.
 StepRow = Mapping[Key, float]

@@ -71,8 +71,10 @@ class Recorder:
         numbered = {STEP: float(step), EPOCH: float(epoch), **row}
         self._guard("signals", lambda: self._signals.append(numbered))
         spacing = point_spacing(step, self._log_every) if self.thin else self._log_every
-        if step % spacing == 0:
-            self._guard("TensorBoard", lambda: self._events.scalars(step, row))
+        # What is measured seldom is drawn each time.
+        shown = row if step % spacing == 0 else {key: value for key, value in row.items() if key[0] == "val"}
+        if shown:
+            self._guard("TensorBoard", lambda: self._events.scalars(step, shown))
 
     def sheet(self, done: int, sheet: Image) -> None:
         """Keep a picture of held-out samples after `done` steps, as a file and in TensorBoard; those outlived go."""

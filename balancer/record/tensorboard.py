@@ -51,6 +51,8 @@ def tag(key: Key) -> str | None:
     kind, name = key
     if kind in ("clock", "base"):
         return None
+    if kind == "val":
+        return name
     if kind == "updates":
         return f"updates/{name.removesuffix('_updates')}"
     if kind == "knob":

@@ -25,6 +25,7 @@ from balancer.record.train_settings import TrainSettings
 from balancer.train.divergence import Divergence
 from balancer.train.finite import require_finite_weights
 from balancer.train.health import StrongStart
+from balancer.train.held_out import look_at_held_out
 from balancer.train.place import Place
 from balancer.train.progress import Progress
 from balancer.train.rollback import order_change, rate_change, roll_back
@@ -124,7 +125,16 @@ class Trainer:
         self.average_buffers()
         if self.average is not None:
             self.average.update_parameters(self.G)
+        every = self.train.probe_every
+        if every and (self.balance.step + 1) % every == 0 and self.accelerator.is_main_process:
+            self.balance.signals.put(self.probe(), "val")
         self.balance.end_step()
+
+    def probe(self) -> dict[str, float]:
+        """What is measured on held-out items, by name, with the weights as they are."""
+        sampler: torch.nn.Module = self.G if self.average is None else self.average.module
+        with self.accelerator.autocast():
+            return look_at_held_out(self.model, self.balance, sampler, self.G, self.D, self.accelerator.device)
 
     def average_buffers(self) -> None:
         """Keep running statistics (batch norm) equal on all ranks."""

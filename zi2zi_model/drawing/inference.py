@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import operator
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 from torch import Tensor
 
 from balancer import load_run
@@ -33,6 +32,7 @@ class TrainedRun:
     Attributes:
         styles: name of each style of its data.
         rows: row of each style in G's embedding.
+        config: the tables of its `config.toml`.
         record: what the checkpoint says of the data.
     """
 
@@ -43,6 +43,7 @@ class TrainedRun:
     generator: Generator
     styles: tuple[str, ...]
     rows: tuple[int, ...]
+    config: Mapping[str, Any]
     record: dict[str, Any]
 
     @cached_property
@@ -53,11 +54,6 @@ class TrainedRun:
             DataError: its fonts or pairs are gone.
         """
         return load_data(self.settings)
-
-    def held_out(self) -> Pixels:
-        """What G draws for every held-out item, uint8 (n, S, S), in the order of `data.held_out_items`."""
-        source, _, label = self.data.batch(self.data.held_out_items)
-        return self.draw(source, torch.from_numpy(label + self.settings.style_offset))
 
     def draw(self, source: Pixels, styles: Tensor) -> Pixels:
         """What G draws for sources (n, S, S): rows of the embedding (n,), or style vectors (n, style_dim)."""
@@ -161,7 +157,7 @@ def trained_run(folder: Path, device: str = "cpu") -> TrainedRun:
         raise CheckpointError(f"{run.checkpoint} {why}") from None
     generator.eval().to(device)
     return TrainedRun(
-        folder.resolve().name, run.step, run.plugins, run.settings, generator, styles, rows, dict(run.data)
+        folder.resolve().name, run.step, run.plugins, run.settings, generator, styles, rows, run.config, dict(run.data)
     )
 
 

@@ -1,51 +1,52 @@
-"""How good a run's held-out glyphs are: structure, sharpness, stroke style, and whether each is the right character."""
+"""How good a run's held-out glyphs are, style by style, and a sheet with the worst first."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import numpy as np
 import torch
 
 from balancer.errors import ConfigError
 from zi2zi_model.data.glyphs import Pixels
+from zi2zi_model.data.pairs import GlyphData, Items
 from zi2zi_model.data.picture_files import png, write
-from zi2zi_model.data.sheet import COLUMNS, contact_sheet
-from zi2zi_model.drawing.inference import trained_run
-from zi2zi_model.judging.judges import recognise, style_distance
-from zi2zi_model.judging.measures import MEASURES, measure
+from zi2zi_model.data.sheet import COLUMNS, contact_sheet, evenly_spaced
+from zi2zi_model.drawing.inference import TrainedRun, trained_run
+from zi2zi_model.judges.figures import FIGURES, Targets
 
 BANDS: Final = 6  # of the sheet: each a row of sources, of outputs and of targets
 LISTED: Final = 10
-
-_MEASURED: Final = ("L1", "SSIM", "edge sharpness")
-MEANING: Final = {
-    **{name: MEASURES[name] for name in _MEASURED},
-    "style distance": "0 is the target; 1 is as far as two fonts usually are",
-    "content accuracy": "share recognised as the right character",
-}
+OTHERS: Final = 200  # training glyphs of a style, at most, for which a held-out one may be taken
 
 
-def figures_of(
-    output: Pixels,
-    target: Pixels,
-    characters: Sequence[str],
-    references: Pixels,
-    reference_characters: Sequence[str],
-) -> tuple[dict[str, float], list[str]]:
-    """The figures of drawn glyphs (n, S, S) beside their targets, and the character that each is taken for.
+class HeldOut(NamedTuple):
+    """The held-out glyphs of one style: its number, their items (n, 2), sources (n, S, S), labels (n,) and targets."""
 
-    `references` (m, S, S) are pictures of known characters, among them those that should be recognised.
-    """
-    taken = recognise(output, characters, references, reference_characters)
-    measured = measure(output, target)
-    right = [one == two for one, two in zip(taken, characters, strict=True)]
-    figures = {name: measured[name] for name in _MEASURED}
-    figures["style distance"] = style_distance(output, target)
-    figures["content accuracy"] = sum(right) / len(right)
-    return figures, taken
+    style: int
+    items: Items
+    source: Pixels
+    label: torch.Tensor
+    targets: Targets
+
+    def drawn(self, run: TrainedRun) -> Pixels:
+        """What a run draws for them: (n, S, S)."""
+        return run.draw(self.source, self.label + run.settings.style_offset)
+
+
+def held_out(data: GlyphData) -> Iterator[HeldOut]:
+    """Each style that has held-out glyphs."""
+    for style in range(len(data.styles)):
+        items, training = (part[part[:, 1] == style] for part in (data.held_out_items, data.train_items))
+        if not len(items):
+            continue
+        source, target, label = data.batch(items)
+        others = evenly_spaced(training, OTHERS)
+        shown, further = ([data.characters[row] for row, _ in part] for part in (items, others))
+        targets = Targets(shown, target, data.batch(others)[1], further)
+        yield HeldOut(style, items, source, torch.from_numpy(label), targets)
 
 
 def evaluate_run(
@@ -53,9 +54,9 @@ def evaluate_run(
 ) -> dict[str, Any]:
     """Figures of every style (or of one, by name or row) on held-out characters, and a sheet with the worst first.
 
-    A character is recognised among all that the run's data holds, as the source draws them and, where they were
-    held out, as the target does. Beside the figures of what G draws stand those of the source left as it is. The
-    sheet goes to `out` (`evaluation.png` in the run if not given).
+    Beside the figures of what G draws stand those of the source left as it is. A glyph may be taken for any held-out
+    character of its style or for one of up to 200 that were trained on. The sheet goes to `out` (`evaluation.png` in
+    the run if not given).
 
     Raises:
         ConfigError: no run, no such style, or `out` cannot be written.
@@ -66,31 +67,33 @@ def evaluate_run(
     data = run.data
     styles = {}
     bands: list[list[Pixels]] = []
-    for index, name in enumerate(data.styles):
-        items = data.held_out_items[data.held_out_items[:, 1] == index]
-        if not len(items) or (row is not None and run.rows[index] != row):
+    for held in held_out(data):
+        if row is not None and run.rows[held.style] != row:
             continue
-        source, target, label = data.batch(items)
-        output = run.draw(source, torch.from_numpy(label + run.settings.style_offset))
-        characters = [data.characters[item] for item, _ in items]
-        references = np.concatenate([data.source, target])
-        known = [*data.characters, *characters]
-        figures, taken = figures_of(output, target, characters, references, known)
-        untouched, _ = figures_of(source, target, characters, references, known)
+        output, target = held.drawn(run), held.targets.pictures
+        measured = held.targets.measure(output)
         distance = np.abs(output.astype(float) - target).mean((1, 2)) / 255
-        wrong = np.array([one != two for one, two in zip(taken, characters, strict=True)])
-        order = np.lexsort((-distance, ~wrong))
-        glyphs = [{"character": characters[i], "L1": float(distance[i]), "taken for": taken[i]} for i in order.tolist()]
-        styles[name] = {
-            "row": run.rows[index],
-            "characters": len(items),
-            "figures": figures,
-            "source as it is": untouched,
+        order = np.lexsort((measured.cosine, measured.margin >= 0))
+        glyphs = [
+            {
+                "character": held.targets.characters[i],
+                "L1": float(distance[i]),
+                "content cosine": float(measured.cosine[i]),
+                "content margin": float(measured.margin[i]),
+                "taken for": measured.taken[i],
+            }
+            for i in order.tolist()
+        ]
+        styles[data.styles[held.style]] = {
+            "row": run.rows[held.style],
+            "characters": len(output),
+            "figures": measured.figures,
+            "source as it is": held.targets.measure(held.source).figures,
             "glyphs": glyphs,
         }
         for first in range(0, min(len(order), COLUMNS * BANDS), COLUMNS):
             chosen = order[first : first + COLUMNS]
-            bands += [list(pictures[chosen]) for pictures in (source, output, target)]
+            bands += [list(pictures[chosen]) for pictures in (held.source, output, target)]
     if not styles:
         raise ConfigError(
             f"run {run.name}: row {row} is not a style of its data; those are {', '.join(map(str, run.rows))}"
@@ -107,13 +110,13 @@ def evaluation_lines(result: dict[str, Any]) -> list[str]:
     for name, style in result["styles"].items():
         text.append(f"style {style['row']} {name}: {style['characters']} held-out characters, never trained on")
         text.append(f"{'':<18}{'run':>9}{'source as it is':>18}")
-        for figure, meaning in MEANING.items():
-            values = style["figures"][figure], style["source as it is"][figure]
-            text.append(f"{figure:<18}{values[0]:>9.4f}{values[1]:>18.4f}  ({meaning})")
+        for figure, value in style["figures"].items():
+            other = style["source as it is"][figure]
+            text.append(f"{figure:<18}{value:>9.4f}{other:>18.4f}  ({FIGURES[figure].meaning})")
         worst = [
-            f"{glyph['character']} ({glyph['L1']:.3f}"
+            f"{glyph['character']} ({glyph['content cosine']:.2f}"
             + (f", taken for {glyph['taken for']})" if glyph["taken for"] != glyph["character"] else ")")
             for glyph in style["glyphs"][:LISTED]
         ]
-        text.append(f"worst, by L1, wrong characters first: {', '.join(worst)}")
+        text.append(f"worst, by content cosine, wrong characters first: {', '.join(worst)}")
     return text

@@ -18,8 +18,9 @@ from zi2zi_model.data.charsets import CHARSETS
 from zi2zi_model.data.font_data import from_fonts
 from zi2zi_model.data.glyphs import Pixels
 from zi2zi_model.data.pair_data import from_pairs
-from zi2zi_model.data.pairs import GlyphData
+from zi2zi_model.data.pairs import GlyphData, Items
 from zi2zi_model.data.sheet import contact_sheet, evenly_spaced
+from zi2zi_model.judges.judge import features
 from zi2zi_model.network.losses import category_loss, const_loss, l1_loss
 from zi2zi_model.network.networks import Discriminator, Generator
 from zi2zi_model.network.start import start_from
@@ -29,6 +30,7 @@ Batch = Mapping[str, Tensor]
 
 SAMPLES: Final = 12  # held-out glyphs that a run shows while it trains, and that two runs are compared by eye with
 DRAWN_AT_ONCE: Final = 16
+PROBED: Final = 64  # held-out glyphs that probes draw while a run trains, and training glyphs that D judges beside them
 
 
 class Zi2zi(GanModel):
@@ -51,16 +53,30 @@ class Zi2zi(GanModel):
         self._sheet_items: Final = evenly_spaced(self.data.held_out_items, SAMPLES)
 
     def batch(self, indices: Sequence[int]) -> Batch:
-        source, target, label = self.data.batch(self.data.train_items[list(indices)])
-        channels = self.settings.channels
-        pictures = to_tensor(np.stack([source, target]), channels)
+        pictures, style = self._pairs(self.data.train_items[list(indices)])
         if self.settings.augment_shift or self.settings.augment_scale:
             pictures = augment(pictures, self.settings.augment_shift, self.settings.augment_scale)
-        style = torch.from_numpy(label + self.settings.style_offset)
         batch = {"source": pictures[0], "target": pictures[1], "style": style}
         if self.settings.shuffle_labels:
             batch["shuffled"] = style[torch.randperm(len(style))]
         return batch
+
+    def probe_batch(self, *, held_out: bool) -> Batch:
+        items = self.data.held_out_items if held_out else self.data.train_items
+        pictures, style = self._pairs(evenly_spaced(items, PROBED))
+        return {"source": pictures[0], "target": pictures[1], "style": style}
+
+    def probe(self, images: Tensor, batch: Batch) -> dict[str, float]:
+        # As `balancer zi2zi evaluate` has them: of pictures as they would be written.
+        output, target = to_pixels(images), to_pixels(batch["target"])
+        cosine = (features("content", output) * features("content", target)).sum(1)
+        return {"l1": float(np.abs(output.astype(float) - target).mean()) / 255, "csim": float(cosine.mean())}
+
+    def _pairs(self, items: Items) -> tuple[Tensor, Tensor]:
+        """Sources and targets (2, B, C, S, S) in [-1, 1] of items (B, 2), and their rows of the embedding (B,)."""
+        source, target, label = self.data.batch(items)
+        pictures = to_tensor(np.stack([source, target]), self.settings.channels)
+        return pictures, torch.from_numpy(label + self.settings.style_offset)
 
     def real(self, batch: Batch) -> Tensor:
         return batch["target"]

@@ -12,15 +12,16 @@ from balancer.errors import CheckpointError
 from zi2zi_model.network.networks import Discriminator, Generator
 from zi2zi_model.settings import Zi2ziSettings
 
-# Settings that the shapes of the weights follow from.
-SHAPING: Final = (
+# Settings that the shapes of the weights follow from: of G's, and of D's besides.
+SHAPING_G: Final = (
     "image_size", "channels", "downs", "g_channels", "max_channels", "decoder", "norm", "skips", "attention",
-    "style_dim", "d_channels", "d_head", "spectral_norm",
+    "style_dim",
 )  # fmt: skip
+SHAPING: Final = (*SHAPING_G, "d_channels", "d_head", "spectral_norm")
 
 
 def start_from(settings: Zi2ziSettings, generator: Generator, discriminator: Discriminator) -> Sequence[str]:
-    """Load the newest weights of the run `settings.start`; say what was done.
+    """Load the newest weights of the run `settings.start`, of G alone where the settings say so; say what was done.
 
     A new row of the style embedding begins at the mean of the rows that were trained; a new row of D's category head
     keeps its random beginning.
@@ -42,20 +43,23 @@ def start_from(settings: Zi2ziSettings, generator: Generator, discriminator: Dis
         mean = rows[[row for row in trained if row < len(rows)] or slice(None)].mean(0, keepdim=True)
         weights["embedding.weight"] = torch.cat([rows, mean.expand(new, -1)])
         generator.load_state_dict(weights)
-        judge = dict(base.discriminator)
-        for key in ("category.weight", "category.bias"):
-            judge[key] = torch.cat([judge[key], discriminator.state_dict()[key][len(judge[key]) :]])
-        discriminator.load_state_dict(judge)
+        if settings.start_networks == "both":
+            judge = dict(base.discriminator)
+            for key in ("category.weight", "category.bias"):
+                judge[key] = torch.cat([judge[key], discriminator.state_dict()[key][len(judge[key]) :]])
+            discriminator.load_state_dict(judge)
     except (RuntimeError, KeyError) as error:
         why = _unlike(settings, base) or " ".join(str(error).split())
         raise CheckpointError(f"model.start {base.checkpoint}: does not fit this run's networks: {why}") from None
     added = f", with {new} new style {'row' if new == 1 else 'rows'}" if new else ""
-    return *base.skipped, f"starting from {settings.start.name} at step {base.step}{added}"
+    alone = ", G alone" if settings.start_networks == "g" else ""
+    return *base.skipped, f"starting from {settings.start.name} at step {base.step}{alone}{added}"
 
 
 def _unlike(settings: Zi2ziSettings, base: SavedRun) -> str:
     """Settings of the networks that differ from those of a run, with both values; empty where none is known to."""
     there = base.config.get("model", {})
     here = settings.model_dump(mode="json")
-    differing = [key for key in SHAPING if key in there and here[key] != there[key]]
+    shaping = SHAPING if settings.start_networks == "both" else SHAPING_G
+    differing = [key for key in shaping if key in there and here[key] != there[key]]
     return ", ".join(f"model.{key} is {here[key]}, there {there[key]}" for key in differing)

@@ -10,9 +10,12 @@ from typing import Any
 
 import pytest
 import torch
+from pydantic import ValidationError
 from support.zi2zi_runs import TWO_STYLES, arguments, ok, state, zi2zi
 from torch import Tensor
 
+from balancer import load_run
+from balancer.errors import CheckpointError
 from balancer.record.run_config import read_toml
 from zi2zi_model.drawing.inference import trained_run
 from zi2zi_model.network.model import Zi2zi
@@ -58,6 +61,25 @@ def test_a_new_style_begins_at_the_mean_of_the_trained_ones(trained: Path) -> No
             assert key in ("embedding.weight", "category.weight", "category.bias") or torch.equal(value, old[name][key])
     assert set(model.batch(range(4))["style"].tolist()) == {4}
     assert model.data_record()["rows"] == [4]
+
+
+def test_g_alone_is_taken_and_d_begins_anew(trained: Path) -> None:
+    old = state(trained)
+    other = {"d_channels": 16, "d_head": "patch", "spectral_norm": True}
+    for d_settings in ({}, other):
+        model, fresh = begun(trained, start_networks="g", style_offset=0, **TWO_STYLES, **d_settings)
+        now = model.generator.state_dict()
+        assert all(torch.equal(now[key], value) for key, value in old["generator"].items())
+        assert all(torch.equal(model.discriminator.state_dict()[key], value) for key, value in fresh.items())
+    assert any(not torch.equal(fresh[key], value) for key, value in old["discriminator"].items() if key in fresh)
+    assert list(model.begin()) == [f"starting from {trained.name} at step {load_run(trained).step}, G alone"]
+
+
+def test_g_alone_must_fit_and_needs_a_run(trained: Path) -> None:
+    with pytest.raises(CheckpointError, match=r"networks: model\.g_channels is 8, there 16$"):
+        begun(trained, start_networks="g", g_channels=8, d_channels=16)
+    with pytest.raises(ValidationError, match="start_networks g does nothing without start"):
+        Zi2ziSettings.model_validate({"start_networks": "g"})
 
 
 def test_several_new_styles_get_a_row_each(trained: Path) -> None:
