@@ -22,8 +22,8 @@ _MARK: Final = rf"[:=][ \t]{{0,8}}+{_OBJECT}"
 _FURTHER: Final = rf"((?:[ \t]{{0,2}}+/[ \t]{{0,2}}+{_NUMBER}(?!\w)){{0,7}}+)"
 # Groups: what stands before a figure, the figure, further ones.
 MARKED: Final = re.compile(rf"({_MARK})({_NUMBER})(?!\w){_FURTHER}")
-# What else may stand there: blanks, a dash between them, or a bracket.
-_BLANK: Final = rf"(?:[ \t]{{1,8}}+(?:-[ \t]{{1,8}}+)?+{_OBJECT}|(?<=\w)\[)"
+# What else may stand there: blanks, a dash or an arrow between them, or a bracket.
+_BLANK: Final = rf"(?:[ \t]{{1,8}}+(?:-{{1,2}}>?[ \t]{{1,8}}+)?+{_OBJECT}|(?<=\w)\[)"
 SPACED: Final = re.compile(rf"({_MARK}|(?<=[\w)\].]){_BLANK})({_NUMBER})(?!\w){_FURTHER}")
 # The next of several figures that are printed in a list.
 LISTED: Final = re.compile(rf"[ \t]{{0,2}}+[,|&][ \t]{{0,2}}+({_NUMBER})(?!\w)(?![ \t]{{0,8}}+[:=])")

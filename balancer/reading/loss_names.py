@@ -85,6 +85,8 @@ EXACT: Final[Mapping[str, str | None]] = {
     # StyleGAN: the mean sign of D's outputs.
     "signs/real": "d_sign_real",
     "signs/fake": "d_sign_fake",
+    # MMGeneration and MMagic: D's loss of generated images, as G sees it.
+    "loss_disc_fake_g": "adv",
     # BasicSR: D's mean logits; its pixel loss is L1 unless a config says otherwise.
     "out_d_real": "d_logit_real",
     "out_d_fake": "d_logit_fake",
@@ -105,7 +107,7 @@ NAMES: Final[Mapping[str, tuple[str, ...]]] = {
     "d_logit_real": ("d logit real", "logit real"),
     "d_logit_fake": ("d logit fake", "logit fake"),
     "g_loss": ("g loss", "g total loss?", "g"),
-    "adv": ("adv loss", "g adv loss?", "adv", "g a loss?", "g fake loss?"),
+    "adv": ("adv loss", "g adv loss?", "adv", "g a loss?", "g a adv loss?", "g fake loss?"),
     "lr": ("lr",),
     "lr_d": ("d lr",),
     "lr_g": ("g lr",),

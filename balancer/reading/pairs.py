@@ -164,7 +164,7 @@ class PairParser(LineParser):
     def beside(self, line: str, *, validation: bool = False) -> Iterator[tuple[str, _Piece, bool]]:
         """The names on a line, and whether a mark stands behind each.
 
-        Without one only those of figures with decimals and without a unit, as losses are.
+        Without one only those of figures with decimals and without a unit, as losses are, and those that the user gave.
 
         Args:
             validation: whether the names on lines of validation are wanted too.
@@ -177,7 +177,7 @@ class PairParser(LineParser):
                 return
             has_mark, behind = parts[at + 1][0] in ":=", parts[at + 4]
             measured = not parts[at + 2].lstrip("+-").isdecimal() and not has_unit(behind, is_last=at + 5 == len(parts))
-            if name and not _is_counter(name) and (has_mark or measured):
+            if name and not _is_counter(name) and (has_mark or measured or name in self._names.wanted):
                 yield name, piece, has_mark
 
     def _parts(self, line: str) -> list[str]:

@@ -168,12 +168,12 @@ class ParserChoice:
         best = survey(trial, self.first)
         other = self._trial(spaced)
         found = survey(other, self.first)
+        names = other.unmarked(self.first, trial.signals)
         # A word of prose before a number is no row.
         rows = found.wide > found.rows / 2 or other.counters.led > 4 * other.counters.unled
-        if found.figures > 2 * best.figures and rows and found.rows >= FEWEST_SPACED:
+        if names and found.figures > 2 * best.figures and rows and found.rows >= FEWEST_SPACED:
             return spaced, other, found
-        names = other.unmarked(self.first, trial.signals) if best.rows else []
-        if not names:
+        if not names or not best.rows:
             return marked, trial, best
         both = Form(behind(names), commas)
         trial = self._trial(both)

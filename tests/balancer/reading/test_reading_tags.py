@@ -26,7 +26,7 @@ MEANT = {
     "discriminator_loss critic_loss loss_disc_all loss/d/total D_A d_adv_loss loss/d_adv losses.d_hinge L_D",
     "g_loss": "g_loss G_loss Loss_G errG loss/g/total Loss/G/loss.mean generator_loss loss_gen_all gen_loss_total",
     "adv": "adv adv_loss cheat_loss loss_G_GAN G_GAN gen_adv_loss g_adv gan_loss loss/adv G_A loss_adv "
-    "generator_gan_loss losses.g_hinge l_g_gan",
+    "generator_gan_loss losses.g_hinge l_g_gan G_A_adv_loss loss_disc_fake_g",
     "d_loss_real": "D_real loss_D_real d_loss_real errD_real real_loss D_real_loss l_d_real",
     "d_loss_fake": "D_fake loss_D_fake d_loss_fake fake_loss l_d_fake",
     "d_adv": "d_adv signal/d_adv",
@@ -42,7 +42,7 @@ MEANT = {
     "mel": "mel mel_spec_error loss/g/mel",
     "fm": "fm loss/g/fm G_GAN_Feat feature_matching_loss",
     "nll": "nll_loss",
-    "cycle": "cycle_A cycle_loss",
+    "cycle": "cycle_A cycle_loss G_A_cycle_loss",
     "lambda_adv": "lambda_adv knob/lambda_adv adv_weight lambda_gan",
     "lambda_l1": "lambda_l1 l1_weight",
     "lr": "lr learning_rate",
@@ -60,7 +60,17 @@ MEANT = {
 NONE = [
     *("loss", "time", "data", "epoch", "step", "iters", "s/b"),
     *("D_G_z2", "acc", "val/d_loss", "valid_g_loss", "test/adv_loss", "Validation/d_loss", "d_time", "grad_norm_d"),
-    *("grad/d", "Loss/signs/real.mean", "Loss/D/loss.num", "d_loss__MAX", "D_B", "opt/d", "fid_d", "style_id"),
+    *(
+        "grad/d",
+        "Loss/signs/real.mean",
+        "Loss/D/loss.num",
+        "d_loss__MAX",
+        "D_B",
+        "G_B_adv_loss",
+        "opt/d",
+        "fid_d",
+        "style_id",
+    ),
     *("class", "real", "fake", "score", "band/d_adv_low", "train/total_loss", "weight"),
     *("ssim", "SSIM", "val_psnr", "psnr", "metrics/lpips", "fid", "accuracy", "mIoU", "g_ssim", "G/lpips", "iou"),
 ]

@@ -191,6 +191,7 @@ def test_nothing_recognisable_says_what_was_found(tmp_path: Path) -> None:
         ("step {n} | train/loss 0.31 | psnr: 25.1 | ssim 0.9", "psnr, train/loss, ssim"),
         ("Val: step {n} loss 0.31, acc 0.42", "loss, acc"),
         ("{n}) loss - 0.31; error - 0.42", "loss, error"),
+        ("loss = 0.31, step = {n} (8.1 sec) critic 5", "loss"),
     ],
 )
 def test_names_that_are_no_losses_of_d_or_g_are_said(tmp_path: Path, form: str, names: str) -> None:

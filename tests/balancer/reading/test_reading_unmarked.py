@@ -35,6 +35,7 @@ NAMED = {"d_loss": "d", "g_loss": "g", "d_loss_real": "r", "d_loss_fake": "f"}
         "step: {n} errD {d} (1.21) errG: {g} (0.9) errD_real {r} errD_fake: {f}",
         "step: {n} time: 0.412 s D_loss {d} G_loss: {g} D_real: {r} D_fake: {f}",
         "iter {n}: D_loss - {d}; G_loss = {g}; D_real = {r}; D_fake - {f}",
+        "iter {n}: D_loss -> {d}, G_loss = {g}, D_real: {r}, D_fake -> {f}",
         "iter: {n} D_loss: {d} G_loss[{g}] D_real: {r} D_fake[{f}]",
         "第 {n} 步 判別器損失：{d} 生成器損失 {g} 判別器真實損失：{r} 判別器假損失：{f}",
     ],
@@ -93,10 +94,12 @@ def test_a_name_with_a_mark_is_not_read_without_one_too(tmp_path: Path) -> None:
 
 
 def test_a_name_that_the_user_gives_needs_no_mark(tmp_path: Path) -> None:
-    text = written("step: {n} D_loss: {d} fool {g}")
-    history, source = reading(tmp_path / "a.log", text, tags={"adv": "fool"})
-    assert source.tags == {"d_loss": "D_loss", "adv": "fool"}
-    assert history["adv"].values.tolist() == [losses(n)["g"] for n in ROWS]
+    for form, values in (("{g}", [losses(n)["g"] for n in ROWS]), ("{n}", [float(n) for n in ROWS])):
+        for mark in (": ", " "):
+            text = written(f"step: {{n}} D_loss{mark}{{d}} fool {form}")
+            history, source = reading(tmp_path / "a.log", text, tags={"adv": "fool"})
+            assert source.tags == {"d_loss": "D_loss", "adv": "fool"}
+            assert history["adv"].values.tolist() == values
 
 
 def test_a_unit_is_no_part_of_the_next_name(tmp_path: Path) -> None:
@@ -123,6 +126,7 @@ def test_a_long_log_is_read_alike(tmp_path: Path) -> None:
         "{n:08d}) perceptual - 84.51; gen_gan - {g:.5f}; disc_gan - {d:.5f}; equivariance - 0.21",
         "Gen. ({g:.5f}) | Discrim. ({d:.5f}):  12%|#2   | {n}/300 [00:12<01:00, 8.1it/s]",
         ">{n}, d[{d:.5f}] g[{g:.5f}]",
+        "step {n}: d_loss -> {d:.5f}, g_loss -> {g:.5f}",
     ],
 )
 def test_logs_without_any_mark(tmp_path: Path, form: str) -> None:
