@@ -20,16 +20,16 @@ _UNIT: Final = re.compile(
 )
 
 
-def name_of(text: str) -> str:
-    """The name before a figure; where it is known only without the unit of the figure before, without that."""
-    rest = _without_unit(text)
-    return name if rest != text and _is_known(name := _end(rest)) else _end(text)
+def parted(text: str) -> tuple[str, str]:
+    """What stands before the name of a figure, and the name.
 
-
-def before_name(text: str) -> str:
-    """What stands before the name of a figure."""
-    match = _NAME.search(text[-_REACH:])
-    return text if match is None else text[: len(text) - len(match[0])]
+    Where this is known only without the unit of the figure before, that is no part of it.
+    """
+    if _UNIT.match(text) is not None and (rest := _without_unit(text)) != text:
+        before, name = _parted(rest)
+        if _is_known(name):
+            return before, name
+    return _parted(text)
 
 
 def has_unit(text: str, *, is_last: bool) -> bool:
@@ -46,7 +46,10 @@ def _without_unit(text: str) -> str:
     """A text between two figures without the unit of the first; what the second one's name begins with is none."""
     unit = _UNIT.match(text)
     rest = text[unit.end() :] if unit is not None else ""
-    return rest if rest.strip() and (_end(text) == _end(rest) or not _is_known(_end(text))) else text
+    if not rest.strip():
+        return text
+    name = _parted(text)[1]
+    return text if name != _parted(rest)[1] and _is_known(name) else rest
 
 
 def _is_known(name: str) -> bool:
@@ -55,13 +58,15 @@ def _is_known(name: str) -> bool:
     return found is not None and not found.rank[1]
 
 
-def _end(text: str) -> str:
-    """The name at the end of a text, without a bracket that was opened before it, or is closed after it."""
+def _parted(text: str) -> tuple[str, str]:
+    """What stands before the name at the end of a text, and that without a bracket opened before or closed after it."""
     match = _NAME.search(text[-_REACH:])
     if match is None:
-        return ""
+        return text, ""
     name: str = match[1]
     opened = name.count("(") - name.count(")")
     if opened > 0:
-        return name.rpartition("(")[2]
-    return name.rstrip(")") if opened < 0 else name
+        name = name.rpartition("(")[2]
+    elif opened < 0:
+        name = name.rstrip(")")
+    return text[: len(text) - len(match[0])], name

@@ -10,7 +10,7 @@ from typing import Final, NamedTuple
 from balancer.reading.chinese import in_english
 from balancer.reading.counters import Counters
 from balancer.reading.families import LineParser
-from balancer.reading.figure_names import before_name, has_unit, name_of
+from balancer.reading.figure_names import has_unit, parted
 from balancer.reading.figures import LISTED, MARKED, narrow, with_points
 from balancer.reading.loss_names import EPOCH_NAMES, STEP_NAMES
 from balancer.reading.names import REMEMBERED_NAMES, Names
@@ -94,8 +94,9 @@ class PairParser(LineParser):
         if not losses:
             self.counters.put_text(line)
             return None
-        if _DIGIT.search(parts[-1]):
-            where += parts[-1]
+        text = parts[-1]
+        if text and _DIGIT.search(text):
+            where += text
         given = {name: row.pop(name) for name in _COUNTS if name in self._names.given and name in row}
         is_new = self.counters.put(where, row)
         row |= given
@@ -136,7 +137,7 @@ class PairParser(LineParser):
         counts: dict[str, int] = {}
         for line in lines:
             for text in self._parts(line)[:-1:4] if _SETTINGS not in line else ():
-                name = name_of(text)
+                _, name = parted(text)
                 if not name or (_is_counter(name) and name not in self._names.given.values()):
                     continue
                 names = several_names(name) if name not in self._names.wanted else (name,)
@@ -172,7 +173,7 @@ class PairParser(LineParser):
         parts = self._parts(line) if _SETTINGS not in line else []
         for at in range(0, len(parts) - 1, 4):
             piece = self._pieces.get(parts[at]) or self._piece(parts[at])
-            name = self._shortened(name_of(parts[at]))
+            name = self._shortened(parted(parts[at])[1])
             if piece.validation and not validation:
                 return
             has_mark, behind = parts[at + 1][0] in ":=", parts[at + 4]
@@ -186,7 +187,7 @@ class PairParser(LineParser):
         return self._split(with_points(line) if self._commas else line)
 
     def _piece(self, text: str) -> _Piece:
-        name = name_of(text)
+        rest, name = parted(text)
         several = several_names(name) if name and name not in self._names.wanted else (name,)
         given = self._shortened(name)
         is_counter = _is_counter(name) and given not in self._names.given.values()
@@ -197,7 +198,6 @@ class PairParser(LineParser):
             further = tuple(rest_of_them)
         elif name and not is_counter:
             signal = self._names.signal(given)
-        rest = before_name(text)
         piece = _Piece(
             signal,
             further,
