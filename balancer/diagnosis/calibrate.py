@@ -55,12 +55,12 @@ class Calibration:
         return tuple(row.term for row in self.weights if row.weight and not 0.1 < row.new_weight / row.weight < 10)
 
     def flags(self) -> list[str]:
-        """The settings as `--set` takes them; none for a model that is not ours."""
+        """The settings as `--set` takes them, but for terms that are `far`; none for a model that is not ours."""
         if not self.ours:
             return []
         found = []
         for row in self.weights:
-            if row.term != self.reference:
+            if row.term != self.reference and row.term not in self.far:
                 table = "train" if row.term == "adv" else "model"
                 found.append(f"--set {table}.lambda_{row.term}={row.new_weight:.4g}")
         return found

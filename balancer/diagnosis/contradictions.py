@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 import numpy as np
 
 from balancer.diagnosis.loss_bounds import BOUNDS, as_logits
-from balancer.diagnosis.units import g_terms
+from balancer.diagnosis.units import g_terms, least_adv
 from balancer.reading.codes import Code
 from balancer.reading.history import History
 
@@ -19,6 +19,8 @@ FEWEST: Final = 10  # rows that say which loss does not fit
 MOST_OFF: Final = 0.5  # of the rows, where a loss is the wrong one
 FEW_OFF: Final = 0.25  # of the rows, where it is the right one
 PROBABILITIES: Final = ("d_prob_real", "d_prob_fake")
+# Of what BCE allows: so low is a term that was multiplied by its weight before it was printed (SRGAN's is 0.001).
+PRINTED_WEIGHED: Final = 0.05
 MAY_BE_NEGATIVE: Final = frozenset({"nll", "kl", "dur"})  # terms of G's loss, beside which its sign says nothing
 
 
@@ -76,6 +78,18 @@ def contradicts(history: History, code: Code) -> bool:
     printed = Printed(code.discriminators, halves, 1 / code.weighted.get("adv", 1.0))
     shares = [off_share(history, name, printed) for name in losses]
     return all(share is not None and share > MOST_OFF for share in shares)
+
+
+def is_weighed(history: History) -> bool:
+    """Whether G's adversarial loss seems to be printed times its weight: far below what any loss allows beside D's."""
+    if "adv" not in history:
+        return False
+    name = "d_loss_fake" if "d_loss_fake" in history else "d_loss"
+    if name not in history:
+        return False
+    _, rows = history.aligned([name, "adv"])
+    least = np.median([least_adv(value) for value in rows[name]])
+    return bool(0 < np.median(rows["adv"]) < PRINTED_WEIGHED * least)
 
 
 def outputs_as_they_are(history: History) -> None:

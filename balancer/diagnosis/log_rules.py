@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
+from balancer.diagnosis.contradictions import is_weighed
 from balancer.diagnosis.finding import Case, Confidence, Figure, Finding, rule
 from balancer.diagnosis.saturation import ROWS, above_since, saturated, span
 from balancer.diagnosis.trends import curve, trend
@@ -195,4 +196,5 @@ def _inconsistent_columns(case: Case) -> Iterator[Finding]:
             "least": float(np.median(least[off])),
             "share": float(off.mean()),
         }
-        yield Finding("inconsistent_columns", evidence, span(curve(case.history["adv"])), "medium", 82, "floor")
+        variant = "weighted" if is_weighed(case.history) else "floor"
+        yield Finding("inconsistent_columns", evidence, span(curve(case.history["adv"])), "medium", 82, variant)

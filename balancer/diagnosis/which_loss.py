@@ -8,12 +8,14 @@ from typing import Final
 
 import numpy as np
 
+from balancer.contract.losses import find_loss
 from balancer.diagnosis.contradictions import (
     FEW_OFF,
     MOST_OFF,
     Printed,
     falls_below_zero,
     g_falls_below_zero,
+    is_weighed,
     off_share,
 )
 from balancer.diagnosis.trends import curve
@@ -24,6 +26,7 @@ from balancer.reading.history import History
 # At chance, the mean of D's halves.
 REST: Final = {"hinge": 1.0, "lsgan": 0.25}
 
+STEADY: Final = 1.15  # times chance: no single D stays above that for long, its bias alone would bring it down
 FLOOR: Final = 0.02  # below it D's loss says nothing of which one it is
 
 
@@ -71,12 +74,21 @@ def allowed_losses(history: History, names: Sequence[str], printed: Printed, *, 
     """
     shares = {name: off_share(history, name, printed) for name in names}
     known = {name: share for name, share in shares.items() if share is not None}
-    if not any(share > MOST_OFF for share in known.values()):
+    if is_weighed(history) or not any(share > MOST_OFF for share in known.values()):
         return list(names)
-    allowed = [name for name in names if known.get(name, 1.0) <= FEW_OFF]
-    if not allowed and others and not _at_floor(history):
-        allowed = ["hinge"] if (off_share(history, "hinge", printed) or 0.0) <= FEW_OFF else []
+    if others and not _at_floor(history) and all(share > FEW_OFF for share in known.values()):
+        known = {"hinge": off_share(history, "hinge", printed) or 0.0}
+    allowed = [name for name, share in known.items() if share <= FEW_OFF and not _beyond_chance(history, name, printed)]
     return allowed or list(names)
+
+
+def _beyond_chance(history: History, name: str, printed: Printed) -> bool:
+    """Whether D would stay above chance in this loss, where no D stays, even if its loss is a sum of both halves."""
+    names = [one for one in ("d_loss_real", "d_loss_fake") if one in history]
+    if len(names) < 2:
+        names = ["d_loss"] if "d_loss" in history else []
+    level = sum(float(np.median(history[one].values)) for one in names) / 2 / printed.discriminators
+    return level > STEADY * find_loss(name).chance
 
 
 def _at_floor(history: History) -> bool:
@@ -105,8 +117,8 @@ def _resting(history: History) -> str | None:
 
 
 def below_bce(history: History, units: Units) -> bool:
-    """Whether G's adversarial loss contradicts BCE in most rows; never where it is another loss or is not logged."""
-    if units.adversarial != "bce" or "adv" not in history:
+    """Whether G's adversarial loss contradicts BCE in most rows; never where it is another loss or not logged raw."""
+    if units.adversarial != "bce" or "adv" not in history or is_weighed(history):
         return False
     _, rows = history.aligned([name for name in ("d_loss_real", "d_loss_fake", "d_loss", "adv") if name in history])
     off, _ = below_least(units.d_adv(rows), rows["adv"])

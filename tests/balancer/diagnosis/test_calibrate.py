@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from support.histories import document_signals, judged, run_of
 
 from balancer.diagnosis.calibrate import Calibration, calibrate, parse_shares
+from balancer.diagnosis.infer_units import stated_units
 from balancer.errors import ConfigError
 
 
@@ -82,3 +83,11 @@ def test_what_cannot_be_calibrated_says_why() -> None:
         calibrate(unknown, {"adv": 0.1})
     with pytest.raises(ConfigError, match="must add up to 1"):
         calibrate(CASE, {"adv": 0.1, "l1": 0.5, "const": 0.1})
+
+
+def test_a_weight_that_would_change_tenfold_is_told_and_is_not_among_the_flags() -> None:
+    rows = run_of(lambda t, random: document_signals(t, random) | {"const": 0.0008 + random.normal(0, 1e-5)})
+    stated = stated_units(None, "mean", {"adv": 1.0, "l1": 90.0, "const": 5.0})
+    made = calibrate(judged(rows, family="mine", stated=stated).case, {})
+    assert made.far == ("const",)
+    assert any("lambda_adv" in flag for flag in made.flags()) and not any("const" in flag for flag in made.flags())

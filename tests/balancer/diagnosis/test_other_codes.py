@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import math
+from pathlib import Path
 
 import numpy as np
 import pytest
 from support.histories import document_signals, found, healthy_signals, judged, remarks, run_of, words
 
+import balancer
 from balancer.diagnosis.infer_units import stated_units
 
 
@@ -110,3 +112,18 @@ def test_a_term_that_explodes_is_a_divergence_too() -> None:
 
     made = judged(run_of(explodes))
     assert found(made, "divergence.grows")["signal"] == "l1"
+
+
+@pytest.mark.parametrize("level", [0.5, 1.15])
+def test_a_cheat_loss_that_is_printed_weighed_is_no_evidence_of_another_loss(level: float, tmp_path: Path) -> None:
+    """SRGANs print their adversarial term times 0.001."""
+    random = np.random.default_rng(4)
+    lines = [
+        f"Epoch: [{n // 20:2d}/100] step: [{n % 20:2d}/20] time: 0.31s, d_loss: {level * random.lognormal(0, 0.1):.3f}, "
+        f"adv_loss: {0.001 * random.lognormal(0, 0.2):.6f}, mse_loss: 0.02{n % 9}1"
+        for n in range(200)
+    ]
+    (tmp_path / "train.log").write_text("\n".join(lines) + "\n")
+    made = balancer.diagnose(tmp_path / "train.log")
+    assert made.case.units.adversarial == "bce"
+    assert words(made) == ["inconsistent_columns.weighted"] and made.verdict.words == "verdict.minor"
