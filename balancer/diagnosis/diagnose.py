@@ -175,8 +175,10 @@ _OF_LEVELS: Final = frozenset({"saturated", "starved", "collapse", "smoothing_fl
 
 
 def _capped(finding: Finding, case: Case) -> Finding:
-    """No level is called sick at high confidence where the loss was only assumed, as the remark d_units says; and nothing
-    of a stretch of steps where these mean nothing."""
+    """No level is called sick at high confidence where the loss was only assumed, as the remark d_units says.
+
+    Nor is anything said so of a stretch of steps, where these mean nothing.
+    """
     assumed = case.source.kind != "run" and not case.source.family and case.units.adversarial_basis == "assumed"
     if assumed and finding.rule in _OF_LEVELS and finding.confidence == "high" and not _sure_of_bce(case):
         return replace(finding, confidence="medium")

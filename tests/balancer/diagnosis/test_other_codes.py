@@ -119,8 +119,9 @@ def test_a_cheat_loss_that_is_printed_weighed_is_no_evidence_of_another_loss(lev
     """SRGANs print their adversarial term times 0.001."""
     random = np.random.default_rng(4)
     lines = [
-        f"Epoch: [{n // 20:2d}/100] step: [{n % 20:2d}/20] time: 0.31s, d_loss: {level * random.lognormal(0, 0.1):.3f}, "
-        f"adv_loss: {0.001 * random.lognormal(0, 0.2):.6f}, mse_loss: 0.02{n % 9}1"
+        f"Epoch: [{n // 20:2d}/100] step: [{n % 20:2d}/20] time: 0.31s, "
+        f"d_loss: {level * random.lognormal(0, 0.1):.3f}, adv_loss: {0.001 * random.lognormal(0, 0.2):.6f}, "
+        f"mse_loss: 0.02{n % 9}1"
         for n in range(200)
     ]
     (tmp_path / "train.log").write_text("\n".join(lines) + "\n")
