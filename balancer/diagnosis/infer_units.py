@@ -16,7 +16,7 @@ from balancer.diagnosis.contradictions import contradicts, d_cost, outputs_as_th
 from balancer.diagnosis.d_begins import FIRST_ROWS, NEVER, drop_untrained
 from balancer.diagnosis.trends import curve
 from balancer.diagnosis.units import Units, g_terms, implied_by
-from balancer.diagnosis.which_loss import STEADY, below_bce, loss_of
+from balancer.diagnosis.which_loss import below_bce, loss_of
 from balancer.errors import ConfigError
 from balancer.reading.history import History
 from balancer.reading.source import Source
@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 # Of what D's loss is at chance: a new D lies within it; the halves of a sum make twice as much.
 NEW_MEAN: Final = (0.75, 1.25)
 NEW_SUM: Final = (1.6, 2.6)
+# No single D stays above that for long: its bias alone would bring it down to chance.
+STEADY: Final = 1.15
 
 
 def stated_units(

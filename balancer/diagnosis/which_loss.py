@@ -8,7 +8,6 @@ from typing import Final
 
 import numpy as np
 
-from balancer.contract.losses import find_loss
 from balancer.diagnosis.contradictions import (
     FEW_OFF,
     MOST_OFF,
@@ -26,7 +25,6 @@ from balancer.reading.history import History
 # At chance, the mean of D's halves.
 REST: Final = {"hinge": 1.0, "lsgan": 0.25}
 
-STEADY: Final = 1.15  # times chance: no single D stays above that for long, its bias alone would bring it down
 FLOOR: Final = 0.02  # below it D's loss says nothing of which one it is
 
 
@@ -78,17 +76,8 @@ def allowed_losses(history: History, names: Sequence[str], printed: Printed, *, 
         return list(names)
     if others and not _at_floor(history) and all(share > FEW_OFF for share in known.values()):
         known = {"hinge": off_share(history, "hinge", printed) or 0.0}
-    allowed = [name for name, share in known.items() if share <= FEW_OFF and not _beyond_chance(history, name, printed)]
+    allowed = [name for name, share in known.items() if share <= FEW_OFF]
     return allowed or list(names)
-
-
-def _beyond_chance(history: History, name: str, printed: Printed) -> bool:
-    """Whether D would stay above chance in this loss, where no D stays, even if its loss is a sum of both halves."""
-    names = [one for one in ("d_loss_real", "d_loss_fake") if one in history]
-    if len(names) < 2:
-        names = ["d_loss"] if "d_loss" in history else []
-    level = sum(float(np.median(history[one].values)) for one in names) / 2 / printed.discriminators
-    return level > STEADY * find_loss(name).chance
 
 
 def _at_floor(history: History) -> bool:
