@@ -132,3 +132,14 @@ def test_d_is_judged_by_its_outputs_where_no_loss_of_it_is_logged(names: str, wo
     assert ("saturated.lasting" in keys(made)) == won
     assert remarks(made) & {"d_units.probs_alone", "d_units.logits_alone"}
     assert np.median(made.case.history["d_adv"].values) == pytest.approx(0.0147 if won else 0.554, rel=0.05)
+
+
+def test_a_d_that_reconstructs_images_has_no_level(log: Path) -> None:
+    lines = [
+        f"[Epoch {n // 20}/200] [Batch {n % 20}/20] [D loss: {0.02 + n % 7 / 1000:f}] [G loss: {0.09 + n % 5 / 1000:f}] "
+        f"-- M: {0.15 + n % 3 / 1000:f}, k: {n / 1000:f}"
+        for n in range(120)
+    ]
+    made = diagnosed(log, lines)
+    assert keys(made) == set() and made.verdict.words == "verdict.trends"
+    assert "d_units.code_no_levels" in remarks(made)
