@@ -136,7 +136,7 @@ def test_d_is_judged_by_its_outputs_where_no_loss_of_it_is_logged(names: str, wo
 
 def test_a_d_that_reconstructs_images_has_no_level(log: Path) -> None:
     lines = [
-        f"[Epoch {n // 20}/200] [Batch {n % 20}/20] [D loss: {0.02 + n % 7 / 1000:f}] [G loss: {0.09 + n % 5 / 1000:f}] "
+        f"[Epoch {n // 20}/200] [Batch {n % 20}/20] [D loss: {0.02 + n % 7 / 1000:f}] [G loss: 0.09{n % 5}] "
         f"-- M: {0.15 + n % 3 / 1000:f}, k: {n / 1000:f}"
         for n in range(120)
     ]
