@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 import numpy as np
 
 from balancer.diagnosis.loss_bounds import BOUNDS, as_logits
-from balancer.diagnosis.units import g_terms, least_adv
+from balancer.diagnosis.units import below_least, g_terms
 from balancer.reading.codes import Code
 from balancer.reading.history import History
 
@@ -82,14 +82,12 @@ def contradicts(history: History, code: Code) -> bool:
 
 def is_weighed(history: History) -> bool:
     """Whether G's adversarial loss seems to be printed times its weight: far below what any loss allows beside D's."""
-    if "adv" not in history:
-        return False
-    name = "d_loss_fake" if "d_loss_fake" in history else "d_loss"
-    if name not in history:
+    name = _fake_name(history)
+    if "adv" not in history or name not in history:
         return False
     _, rows = history.aligned([name, "adv"])
-    least = np.median([least_adv(value) for value in rows[name]])
-    return bool(0 < np.median(rows["adv"]) < PRINTED_WEIGHED * least)
+    _, least = below_least(rows[name] / (1 if name == "d_loss" else 2), rows["adv"])
+    return bool(0 < np.median(rows["adv"]) < PRINTED_WEIGHED * np.median(least))
 
 
 def outputs_as_they_are(history: History) -> None:
@@ -129,9 +127,14 @@ def g_figure(history: History) -> str | None:
     return "g_loss" if "g_loss" in history and not g_terms(history) else None
 
 
+def _fake_name(history: History) -> str:
+    """Where D's half on generated images stands, by itself or within its loss; it need not be logged."""
+    return "d_loss_fake" if "d_loss_real" in history and "d_loss_fake" in history else "d_loss"
+
+
 def _off_by_halves(history: History, name: str, printed: Printed) -> Iterator[float]:
     adv_name = g_figure(history)
-    fake_name = "d_loss_fake" if "d_loss_real" in history and "d_loss_fake" in history else "d_loss"
+    fake_name = _fake_name(history)
     if adv_name is None or fake_name not in history:
         return
     _, rows = history.aligned([fake_name, adv_name])

@@ -63,11 +63,17 @@ def _is_idle(history: History, source: Source) -> bool:
     """
     if "lambda_adv" in history and not history["lambda_adv"].values.any():
         return True
-    for kind, far in (("logit", 1.0), ("prob", None)):
+    # What D's mean outputs on real and on generated images would have to pass, were its loss 0.
+    for kind, real_at_0, fake_at_0 in (("logit", 1.0, -1.0), ("prob", 0.99, 0.01)):
         outputs = [f"d_{kind}_{side}" for side in ("real", "fake")]
         if all(name in history for name in outputs):
             real, fake = (float(np.median(history[name].values)) for name in outputs)
-            return (real < far and fake > -far) if far is not None else (real < 0.99 and fake > 0.01)
+            return real < real_at_0 and fake > fake_at_0
     if source.code is not None:
         return "later_d" in source.code.flags
-    return not source.numbered and history.first_step <= FIRST_ROWS * max(history.last_step, 1) + 1
+    return not source.numbered and from_the_start(history)
+
+
+def from_the_start(history: History) -> bool:
+    """Whether a log seems to begin with the training."""
+    return history.first_step <= FIRST_ROWS * max(history.last_step, 1) + 1

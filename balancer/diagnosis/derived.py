@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from balancer.diagnosis.loss_bounds import BOUNDS, as_logits
 from balancer.diagnosis.units import Units, g_terms, implied_by
 from balancer.reading.history import History
 from balancer.reading.series import Series
@@ -61,11 +62,6 @@ def _implied(history: History, units: Units) -> Series | None:
     if found is None:
         return None
     steps, both = history.aligned([f"d_{found}_real", f"d_{found}_fake"])
-    real, fake = both[f"d_{found}_real"], both[f"d_{found}_fake"]
-    if found == "prob":
-        real, fake = np.clip(real, 1e-6, 1 - 1e-6), np.clip(fake, 1e-6, 1 - 1e-6)
-        return Series.of(steps, (-np.log(real) - np.log1p(-fake)) / 2)
-    if units.adversarial == "hinge":
-        halves = (np.maximum(1 - real, 0) + np.maximum(1 + fake, 0)) / 2
-        return Series.of(steps, units.loss.scaled(halves))
-    return Series.of(steps, (np.logaddexp(0, -real) + np.logaddexp(0, fake)) / 2)
+    logits = as_logits(units.adversarial, both[f"d_{found}_real"], both[f"d_{found}_fake"], found == "prob")
+    assert logits is not None, "implied_by asks for what is known of this loss"
+    return Series.of(steps, units.loss.scaled(BOUNDS[units.adversarial].d_least(*logits) / 2))

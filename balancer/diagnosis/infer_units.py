@@ -13,7 +13,7 @@ from balancer.contract.levels import CHANCE
 from balancer.contract.losses import find_loss
 from balancer.diagnosis.code_units import code_d_units, code_units
 from balancer.diagnosis.contradictions import contradicts, d_cost, outputs_as_they_are
-from balancer.diagnosis.d_begins import FIRST_ROWS, NEVER, drop_untrained
+from balancer.diagnosis.d_begins import NEVER, drop_untrained, from_the_start
 from balancer.diagnosis.trends import curve
 from balancer.diagnosis.units import Units, g_terms, implied_by
 from balancer.diagnosis.which_loss import below_bce, loss_of
@@ -116,7 +116,7 @@ def _d_units(history: History, units: Units, began: float | None) -> Units:
     """Sum or mean of the halves: from probabilities, from the level of a new D, from what G's loss allows."""
     loss = units.loss
     lowest = float(history["d_loss"].low.min()) if "d_loss" in history else 0.0
-    if lowest < -1e-9 and units.adversarial_basis != "told":
+    if lowest < -1e-9 and (loss.has_levels or units.adversarial_basis != "told"):
         return replace(units, levels=False, evidence={"d_by": "negative", "lowest": lowest})
     if not loss.has_levels:
         return replace(units, levels=False, evidence={"d_by": "no_levels", "loss": loss.name})
@@ -131,18 +131,15 @@ def _d_units(history: History, units: Units, began: float | None) -> Units:
         return replace(units, d_loss_kind="mean", d_basis="measured", evidence={"d_by": f"{found}s_alone"})
     if "d_loss" not in history:
         return units
-    d_loss = history["d_loss"]
-    if lowest < -1e-9:
-        return replace(units, levels=False, evidence={"d_by": "negative", "lowest": lowest})
     kind = _by_outputs(history, units)
     if kind is not None:
         return replace(units.reading_d_loss(kind), d_basis="measured", evidence={"d_by": f"probabilities_{kind}"})
-    early = curve(d_loss).values
+    early = curve(history["d_loss"]).values
     start = float(np.median(early[: max(3, len(early) // 50)])) / units.discriminators
     relative = (start - loss.floor) / (loss.chance - loss.floor)
     # A new D is at chance, but for one of least squares, which may begin with any outputs; a log that begins later says
     # nothing by its first rows.
-    if loss.name != "lsgan" and (began is not None or _from_the_start(history)):
+    if loss.name != "lsgan" and (began is not None or from_the_start(history)):
         for new, (low, high) in (("mean", NEW_MEAN), ("sum", NEW_SUM)):
             if low <= relative <= high:
                 read = units.reading_d_loss("sum" if new == "sum" else "mean")
@@ -155,11 +152,6 @@ def _d_units(history: History, units: Units, began: float | None) -> Units:
         if below["sum"] and not below["mean"]:
             return replace(units.reading_d_loss("mean"), d_basis="measured", evidence={"d_by": "adv"})
     return replace(units, evidence={"d_by": "nothing"})
-
-
-def _from_the_start(history: History) -> bool:
-    """Whether a log seems to begin with the training."""
-    return history.first_step <= FIRST_ROWS * max(history.last_step, 1) + 1
 
 
 def _by_outputs(history: History, units: Units) -> Literal["mean", "sum"] | None:
@@ -186,7 +178,7 @@ def _check_levels(history: History, units: Units) -> Units:
     d_adv = units.d_adv(rows)
     if d_adv is None or len(d_adv) < 5:
         return units
-    if NEW_MEAN[0] <= float(np.median(d_adv[:3])) / CHANCE <= NEW_MEAN[1] and _from_the_start(history):
+    if NEW_MEAN[0] <= float(np.median(d_adv[:3])) / CHANCE <= NEW_MEAN[1] and from_the_start(history):
         return units  # its scale is right: a new D guesses; what rises from there has blown up
     early = float(np.median(d_adv[: max(3, len(d_adv) // 4)])) / CHANCE
     level = float(np.median(d_adv)) / CHANCE

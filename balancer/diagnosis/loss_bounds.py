@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
+from balancer.diagnosis.units import below_least
+
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
@@ -42,10 +44,7 @@ class Bounds(ABC):
 class _Bce(Bounds):
     def too_low(self, fake: Floats, adv: Floats) -> Rows:
         """G's −ln p is at least −ln(1 − e^−f) where D's half on generated images, −ln(1 − p), is f on the average."""
-        shown = fake[fake > 0]
-        digit = float(shown.min()) / 2 if len(shown) else 1e-3
-        off: Rows = adv < -0.8 * np.log(-np.expm1(-np.maximum(fake, digit))) - 0.1
-        return off
+        return below_least(fake / 2, adv)[0]
 
     def d_least(self, real: Floats, fake: Floats) -> Floats:
         least: Floats = np.logaddexp(0, -real) + np.logaddexp(0, fake)

@@ -24,7 +24,6 @@ from balancer.reading.history import History
 
 # At chance, the mean of D's halves.
 REST: Final = {"hinge": 1.0, "lsgan": 0.25}
-
 FLOOR: Final = 0.02  # below it D's loss says nothing of which one it is
 
 
