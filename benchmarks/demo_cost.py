@@ -5,6 +5,7 @@ python benchmarks/demo_cost.py
 
 from __future__ import annotations
 
+import argparse
 import re
 import resource
 import shlex
@@ -19,6 +20,7 @@ ROOT = Path(__file__).resolve().parent.parent
 
 def main() -> None:
     """Run the demo's commands as the Makefile has them, in a folder of their own, and print their cost."""
+    argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter).parse_args()
     text = (ROOT / "Makefile").read_text(encoding="utf-8")
     variables = dict(re.findall(r"^(\w+) [?:]?= (.*)$", text, re.MULTILINE))
     recipe = text.split("\ndemo: ", 1)[1].split("\n\n", 1)[0]

@@ -28,12 +28,20 @@ class Printed(NamedTuple):
     """How a code prints its figures.
 
     `discriminators` are added up; `halves` times `d_loss` is at most the sum of D's two halves: 2 where it may be their
-    mean; `adv` times G's figure is its adversarial loss.
+    mean; `adv` times G's figure is its adversarial loss; `whole` says that `g_loss` is that and no more.
     """
 
     discriminators: int = 1
     halves: float = 2.0
     adv: float = 1.0
+    whole: bool = False
+
+
+def printed_by(code: Code) -> Printed:
+    """How a known code prints them."""
+    halves = (1 if code.d_loss == "sum" else 2) / code.d_weight
+    whole = not (code.weights or code.weighted or code.configured)
+    return Printed(code.discriminators, halves, 1 / code.weighted.get("adv", 1.0), whole)
 
 
 def off_share(history: History, name: str, printed: Printed) -> float | None:
@@ -72,11 +80,7 @@ def contradicts(history: History, code: Code) -> bool:
             return True
     if "adv" in code.configured or code.category_inside:  # by a weight that nobody knows; with another loss in it
         return False
-    if g_figure(history) == "g_loss" and code.weights:
-        return False  # it holds more than what D says of G
-    halves = (1 if code.d_loss == "sum" else 2) / code.d_weight
-    printed = Printed(code.discriminators, halves, 1 / code.weighted.get("adv", 1.0))
-    shares = [off_share(history, name, printed) for name in losses]
+    shares = [off_share(history, name, printed_by(code)) for name in losses]
     return all(share is not None and share > MOST_OFF for share in shares)
 
 
@@ -120,11 +124,11 @@ def d_cost(history: History, name: str, figure: str) -> tuple[Floats, Floats] | 
     return rows[figure], loss.d_least(*logits) if figure == "d_loss" else loss.g_least(logits[1])
 
 
-def g_figure(history: History) -> str | None:
-    """G's adversarial loss: `adv`, or `g_loss` where the log holds no term of it."""
+def _g_figure(history: History, printed: Printed) -> str | None:
+    """G's adversarial loss: `adv`, or `g_loss` where it is that alone; what else a sum holds may weigh more than it."""
     if "adv" in history:
         return "adv"
-    return "g_loss" if "g_loss" in history and not g_terms(history) else None
+    return "g_loss" if printed.whole and "g_loss" in history and not g_terms(history) else None
 
 
 def _fake_name(history: History) -> str:
@@ -133,7 +137,7 @@ def _fake_name(history: History) -> str:
 
 
 def _off_by_halves(history: History, name: str, printed: Printed) -> Iterator[float]:
-    adv_name = g_figure(history)
+    adv_name = _g_figure(history, printed)
     fake_name = _fake_name(history)
     if adv_name is None or fake_name not in history:
         return
@@ -150,7 +154,7 @@ def _off_by_halves(history: History, name: str, printed: Printed) -> Iterator[fl
 
 
 def _off_by_outputs(history: History, name: str, printed: Printed) -> Iterator[float]:
-    for figure, times, room in (("d_loss", printed.halves, 0.04), (g_figure(history), printed.adv, 0.1)):
+    for figure, times, room in (("d_loss", printed.halves, 0.04), (_g_figure(history, printed), printed.adv, 0.1)):
         found = d_cost(history, name, figure) if figure is not None else None
         if found is not None:
             level, least = found

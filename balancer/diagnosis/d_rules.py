@@ -10,14 +10,14 @@ import numpy as np
 
 from balancer.contract.levels import CHANCE, RECOVERED_ABOVE, SATURATED_BELOW
 from balancer.diagnosis.finding import Case, Confidence, Figure, Finding, rule
-from balancer.diagnosis.noise import apart, needed
+from balancer.diagnosis.noise import apart, climb, needed
 from balancer.diagnosis.remedies import FLAGGED
 from balancer.diagnosis.saturation import ROWS, above_since, saturated, saturated_below, span
 from balancer.diagnosis.trends import Curve, crossings, curve, logs, trend
 from balancer.diagnosis.units import PIXEL_TERMS
 
 if TYPE_CHECKING:
-    from balancer.reading.series import Floats
+    from balancer.reading.series import Floats, Series
 
 # What weakens D, and what G answers it with: the source document's and the field's.
 WEAKEN_D: Final = (
@@ -27,6 +27,7 @@ WEAKEN_D: Final = (
 )
 BLOWN_UP: Final = 5.0  # the fifth band of a later commit of the document's code: D had blown up there
 NEAR_CHANCE: Final = 1.05  # times chance: a D that guesses, and is not sure of what is wrong
+DRIFT: Final = 0.03  # of its level
 BURST: Final = 0.02  # of all rows, in which D breaks down
 # Entropy of smoothed labels, as the mean of both halves: what D's loss cannot fall below; and the label of generated
 # images, of which a D at its best thinks just so much, which puts G's adversarial loss at -ln of it.
@@ -104,7 +105,7 @@ def _blow_up(case: Case) -> Iterator[Finding]:
     far = level > BLOWN_UP or level > max(2 * CHANCE, 5 * float(np.median(whole.values)))
     if level > BLOWN_UP and not was_lower and case.units.d_basis in ("measured", "format") and _same_answer(case):
         yield Finding("blow_up", _at_chance(case, level), span(whole), "high", 95, "always", ("slower", "d_lr_ratio"))
-    elif was_lower and far and trend(curve(case.history["d_adv"])).up >= 1:
+    elif was_lower and far and _climbs(curve(case.history["d_adv"])):
         steps = above_since(whole, 1.5 * CHANCE), whole.end
         yield Finding("blow_up", _at_chance(case, level), steps, "high", 95, "", ("slower", "d_lr_ratio"))
 
@@ -129,7 +130,8 @@ def _bursts(case: Case) -> Iterator[Finding]:
     }
     where = np.flatnonzero(broken)
     steps = float(series.steps[where[0]]), float(series.last_steps[where[-1]])
-    yield Finding("bursts", evidence, steps, "medium", 77, "", ("slower", "d_lr_ratio", "ema"))
+    once = len(where) >= 0.5 * (where[-1] - where[0] + 1) and len(where) < len(broken) / 2
+    yield Finding("bursts", evidence, steps, "medium", 77, "once" if once else "", ("slower", "d_lr_ratio", "ema"))
 
 
 @rule("collapse", needs=["d_adv"], rows=ROWS)
@@ -157,12 +159,23 @@ def _collapse(case: Case) -> Iterator[Finding]:
         yield Finding("collapse", _at_chance(case, level), (began, whole.end), "low", 30, "improving")
         return
     # Without a target to compare with, a G as good as D can judge looks the same, if D had learned or still does.
-    learned = float(np.percentile(whole.values, 10)) < 0.9 * CHANCE or trend(curve(case.history["d_adv"])).down >= 1
+    learned = float(np.percentile(whole.values, 10)) < 0.9 * CHANCE or _drifts(case.history["d_adv"])
     if learned and halved <= NEAR_CHANCE * CHANCE and not PIXEL_TERMS.intersection(case.history.measured):
         yield Finding("collapse", _at_chance(case, level), (began, whole.end), "low", 30, "even")
         return
     sure: Confidence = "medium" if case.units.d_basis != "assumed" else "low"
     yield Finding("collapse", _at_chance(case, level), (began, whole.end), sure, 80, "", ("free_d", "lambda_one"))
+
+
+def _climbs(of: Curve) -> bool:
+    """Whether a curve rises as noise does not, by itself or on logarithms: what has blown up may swing over decades."""
+    return max(climb(of.values), climb(logs(of.values))) >= needed(len(of))
+
+
+def _drifts(series: Series) -> bool:
+    """Whether a level near chance goes anywhere at all, as that of a D that is not trained does not."""
+    over = trend(curve(series))
+    return max(over.up, over.down) >= 1 and abs(over.change) >= DRIFT
 
 
 def _same_answer(case: Case) -> bool:

@@ -12,7 +12,7 @@ import numpy as np
 from balancer.contract.levels import CHANCE
 from balancer.contract.losses import find_loss
 from balancer.diagnosis.code_units import code_d_units, code_units
-from balancer.diagnosis.contradictions import contradicts, d_cost, outputs_as_they_are
+from balancer.diagnosis.contradictions import contradicts, d_cost, outputs_as_they_are, printed_by
 from balancer.diagnosis.d_begins import NEVER, drop_untrained, from_the_start
 from balancer.diagnosis.trends import curve
 from balancer.diagnosis.units import Units, g_terms, implied_by
@@ -72,7 +72,8 @@ def infer_units(history: History, source: Source, stated: Units) -> Units:
     if began == NEVER:
         units = replace(stated, levels=False, d_basis="measured", evidence={"d_by": "not_begun"})
         return units if units.weights_basis in ("told", "format") else _g_units(history, units)
-    units = loss_of(history, stated, code)
+    kin = source.code or source.not_code
+    units = loss_of(history, stated, code, whole=kin is not None and printed_by(kin).whole)
     known_by = units.evidence
     if code is not None and units.d_basis != "told":
         units = code_d_units(history, units, code)
@@ -143,7 +144,8 @@ def _d_units(history: History, units: Units, began: float | None) -> Units:
         for new, (low, high) in (("mean", NEW_MEAN), ("sum", NEW_SUM)):
             if low <= relative <= high:
                 read = units.reading_d_loss("sum" if new == "sum" else "mean")
-                return replace(read, d_basis="measured", evidence={"d_by": f"start_{new}", "start": start})
+                at = loss.chance * (2 if new == "sum" else 1)
+                return replace(read, d_basis="measured", evidence={"d_by": f"start_{new}", "start": start, "at": at})
     if units.discriminators == 1:
         below = {name: below_bce(history, units.reading_d_loss(name)) for name in ("mean", "sum")}
         if below["mean"] and units.adversarial_basis != "told":
@@ -219,4 +221,4 @@ def _fits(fitted: Floats, total: Floats) -> bool:
     off = np.abs(fitted - total)
     # A few rows may be off, where G's terms and their sum were logged a step apart.
     moves = float(np.percentile(total, 90) - np.percentile(total, 10))
-    return bool(np.percentile(off, 90) <= 0.02 * moves + 2e-4 * float(np.median(np.abs(total))) + 1e-6)
+    return bool(np.percentile(off, 90) <= 0.005 * moves + 2e-4 * float(np.median(np.abs(total))) + 1e-6)

@@ -128,7 +128,9 @@ def _d_units(case: Case) -> Iterator[Finding]:
         return
     units, evidence = case.units, case.units.evidence
     by = str(evidence.get("d_by", "told" if units.d_basis == "told" else "nothing"))
-    figures: dict[str, Figure] = {name: float(evidence.get(name, 0.0)) for name in ("start", "lowest", "times", "adv")}
+    figures: dict[str, Figure] = {
+        name: float(evidence.get(name, 0.0)) for name in ("start", "at", "lowest", "times", "adv")
+    }
     figures["count"] = int(float(evidence.get("count", 0)))
     if by == "code":
         figures["count"] = units.discriminators

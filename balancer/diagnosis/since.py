@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final, Literal
 
 import numpy as np
 
+from balancer.contract.levels import CHANCE
 from balancer.diagnosis.finding import Case, Finding
 from balancer.diagnosis.noise import apart, bend, climb, needed, needed_at
 from balancer.diagnosis.remedies import TRIAL_EPOCHS, Remedy, chosen
@@ -22,6 +23,7 @@ Conclusion = Literal[
     "no_indicator", "helped", "unknown", "nothing_to_mend", "early", "in_order", "not_strong", "next", "last"
 ]
 FEWEST_ROWS: Final = 5  # rows on each side of the change, at least
+GUESSES: Final = 0.6  # times chance: a D above it is not too strong, whichever its loss
 REACHED: Final = 1.1  # times what a rise had come to: as far as it may go on, once it has ended
 # "If nothing changed, change D's learning rate or update count next", says the document; then what weakens D further.
 NEXT: Final = ("d_lr_ratio", "d_skip", "label_smoothing", "freeze_head")
@@ -77,6 +79,8 @@ def since(case: Case, findings: Sequence[Finding], step: int) -> Since:
     until = min(last, step + TRIAL_EPOCHS * epoch - 1) if epoch else last
     reach = TRIAL_EPOCHS * epoch if epoch else last + 1 - step
     indicators = tuple(_first_good(name, case, step, until, reach, epoch) for name in _judged(case))
+    if any(one.trailing and step <= one.trailing_since <= until for one in case.history.series.values()):
+        indicators = tuple(replace(one, outcome="worse") for one in indicators)  # a loss is no longer a number
     epochs = (last + 1 - step) / epoch if epoch else None
     conclusion = _conclusion(case, findings, indicators, early=epochs is not None and epochs < 1)
     remedy = next(iter(chosen(NEXT, case)), None) if conclusion == "next" else None
@@ -107,9 +111,8 @@ def _is_strong(case: Case, findings: Sequence[Finding], indicators: Sequence[Ind
     """Whether anything says that D is too strong, which is what the next steps would mend."""
     if any(name in NEXT for finding in findings for name in finding.remedies):
         return True
-    healthy = case.units.healthy
-    levels = {one.name: one.after for one in indicators if one.after is not None}
-    if healthy is not None and levels.get("d_adv", 0.0) > healthy[1]:
+    highest = case.units.healthy[1] if case.units.healthy is not None else GUESSES * CHANCE
+    if "d_adv" in case.history and float(np.median(curve(case.history["d_adv"]).tail())) > highest:
         return False
     return any(one.outcome == "worse" or (one.name, one.outcome) == ("g_loss", "unchanged") for one in indicators)
 
@@ -117,7 +120,9 @@ def _is_strong(case: Case, findings: Sequence[Finding], indicators: Sequence[Ind
 def _judged(case: Case) -> Iterator[str]:
     """The indicators that mean something: `d_adv` where its healthy range is known, `adv` where losses have levels."""
     loss = case.units.loss
-    for name, means in (("d_adv", case.units.healthy is not None), ("adv", loss.has_levels), ("g_loss", True)):
+    # G's loss before D was trained and after it are two things.
+    means_it = "began" not in case.units.evidence
+    for name, means in (("d_adv", case.units.healthy is not None), ("adv", loss.has_levels), ("g_loss", means_it)):
         if means and name in case.history:
             yield name
 
@@ -165,6 +170,8 @@ def _adv(before: Curve, after: Curve) -> IndicatorOutcome:
     if now.rises(by=0.05) and not then.rises(by=0.05) and pace > 0:
         return "worse"
     higher = float(np.median(after.values)) > 1.25 * float(np.median(before.values))
+    if not then.rises(by=0.05) and float(np.median(after.values)) > 1.5 * float(np.median(before.values)):
+        return "worse" if _differ(before, after) else "unchanged"
     if now.rises(by=0.05):
         return "worse" if higher and _differ(before, after) else "unchanged"
     lower = float(np.median(after.values)) < float(np.median(before.values))

@@ -15,6 +15,7 @@ from balancer.diagnosis.units import PIXEL_TERMS, g_terms
 
 LOST = 1.5  # a pixel term that much above its best is no longer a compromise
 OUT_OF_REACH = 15.0  # of G's adversarial loss: logits of −15, from where no answer of G changes D's mind
+FAR_OFF = 1.5  # times the highest that a loss was before, but for one row in a hundred
 # Findings that by themselves endanger no run.
 MINOR = frozenset({"inconsistent_columns", "saturated", "oscillation", "collapse.improving", "collapse.even"})
 
@@ -33,7 +34,7 @@ def verdict(case: Case, findings: Sequence[Finding]) -> Finding:
     rows = max((case.history[name].count for name in judged), default=0)
     broken = keys.get("divergence.nan")
     if broken is not None and broken.confidence == "high":
-        return _answer("back", {"step": broken.evidence["step"]}, "high")
+        return _answer("back", {"step": int(_before_it(case, float(broken.evidence["step"])))}, "high")
     begun = case.units.evidence.get("d_by") != "not_begun"
     if not begun and not findings:
         return _answer("not_begun", {}, "medium")
@@ -64,6 +65,21 @@ def verdict(case: Case, findings: Sequence[Finding]) -> Finding:
         return _answer("trends" if case.units.loss.has_levels else "no_levels", {"loss": case.units.adversarial}, "low")
     minor = all({finding.rule, finding.words} & MINOR for finding in findings) and "saturated.open" not in keys
     return _answer("minor" if minor else "watch", {"count": len(findings)}, "medium")
+
+
+def _before_it(case: Case, step: float) -> float:
+    """The step from which on a loss lay far above all that it had been, up to the one at which a loss was no number."""
+    began = step
+    for name in ("d_loss", "d_loss_real", "d_loss_fake", "g_loss", *g_terms(case.history)):
+        if name not in case.history or case.history[name].count < ROWS:
+            continue
+        before = case.history[name].steps < step
+        values = np.abs(case.history[name].high[before])
+        usual = float(np.percentile(values[: 3 * len(values) // 4 + 1], 99)) if len(values) else 0.0
+        far = np.flatnonzero(values <= FAR_OFF * usual)
+        if usual > 0 and len(far) and far[-1] < len(values) - 1:
+            began = min(began, float(case.history[name].steps[before][far[-1] + 1]))
+    return began
 
 
 def _damage(broken: Finding, findings: Sequence[Finding]) -> float:

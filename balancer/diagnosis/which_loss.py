@@ -27,8 +27,8 @@ REST: Final = {"hinge": 1.0, "lsgan": 0.25}
 FLOOR: Final = 0.02  # below it D's loss says nothing of which one it is
 
 
-def loss_of(history: History, stated: Units, code: Code | None) -> Units:
-    """The units with the log's adversarial loss, and how that is known.
+def loss_of(history: History, stated: Units, code: Code | None, whole: bool = False) -> Units:
+    """The units with the log's adversarial loss, and how that is known; `whole` as in `Printed`.
 
     As stated; the only one that the code has; a critic's, where its gap is logged instead of `d_adv`, or D's loss falls
     below 0; one at whose chance level D has come to rest; hinge, where G's falls below 0, as BCE and least squares
@@ -47,14 +47,15 @@ def loss_of(history: History, stated: Units, code: Code | None) -> Units:
             return critic
         if "d_loss" in history and _is_gap(history):
             return critic
-    printed = Printed(units.discriminators)
+    printed = Printed(units.discriminators, whole=whole)
     possible = list(code.losses if code is not None and code.losses else ("bce", "lsgan"))
     at_rest = _resting(history)
     if at_rest is not None and (at_rest in possible or code is None):
         return replace(units, adversarial=at_rest, adversarial_basis="measured", evidence={"rest": REST[at_rest]})
     if g_falls_below_zero(history) and ("hinge" in possible or code is None):
-        if (off_share(history, "hinge", printed) or 0.0) > MOST_OFF:
-            return critic  # its D's loss is no hinge of what G's says of its outputs
+        # What is added to a term below 0 only raises it: so low a sum is no hinge beside this loss of D either.
+        if (off_share(history, "hinge", printed._replace(whole=True)) or 0.0) > MOST_OFF:
+            return critic
         return replace(units, adversarial="hinge", adversarial_basis="measured")
     scaled = code is not None and "adv" in code.configured  # by a weight that nobody knows
     allowed = possible if scaled else allowed_losses(history, possible, printed, others=code is None)

@@ -115,7 +115,7 @@ NAMES: Final[Mapping[str, tuple[str, ...]]] = {
 
 # G's further terms are signals of their own names; with "loss" or "g" beside them, or alone.
 TERMS: Final[Mapping[str, tuple[str, ...]]] = {
-    "l1": ("l1", "pixel l1", "rec l1"),
+    "l1": ("l1", "pixel l1", "rec l1", "adv l1"),
     "l2": ("l2", "mse"),
     "const": ("const",),
     "category": ("category",),

@@ -270,11 +270,11 @@ def _not_judged(diagnosis: Diagnosis, words: Words) -> list[str]:
         else:
             short.setdefault((left.rows, left.needed), []).append(left.rule)
     lines = [
-        words("ui.not_judged_missing", rules=words("ui.comma").join(rules), missing=names)
+        words("ui.not_judged_missing", rules=words("ui.comma").join(dict.fromkeys(rules)), missing=names)
         for names, rules in missing.items()
     ]
     lines += [
-        words("ui.not_judged_rows", rules=words("ui.comma").join(rules), rows=rows, needed=needed)
+        words("ui.not_judged_rows", rules=words("ui.comma").join(dict.fromkeys(rules)), rows=rows, needed=needed)
         for (rows, needed), rules in short.items()
     ]
     return lines

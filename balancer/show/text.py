@@ -242,7 +242,7 @@ def shown_signals(history: History) -> list[str]:
 
 def number(value: float) -> str:
     """A figure with four digits that matter."""
-    return f"{value:,.0f}" if abs(value) >= 10_000 else f"{value:.4g}"
+    return f"{value:,.0f}" if 10_000 <= abs(value) < 1e7 else f"{value:.4g}"
 
 
 def _table(indent: int = 3) -> Table:

@@ -128,3 +128,16 @@ def test_a_cheat_loss_that_is_printed_weighed_is_no_evidence_of_another_loss(lev
     made = balancer.diagnose(tmp_path / "train.log")
     assert made.case.units.adversarial == "bce"
     assert words(made) == ["inconsistent_columns.weighted"] and made.verdict.words == "verdict.minor"
+
+
+def test_a_sum_in_which_the_cheat_loss_weighs_little_is_no_evidence_of_another_loss(tmp_path: Path) -> None:
+    """Super-resolution: G's loss is 0.2 of pixels and 0.005 of an adversarial term of 2.5, D's a BCE of 0.2."""
+    random = np.random.default_rng(9)
+    lines = [
+        f"Epoch [{n // 50}/9] Batch {n % 50} | Loss D: {0.2 * random.lognormal(0, 0.3):.4f}, "
+        f"Loss G: {0.2 * random.lognormal(0, 0.05) + 0.0125:.4f}"
+        for n in range(200)
+    ]
+    (tmp_path / "train.log").write_text("\n".join(lines) + "\n")
+    made = balancer.diagnose(tmp_path / "train.log")
+    assert (made.case.units.adversarial, made.case.units.adversarial_basis) == ("bce", "assumed")

@@ -221,3 +221,10 @@ def test_any_numbers_are_judged_without_an_error(rows: int, columns: set[str], s
     ]
     made = judged(table)
     assert made.verdict.rule == "verdict"
+
+
+def test_one_goes_back_before_a_loss_left_its_level_on_its_way_to_nan() -> None:
+    random = np.random.default_rng(6)
+    levels = [0.6 * random.lognormal(0, 0.1) for _ in range(100)] + [1.6 * 2**n for n in range(10)] + [math.nan] * 10
+    made = judged([(10.0 * n, {"d_adv": level, "d_loss": level, "g_loss": 1.0}) for n, level in enumerate(levels)])
+    assert made.verdict.words == "verdict.back" and made.verdict.evidence["step"] == 1000

@@ -192,3 +192,16 @@ def test_a_cheat_loss_whose_steady_rise_ends_was() -> None:
         for step in range(200)
     ]
     assert outcomes(judged(rows).since(100))["adv"] == "improved"
+
+
+def test_a_loss_that_is_no_number_any_more_is_worse() -> None:
+    rows = run_of(healthy_signals, rows=100)
+    rows += [(10_000 + index * 100, dict.fromkeys(rows[0][1], math.nan)) for index in range(5)]
+    made = judged(rows).since(7_000)
+    assert set(outcomes(made).values()) == {"worse"} and not made.helped
+
+
+def test_a_cheat_loss_that_jumps_and_stays_is_worse() -> None:
+    random = np.random.default_rng(2)
+    rows: Rows = [(n, {"adv": (1.1 if n < 100 else 180.0) * random.lognormal(0, 0.3)}) for n in range(200)]
+    assert outcomes(judged(rows).since(100))["adv"] == "worse"

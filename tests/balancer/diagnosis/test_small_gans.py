@@ -29,6 +29,8 @@ FORMATS: dict[str, Callable[[int, Row], str]] = {
     "a script": lambda n, r: f"step {r.step}: d_loss: {r.real + r.fake + r.penalty:.4f} g_loss: {r.g:.4f}",
 }
 NAMED = {"bce": "bce", "lsgan": "lsgan", "hinge": "hinge", "wgan": "wasserstein"}
+# Without D's outputs or a code that is known, G's loss may be a sum, in which BCE weighs as little as it likes.
+UNTOLD = {("lsgan", "BigGAN"), ("lsgan", "a script")}
 
 
 def log_of(path: Path, form: str, rows: tuple[Row, ...]) -> balancer.Diagnosis:
@@ -40,7 +42,11 @@ def log_of(path: Path, form: str, rows: tuple[Row, ...]) -> balancer.Diagnosis:
 @pytest.mark.parametrize("loss", NAMED)
 def test_the_loss_of_a_good_run_is_told_and_nothing_is_called_sick(loss: str, form: str, tmp_path: Path) -> None:
     made = log_of(tmp_path / "train.log", form, small_gan(loss))
-    assert made.case.units.adversarial == NAMED[loss]
+    if (loss, form) in UNTOLD:
+        assert made.case.units.adversarial_basis == "assumed"
+        assert "d_units.assumed" in {remark.words for remark in made.remarks}
+    else:
+        assert made.case.units.adversarial == NAMED[loss]
     assert {finding.words for finding in made.findings} <= {"collapse.even", "saturated.passed"}
     assert made.verdict.variant in {"healthy", "minor", "trends", "no_levels"}
 
