@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from balancer.contract.input_files import read_input
     from balancer.contract.knobs import Decision, KnobSpec
     from balancer.contract.losses import AdversarialName
-    from balancer.contract.model import DOutput, GanModel, GOutput, HeadSpec, ModelFamily, ModelSpec
+    from balancer.contract.model import DOutput, FigureSpec, GanModel, GOutput, HeadSpec, ModelFamily, ModelSpec
     from balancer.contract.moments import RunInfo, StepContext, hookimpl
     from balancer.contract.plugin import Plugin, PluginConfig
     from balancer.contract.settings import Settings
@@ -43,6 +43,7 @@ __all__ = [
     "DOutput",
     "Decision",
     "Diagnosis",
+    "FigureSpec",
     "GOutput",
     "GanModel",
     "Halves",
@@ -89,6 +90,7 @@ _HOME = {
     "DOutput": "contract.model",
     "Decision": "contract.knobs",
     "Diagnosis": "diagnosis.diagnose",
+    "FigureSpec": "contract.model",
     "GOutput": "contract.model",
     "GanModel": "contract.model",
     "Halves": "contract.adversarial",

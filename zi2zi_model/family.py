@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from balancer import HeadSpec, ModelFamily, ModelSpec
+from balancer import FigureSpec, HeadSpec, ModelFamily, ModelSpec
 from zi2zi_model.settings import Zi2ziSettings
 
 if TYPE_CHECKING:
@@ -33,6 +35,17 @@ class Zi2ziFamily(ModelFamily):
 
     def train_defaults(self, settings: Zi2ziSettings) -> dict[str, Any]:
         return _TINY if settings.preset == "tiny" else _PORTS
+
+    def figures(self) -> Mapping[str, FigureSpec]:
+        from zi2zi_model.judges.figures import FIGURES
+
+        return {name: FigureSpec(figure.best, figure.meaning) for name, figure in FIGURES.items()}
+
+    def measure(self, folder: Path) -> Mapping[str, Mapping[str, float]]:
+        """Those of `balancer zi2zi evaluate`, of each style by its name."""
+        from zi2zi_model.judging.evaluation import figures_of_run
+
+        return figures_of_run(folder)
 
     def build(self, settings: Zi2ziSettings) -> Zi2zi:
         from zi2zi_model.network.model import Zi2zi

@@ -12,7 +12,7 @@ from typing import Annotated, Any, Final
 import typer
 from typer.core import TyperGroup
 
-from balancer.cli import diagnose, hindsight, plugins, train, watch
+from balancer.cli import diagnose, hindsight, lab, plugins, train, watch
 from balancer.contract.distributions import spare_others
 from balancer.contract.registry import COMMANDS, entries, find
 from balancer.engine.ranks import is_first_rank
@@ -89,6 +89,7 @@ app.command()(watch.watch)
 app.command()(hindsight.explain)
 app.command()(hindsight.replay)
 app.add_typer(plugins.app, name="plugins")
+app.add_typer(lab.app, name="lab")
 
 
 def run(words: Sequence[str]) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
@@ -163,6 +164,17 @@ class GanModel(ABC):
         return {"training items": self.train_size}
 
 
+class FigureSpec(NamedTuple):
+    """A figure of how good a trained run is: its value where nothing is left to wish, and what it says in words."""
+
+    best: float
+    meaning: str
+
+    def distance(self, value: float) -> float:
+        """How far from the best a value is; the smaller, the better."""
+        return abs(value - self.best)
+
+
 class ModelFamily(ABC):
     """What an entry point of the group `balancer.models` names: settings, and how to build from them.
 
@@ -177,6 +189,20 @@ class ModelFamily(ABC):
 
     def train_defaults(self, settings: Any) -> dict[str, Any]:
         """Values of `train.*` that suit these settings better than the framework's own defaults."""
+        return {}
+
+    def figures(self) -> Mapping[str, FigureSpec]:
+        """The figures that `measure` gives, by name; empty where the model has none."""
+        return {}
+
+    def measure(self, folder: Path) -> Mapping[str, Mapping[str, float]]:
+        """Figures by name of a trained run in its directory, for each group of what it draws (such as a style).
+
+        With one thread they are the same each time.
+
+        Raises:
+            ConfigError, CheckpointError, DataError: the run cannot be measured.
+        """
         return {}
 
     @abstractmethod

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from pydantic import Field
 
 from balancer.contract.losses import AdversarialName
-from balancer.contract.model import DOutput, GanModel, GOutput, HeadSpec, ModelFamily, ModelSpec
+from balancer.contract.model import DOutput, FigureSpec, GanModel, GOutput, HeadSpec, ModelFamily, ModelSpec
 from balancer.contract.settings import Settings
 
 if TYPE_CHECKING:
@@ -45,6 +46,17 @@ class PointsFamily(ModelFamily):
             heads={"category": HeadSpec(d_terms=("category",), g_terms=("category",))},
             features=True,
         )
+
+    def figures(self) -> Mapping[str, FigureSpec]:
+        return {
+            "class error": FigureSpec(0.0, "mean distance of a drawn point to the centre of its class"),
+            "energy distance": FigureSpec(0.0, "between drawn and real points of a class (Székely and Rizzo 2013)"),
+        }
+
+    def measure(self, folder: Path) -> Mapping[str, Mapping[str, float]]:
+        from balancer.train.measured_points import measured
+
+        return measured(folder)
 
     def build(self, settings: PointsSettings) -> GanModel:
         return PointsModel(settings, self.spec(settings))

@@ -104,6 +104,16 @@ def evaluate_run(
     return {"run": run.name, "step": run.step, "styles": styles, "sheet": str(path)}
 
 
+def figures_of_run(folder: Path) -> dict[str, dict[str, float]]:
+    """The figures of every style by its name, on held-out characters.
+
+    Raises:
+        ConfigError, CheckpointError, DataError: as `evaluate_run`.
+    """
+    run = trained_run(folder)
+    return {run.data.styles[held.style]: held.targets.measure(held.drawn(run)).figures for held in held_out(run.data)}
+
+
 def evaluation_lines(result: dict[str, Any]) -> list[str]:
     """The figures as lines of text."""
     text = [f"{result['run']} at step {result['step']}"]

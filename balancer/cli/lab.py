@@ -1,0 +1,123 @@
+"""Commands that compare settings over tasks and seeds: lab run."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Final
+
+import typer
+
+from balancer.errors import ConfigError, say
+
+if TYPE_CHECKING:
+    from balancer.lab.job import Job
+    from balancer.lab.plan import Plan
+    from balancer.lab.run import Progress
+
+app = typer.Typer(name="lab", no_args_is_help=True, help="Compare settings over tasks and seeds.")
+
+PlanArgument = Annotated[Path, typer.Argument(help="A TOML file with tasks, arms and seeds.")]
+OutOption = Annotated[
+    Path | None, typer.Option("--out", help="Folder of the runs and their results (lab/NAME of the file if not given).")
+]
+_ONLY: Final = "only these, separated by commas."
+TasksOption = Annotated[str | None, typer.Option("--tasks", help=f"Of its tasks {_ONLY}")]
+ArmsOption = Annotated[str | None, typer.Option("--arms", help=f"Of its arms {_ONLY}")]
+SeedsOption = Annotated[str | None, typer.Option("--seeds", help=f"Of its seeds {_ONLY}")]
+
+
+@app.callback()
+def _group() -> None:
+    """Compare settings over tasks and seeds."""
+
+
+@app.command()
+def run(
+    file: PlanArgument,
+    out: OutOption = None,
+    tasks: TasksOption = None,
+    arms: ArmsOption = None,
+    seeds: SeedsOption = None,
+    at_once: Annotated[int, typer.Option("--jobs", min=1, help="Runs side by side, each with one thread.")] = 1,
+    retry: Annotated[bool, typer.Option("--retry", help="Try again what failed.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="List the runs, and stop.")] = False,
+) -> None:
+    """Train every arm on every task with every seed; broken off at any moment, the same command goes on."""
+    from balancer.lab.plan import read_plan
+    from balancer.lab.run import run_jobs
+    from balancer.train.stopping import stop_requests
+
+    plan = read_plan(file)
+    plan.check()
+    jobs = chosen(plan, tasks, arms, seeds)
+    folder = out or folder_of(file)
+    if dry_run:
+        for job in jobs:
+            say(job.title)
+        return
+    begun = time.monotonic()
+    first: list[int] = []
+
+    def ended(progress: Progress) -> None:
+        result = progress.result
+        first.append(progress.done)
+        spent = time.monotonic() - begun
+        here = progress.done - first[0] + 1
+        figures = [f"{name} {_mean(result.figures, name):.4f}" for name in plan.lab.axes if result.figures]
+        what = f"failed: {result.error}" if result.error else ", ".join(figures) or f"{result.steps} steps"
+        left = spent / here * (progress.of - progress.done)
+        title = next(job.title for job in jobs if job.key == result.key)
+        say(f"[{progress.done}/{progress.of}] {title}: {what}; about {left / 60:.0f} min left", file=None)
+
+    with stop_requests(quiet=True) as stop:
+        whole = run_jobs(jobs, folder, at_once=at_once, stop=stop, ended=ended, retry=retry)
+        if not whole:
+            say(f"stopped by {stop.name}; the same command goes on")
+            raise typer.Exit(128 + stop.number)
+    say(f"done: see it with: balancer lab report {file}" + ("" if out is None else f" --out {out}"))
+
+
+def folder_of(file: Path) -> Path:
+    """Where the runs of a file go if nobody says."""
+    return Path("lab") / file.stem
+
+
+def chosen(plan: Plan, tasks: str | None, arms: str | None, seeds: str | None) -> list[Job]:
+    """The plan's runs, or those of some tasks, arms and seeds with the starts that they need.
+
+    Raises:
+        ConfigError: it names one that the plan does not have, or nothing is left.
+    """
+    from balancer.lab.plan import NULL
+
+    jobs = [job for job in plan.jobs if not job.is_start]
+    named = {
+        "--tasks": (tasks, {name: {job for job in jobs if job.task == name} for name in plan.tasks}),
+        "--arms": (arms, {name: {job for job in jobs if job.arm == name} for name in [*plan.arms, NULL]}),
+        "--seeds": (seeds, {str(job.seed): {o for o in jobs if o.seed == job.seed} for job in jobs}),
+    }
+    for option, (given, known) in named.items():
+        if given is None:
+            continue
+        names = [name.strip() for name in given.split(",") if name.strip()]
+        for name in names:
+            if name not in known:
+                raise ConfigError(f"{option} {name}: the file has {', '.join(known)}")
+        kept = {job for name in names for job in known[name]}
+        jobs = [job for job in jobs if job in kept]
+    if not jobs:
+        raise ConfigError("nothing to run is left of the file")
+    starts = {job.folder: job for job in plan.jobs if job.is_start}
+    needed: list[Job] = []
+    wanted = {job.after for job in jobs if job.after}
+    while wanted:
+        found = [starts[name] for name in starts if name in wanted and starts[name] not in needed]
+        needed = found + needed
+        wanted = {job.after for job in found if job.after}
+    return [*needed, *jobs]
+
+
+def _mean(figures: object, name: str) -> float:
+    groups = list(figures.values())  # type: ignore[attr-defined]
+    return float(sum(group[name] for group in groups) / len(groups))
