@@ -29,6 +29,8 @@ from balancer.record.train_settings import TrainSettings
 RESERVED: Final = RESERVED_NAMES
 # What a run's config says besides its settings: who made it, how large it is, where plugins in files are.
 RECORDED: Final = ("versions", "sizes", "files")
+# What a run's own config, which names versions, leaves out was None, whatever a model's default is by now.
+_UNSET: Final = {name: None for name, field in TrainSettings.model_fields.items() if field.default is None}
 
 
 @dataclass(frozen=True)
@@ -177,7 +179,7 @@ def make_config(
     given = {table: {**tables.get(table, {}), **overrides.get(table, {})} for table in {"train", "model", *chosen}}
     family, entry = load_model(name)
     settings = validated(family.Settings, given["model"], "model")
-    defaults = family.train_defaults(settings)
+    defaults = {**family.train_defaults(settings), **(_UNSET if "versions" in run else {})}
     train = validated(TrainSettings, {**defaults, **given["train"]}, "train")
     host: Host = model_host(name, family.spec(settings), train.lambda_adv, gradients=train.gradients_every != 0)
     composition = compose([item for _, item in composed], {key: given[key] for key in chosen}, host=host)

@@ -34,8 +34,9 @@ class TrainSettings(Settings):
     )
     ema_half_life: float | None = Field(
         None,
-        gt=0,
-        description="half-life, in training items, of the average of G's weights that samples are drawn with",
+        ge=0,
+        description="half-life, in training items, of the average of G's weights that samples are drawn with, at most "
+        "5 % of the items so far (StyleGAN2-ADA); 0: no average; if not given, the model's own, or none",
     )
     steps: int | None = Field(None, ge=1, le=_MOST_STEPS, description="length of the run in steps")
     epochs: int | None = Field(

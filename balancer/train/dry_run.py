@@ -22,7 +22,8 @@ def dry_run(config: RunConfig) -> dict[str, Any]:
     """Build everything, take a few steps on at most two items without writing anything, and scale up.
 
     Returns parameters of G and D, data counts, bytes of memory (weights, gradients, Adam's two moments,
-    and the activations kept for the backward pass, which grow with the batch), and seconds.
+    the activations kept for the backward pass, which grow with the batch, and the average of G's weights, if the run
+    keeps one), and seconds.
     """
     ranks = int(os.environ.get("WORLD_SIZE", "1"))
     small = config.train.model_copy(update={"batch_size": MEASURED_ITEMS * ranks})
@@ -58,13 +59,16 @@ def dry_run(config: RunConfig) -> dict[str, Any]:
         "discriminator": sum(p.numel() for p in trainer.D.parameters()),
     }
     weights = sum(p.numel() * p.element_size() for net in (trainer.G, trainer.D) for p in net.parameters())
+    memory = {"weights, gradients and Adam": 4 * weights, "activations, at most": round(kept * scale)}
+    if trainer.average is not None:
+        memory["average of G"] = sum(p.numel() * p.element_size() for p in trainer.G.parameters())
     return {
         "parameters": parameters,
         "data": trainer.model.counts(),
         "remarks": list(trainer.model.remarks()),
         "steps": total,
         "steps per epoch": steps_per_epoch,
-        "memory bytes": {"weights, gradients and Adam": 4 * weights, "activations, at most": round(kept * scale)},
+        "memory bytes": memory,
         "seconds per step": seconds,
         "seconds": seconds * total,
     }

@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 import torch
 from accelerate import Accelerator
-from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from balancer.contract.compose import Composition
 from balancer.contract.model import GanModel
@@ -22,6 +21,7 @@ from balancer.engine.gradient_signals import how_often
 from balancer.engine.ranks import distributed_mean
 from balancer.errors import NotFiniteError
 from balancer.record.train_settings import TrainSettings
+from balancer.train.average import MovingAverage
 from balancer.train.divergence import Divergence
 from balancer.train.finite import require_finite_weights
 from balancer.train.health import StrongStart
@@ -111,12 +111,8 @@ class Trainer:
         )
         self._place: Final = Place(folder) if folder is not None and accelerator.is_main_process else None
         self.divergence: Final = Divergence(self.balance.loss)
-        self.average: AveragedModel | None = None
-        if train.ema_half_life is not None:
-            # As in Karras et al. 2018 (PGGAN) and the later StyleGANs: a decay of 0.5^(batch / half-life) a step.
-            decay = 0.5 ** (self.batch_size / train.ema_half_life)
-            averaging = get_ema_multi_avg_fn(decay)  # type: ignore[no-untyped-call]
-            self.average = AveragedModel(self.G, multi_avg_fn=averaging)
+        half_life = train.ema_half_life
+        self.average: Final = MovingAverage(self.G, self.batch_size, half_life) if half_life else None
 
     def step(self, batch: Batch) -> None:
         """One step of training on this rank's part of a batch."""

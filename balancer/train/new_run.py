@@ -85,6 +85,8 @@ class NewRun:
         except RuntimeError as error:
             why = " ".join(str(error).split())
             raise CheckpointError(f"the weights do not fit model {self._model}: {why}") from None
+        if trainer.average is not None:
+            trainer.average.begin(trainer.G)
         trainer.balance.begin_at(step)
         with new_run(self._out, self._model, []) as (folder, said):
             write_config(made.toml(sizes(trainer)), folder, step)

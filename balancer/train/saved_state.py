@@ -49,9 +49,9 @@ def restore_state(trainer: Trainer, state: Mapping[str, Any], *, other_data: boo
             optimizer.load_state_dict(state["optimizers"][role])
             require_moments(role, optimizer)
         if trainer.average is not None:
-            # A run without an average so far begins one here.
-            trainer.average.module.load_state_dict(state["generator"])
-            if state["average"] is not None:
+            if state["average"] is None:  # a run without one so far begins it here
+                trainer.average.begin(trainer.G)
+            else:
                 trainer.average.load_state_dict(state["average"])
     except (RuntimeError, ValueError) as error:
         raise CheckpointError(f"the checkpoint does not fit the model of this run: {error}") from None

@@ -30,6 +30,7 @@ class TrainedRun:
     """A generator at a checkpoint, in evaluation mode: the average of G's weights where the run keeps one.
 
     Attributes:
+        averaged: whether it is the average.
         styles: name of each style of its data.
         rows: row of each style in G's embedding.
         config: the tables of its `config.toml`.
@@ -41,6 +42,7 @@ class TrainedRun:
     plugins: tuple[str, ...]
     settings: Zi2ziSettings
     generator: Generator
+    averaged: bool
     styles: tuple[str, ...]
     rows: tuple[int, ...]
     config: Mapping[str, Any]
@@ -157,7 +159,16 @@ def trained_run(folder: Path, device: str = "cpu") -> TrainedRun:
         raise CheckpointError(f"{run.checkpoint} {why}") from None
     generator.eval().to(device)
     return TrainedRun(
-        folder.resolve().name, run.step, run.plugins, run.settings, generator, styles, rows, run.config, dict(run.data)
+        folder.resolve().name,
+        run.step,
+        run.plugins,
+        run.settings,
+        generator,
+        run.average is not None,
+        styles,
+        rows,
+        run.config,
+        dict(run.data),
     )
 
 

@@ -91,6 +91,7 @@ def compare_runs(first: Path, second: Path, out: Path) -> dict[str, Any]:
                 "run": str(side.folder),
                 "label": label,
                 "step": side.first.step,
+                "average": side.first.averaged,
                 "figures": {name: float(np.mean([row[name] for row in figures])) for name in names},
                 "of each run": figures,
             }
@@ -126,6 +127,9 @@ def comparison_lines(result: dict[str, Any]) -> list[str]:
         values = "".join(f"{run['figures'][name]:>{width + 2}.4f}" for run in runs)
         gain = "" if interval is None else f"{f'{interval[0]:+.4f} … {interval[1]:+.4f}':>{width + 2}}"
         lines.append(f"{name:<18}{values}{gain}  ({FIGURES[name].meaning})")
+    averaged = [run["label"] for run in runs if run["average"]]
+    if len(averaged) == 1:
+        lines.append(f"{averaged[0]} alone draws with an average of G's weights (train.ema_half_life)")
     return lines
 
 

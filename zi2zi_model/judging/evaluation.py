@@ -101,7 +101,7 @@ def evaluate_run(
     labels = ["source", "output", "target"] * (len(bands) // 3)
     path = out or folder / "evaluation.png"
     write(path, png(contact_sheet(bands, labels, zoom=max(1, 64 // data.size))), follow=out is not None)
-    return {"run": run.name, "step": run.step, "styles": styles, "sheet": str(path)}
+    return {"run": run.name, "step": run.step, "average": run.averaged, "styles": styles, "sheet": str(path)}
 
 
 def figures_of_run(folder: Path) -> dict[str, dict[str, float]]:
@@ -116,7 +116,8 @@ def figures_of_run(folder: Path) -> dict[str, dict[str, float]]:
 
 def evaluation_lines(result: dict[str, Any]) -> list[str]:
     """The figures as lines of text."""
-    text = [f"{result['run']} at step {result['step']}"]
+    drawn = ", drawn with the average of G's weights" if result["average"] else ""
+    text = [f"{result['run']} at step {result['step']}{drawn}"]
     for name, style in result["styles"].items():
         text.append(f"style {style['row']} {name}: {style['characters']} held-out characters, never trained on")
         text.append(f"{'':<18}{'run':>9}{'source as it is':>18}")
