@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Final
@@ -68,7 +69,7 @@ def run(
         what = f"failed: {result.error}" if result.error else ", ".join(figures) or f"{result.steps} steps"
         left = spent / here * (progress.of - progress.done)
         title = next(job.title for job in jobs if job.key == result.key)
-        say(f"[{progress.done}/{progress.of}] {title}: {what}; about {left / 60:.0f} min left", file=None)
+        say(f"[{progress.done}/{progress.of}] {title}: {what}; about {left / 60:.0f} min left", file=sys.stdout)
 
     with stop_requests(quiet=True) as stop:
         whole = run_jobs(jobs, folder, at_once=at_once, stop=stop, ended=ended, retry=retry)

@@ -14,8 +14,8 @@ OPERATIONS: Final[tuple[str, ...]] = get_args(Op)
 class Contributions(Protocol):
     """Where plugins' contributions stand; the engine's board of knobs."""
 
-    def write(self, plugin: str, knob: str, op: Op, value: Value | None) -> None:
-        """Make, rewrite or (with None) withdraw the contribution of one plugin with one operation."""
+    def write(self, plugin: str, knob: str, op: Op, value: Value | None, why: str = "") -> None:
+        """Make, rewrite or (with None) withdraw the contribution of one plugin with one operation, for a reason."""
         ...
 
     def own(self, plugin: str, knob: str, op: Op) -> Value | None:
@@ -60,35 +60,38 @@ class KnobHandle:
         """This plugin's contribution with that operation, or None: nothing written yet, or withdrawn."""
         return self._board.own(self._plugin, self._knob, self._resolved(op))
 
-    def write(self, op: Op, value: Value) -> None:
-        """Contribute `value` with operation `op`; it stays until rewritten or withdrawn, across a resume too."""
+    def write(self, op: Op, value: Value, why: str = "") -> None:
+        """Contribute `value` with operation `op`; it stays until rewritten or withdrawn, across a resume too.
+
+        `why` is a line for the log of decisions, where there is more to say than the signals that it was taken on.
+        """
         if value is None:
             raise KnobError(f"plugin {self._plugin} wrote None to {self._knob} ({op}): use withdraw()")
-        self._board.write(self._plugin, self._knob, self._resolved(op), value)
+        self._board.write(self._plugin, self._knob, self._resolved(op), value, why)
 
     def withdraw(self, op: Op) -> None:
         """Take the contribution back; the knob falls to what the others, or the base, say."""
         self._board.write(self._plugin, self._knob, self._resolved(op), None)
 
-    def set(self, value: float) -> None:
+    def set(self, value: float, why: str = "") -> None:
         """Own the knob: its value before factors and bounds."""
-        self.write("set", value)
+        self.write("set", value, why)
 
     def set_or_max(self, value: float) -> None:
         """Own the knob where no other plugin sets it; be an upper bound where one does."""
         self.write("set_or_max", value)
 
-    def mul(self, factor: float) -> None:
+    def mul(self, factor: float, why: str = "") -> None:
         """Multiply the knob."""
-        self.write("mul", factor)
+        self.write("mul", factor, why)
 
-    def max(self, bound: float) -> None:
+    def max(self, bound: float, why: str = "") -> None:
         """Bound the knob from above."""
-        self.write("max", bound)
+        self.write("max", bound, why)
 
-    def min(self, bound: float) -> None:
+    def min(self, bound: float, why: str = "") -> None:
         """Bound the knob from below."""
-        self.write("min", bound)
+        self.write("min", bound, why)
 
     def ratio(self, ratio: float) -> None:
         """Make the learning rate of D this multiple of that of G."""

@@ -89,10 +89,11 @@ class CompositionView:
         return float(base) if far else None
 
 
-def model_host(model: str, spec: ModelSpec, lambda_adv: float, *, gradients: bool = True) -> Host:
+def model_host(model: str, spec: ModelSpec, lambda_adv: float, *, gradients: bool = True, probes: bool = True) -> Host:
     """What our own loop offers with a model: every standard knob that means something, every term as a signal.
 
-    `gradients` says whether the loop measures them (`train.gradients_every`).
+    `gradients` says whether the loop measures them (`train.gradients_every`), `probes` whether it looks at held-out
+    items (`train.probe_every`).
 
     Raises:
         ConfigError: the model's adversarial loss does not exist, or does not go with its other settings.
@@ -112,6 +113,10 @@ def model_host(model: str, spec: ModelSpec, lambda_adv: float, *, gradients: boo
     knobs["d_frozen"] = replace(knobs["d_frozen"], choices=tuple(spec.heads))
     if not gradients:
         meaningless |= dict.fromkeys(GRADIENT_SIGNALS, "train.gradients_every is 0: set it, such as to 16")
+    if not probes:
+        meaningless["val"] = "train.probe_every is 0: set it, such as to 100"
+    elif not spec.structure_error:
+        meaningless["val"] = f"model {model} measures no structure_error of held-out items in its probe"
     if not spec.features:
         meaningless["features"] = f"model {model} would have to say features=True in its ModelSpec, and return them"
     offered = [*STANDARD_SIGNALS]

@@ -37,7 +37,8 @@ class ModelSpec:
     `adv`, weighted by `lambda_adv`. `d_terms` names what D's loss holds besides its adversarial half;
     the model returns those already weighted. Where G draws several images for each real one,
     `fakes_per_real` weighs D's loss on them: a batch of fakes counts as much as the batch of reals. `features` says
-    whether D's outputs hold its intermediate maps.
+    whether D's outputs hold its intermediate maps,
+    `structure_error` whether `probe` gives a figure of that name.
     `adversarial` is the name of a loss, a subclass of `AdversarialLoss` or an instance of one. Where D is several
     networks, or judges at several scales, `discriminators` says of how many the logits are.
     """
@@ -49,6 +50,7 @@ class ModelSpec:
     fakes_per_real: int = 1
     discriminators: int = 1
     features: bool = False
+    structure_error: bool = False
 
 
 class DOutput(NamedTuple):
@@ -148,7 +150,11 @@ class GanModel(ABC):
         return None
 
     def probe(self, images: Tensor, batch: Batch) -> Mapping[str, float]:
-        """Figures by name of what G, or its average, drew for the held-out batch of `probe_batch`."""
+        """Figures by name of what G, or its average, drew for the held-out batch of `probe_batch`.
+
+        `structure_error`, where it is among them, is read by laws: 0 where each item has the structure that it should
+        have, whatever its realism.
+        """
         return {}
 
     def data_record(self) -> dict[str, Any]:

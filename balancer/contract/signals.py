@@ -10,7 +10,7 @@ from typing import Final, Literal, Protocol
 from balancer.contract.knobs import STANDARD_KNOBS
 from balancer.errors import PluginError, nearest
 
-# "val": measured on held-out items beside the step, by the loop; no plugin reads it.
+# "val": measured on held-out items when the step is over, and read in `on_step_end` at the earliest.
 Phase = Literal["d", "g", "plugin", "val"]
 
 # What a value of a step is: its number and epoch ("clock"), a signal by its phase, what a knob held, the rate that a
@@ -34,6 +34,8 @@ class SignalSpec:
     ask: str = ""
 
 
+# Measured every `probe_every` steps; not fresh in between.
+STRUCTURE_ERROR: Final = "val/structure_error"
 D_SCALAR_ASK: Final = "pass {}= to balance.after_d_step"
 G_TERMS_ASK: Final = "pass G's terms to balance.before_g_backward"
 G_GRADIENTS_ASK: Final = (
@@ -104,6 +106,12 @@ STANDARD_SIGNALS: Final[dict[str, SignalSpec]] = {
             "d",
             "norm of the gradient that D's optimizer stepped on; from after_d_step on",
             "pass optimizers={'d': …} and gradients_every=16 to Balancer",
+        ),
+        SignalSpec(
+            STRUCTURE_ERROR,
+            "val",
+            "how far held-out items are in structure from what they should be, 0 for none; from on_step_end on",
+            "call balance.signals.held_out(structure_error=…) before balance.end_step",
         ),
         SignalSpec("g_loss", "g", "G's whole loss, the weighted sum of its terms; from after_g_step on", G_TERMS_ASK),
         SignalSpec("adv_share", "g", "share of the adversarial term in G's loss; from after_g_step on", G_TERMS_ASK),

@@ -9,6 +9,7 @@ from balancer.contract.knobs import KnobSpec, Op, Value, merge
 from balancer.contract.moments import D_MOMENTS, HOOK_NAMES
 from balancer.contract.signals import Key
 from balancer.engine.clock import Clock
+from balancer.errors import one_line
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -16,6 +17,8 @@ if TYPE_CHECKING:
     Reduce = Callable[[Tensor], Tensor]
 
 T = TypeVar("T", bound=Value)
+
+LONGEST_REASON: Final = 300  # characters
 
 
 # A contribution that a resume leaves out: plugin, knob, operation, value.
@@ -64,8 +67,8 @@ class KnobBoard:
         # What they came to, with the base and G's rate of then; of knobs that the step turns too, nothing.
         self._merged: Final[dict[str, tuple[Value, float, Value]]] = {}
 
-    def write(self, plugin: str, knob: str, op: Op, value: Value | None) -> None:
-        """Make, rewrite or (with None) withdraw the contribution of one plugin with one operation."""
+    def write(self, plugin: str, knob: str, op: Op, value: Value | None, why: str = "") -> None:
+        """Make, rewrite or (with None) withdraw the contribution of one plugin with one operation, for a reason."""
         spec, mine = self.specs[knob], self._contributions[knob]
         checked = None if value is None else spec.check(plugin, op, value)
         old = mine.get((plugin, op))
@@ -77,9 +80,10 @@ class KnobBoard:
             del mine[plugin, op]
         else:
             mine[plugin, op] = checked
-        note = ""
+        note = one_line(str(why))[:LONGEST_REASON]
         if self._bounds_cross(knob) and not crossed:
-            note = "the lower bound exceeds the upper one: the upper one holds"
+            crosses = "the lower bound exceeds the upper one: the upper one holds"
+            note = f"{note}; {crosses}" if note else crosses
         self._on_change(Change(plugin, knob, op, old, checked, self.value(knob), note))
 
     def value(self, knob: str, further: Sequence[tuple[Op, Value]] = ()) -> Value:

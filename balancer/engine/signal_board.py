@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 from balancer.contract.signals import GRADIENT_SIGNALS, Key, Phase, Reading
 from balancer.engine.clock import Clock
 from balancer.engine.knob_board import KnobBoard
-from balancer.engine.ranks import group_device
+from balancer.engine.ranks import distributed_mean, group_device
 from balancer.errors import NotFiniteError, PluginError
 
 if TYPE_CHECKING:
@@ -122,6 +122,16 @@ class SignalBoard:
             self._values[name] = value
             self._steps[name] = self._clock.step
             self._phases.setdefault(name, phase)
+
+    def held_out(self, **figures: float) -> None:
+        """Note what a look at held-out items found in the present step, as `val/NAME`; of several ranks, the mean."""
+        mean = distributed_mean()
+        if mean is not None:
+            import torch
+
+            found = mean(torch.tensor([*figures.values()], dtype=torch.float64, device=group_device())).tolist()
+            figures = dict(zip(figures, found, strict=True))
+        self.put({f"val/{name}": float(value) for name, value in figures.items()}, "val")
 
     def next_part(self, phase: Phase) -> None:
         """Another micro-batch of the same update begins: what it measures is averaged with what others did."""

@@ -181,7 +181,8 @@ def make_config(
     settings = validated(family.Settings, given["model"], "model")
     defaults = {**family.train_defaults(settings), **(_UNSET if "versions" in run else {})}
     train = validated(TrainSettings, {**defaults, **given["train"]}, "train")
-    host: Host = model_host(name, family.spec(settings), train.lambda_adv, gradients=train.gradients_every != 0)
+    measured = {"gradients": train.gradients_every != 0, "probes": train.probe_every != 0}
+    host: Host = model_host(name, family.spec(settings), train.lambda_adv, **measured)
     composition = compose([item for _, item in composed], {key: given[key] for key in chosen}, host=host)
     versions = {
         "balancer": metadata.version("balancer"),

@@ -55,11 +55,12 @@ class TrainSettings(Settings):
         description="seconds that ranks wait for each other, before the run ends because one is lost",
     )
     log_every: int = Field(10, ge=1, le=_MOST_STEPS, description="steps between two points in TensorBoard, at first")
-    probe_every: int = Field(
-        0,
+    probe_every: int | None = Field(
+        None,
         ge=0,
         le=_MOST_STEPS,
-        description="steps between two looks at held-out items (val/… in TensorBoard), which change nothing; 0: none",
+        description="steps between two looks at held-out items (val/… in TensorBoard), which change nothing, 0 for "
+        "none; if not given, 50 where a plugin reads them",
     )
     thin: bool = Field(
         True, description="let sheets and TensorBoard's points lie further apart in a long run; false keeps them all"

@@ -9,7 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
+from balancer.contract.compose import Composition
 from balancer.contract.model import GanModel, GOutput
+from balancer.contract.signals import STRUCTURE_ERROR
 from balancer.engine.balancer import Balancer
 from balancer.train.undisturbed import undisturbed
 
@@ -18,6 +20,13 @@ if TYPE_CHECKING:
 
     from balancer.contract.adversarial import Logits
     from balancer.contract.model import Batch
+
+
+def probes_every(asked: int | None, composition: Composition) -> int:
+    """Steps between two looks, 0 for never; if nobody asked, 50 where a plugin reads what they find."""
+    if asked is not None:
+        return asked
+    return 50 if any(STRUCTURE_ERROR in plugin.reads for plugin in composition.plugins) else 0
 
 
 def look_at_held_out(

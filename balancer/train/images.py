@@ -6,7 +6,7 @@ parts.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Final, Literal
 
 from pydantic import Field
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 SIZE: Final = 8
 SHAPES: Final = 2
+PROBED: Final = 16
 
 
 class ImagesSettings(Settings):
@@ -45,6 +46,7 @@ class ImagesFamily(ModelFamily):
             d_terms=("category",),
             heads={"category": HeadSpec(d_terms=("category",), g_terms=("category",))},
             features=True,
+            structure_error=True,
         )
 
     def build(self, settings: ImagesSettings) -> GanModel:
@@ -98,15 +100,21 @@ class ImagesModel(GanModel):
         l1 = F.l1_loss(fake.images, batch["filled"])
         return {"l1": l1, "category": F.cross_entropy(judged.heads["category"], batch["shape"])}
 
+    def probe_batch(self, *, held_out: bool) -> Batch:
+        return _shapes(PROBED, seed=1) if held_out else self.batch(range(min(PROBED, self.train_size)))
+
+    def probe(self, images: Tensor, batch: Batch) -> Mapping[str, float]:
+        return {"structure_error": float((images - batch["filled"]).abs().mean())}
+
     def head_parameters(self, head: str) -> Iterable[nn.Parameter]:
         return self.discriminator.get_submodule(head).parameters()
 
 
-def _shapes(items: int) -> dict[str, Tensor]:
+def _shapes(items: int, seed: int = 0) -> dict[str, Tensor]:
     """Discs (shape 0) and squares (shape 1) of several sizes and places."""
     import torch
 
-    draw = torch.Generator().manual_seed(0)
+    draw = torch.Generator().manual_seed(seed)
     shape = torch.arange(items) % SHAPES
     centre = SIZE / 2 + 2 * (torch.rand(items, 2, 1, 1, generator=draw) - 0.5)
     radius = 1.5 + 1.5 * torch.rand(items, 1, 1, generator=draw)

@@ -25,7 +25,7 @@ from balancer.train.average import MovingAverage
 from balancer.train.divergence import Divergence
 from balancer.train.finite import require_finite_weights
 from balancer.train.health import StrongStart
-from balancer.train.held_out import look_at_held_out
+from balancer.train.held_out import look_at_held_out, probes_every
 from balancer.train.place import Place
 from balancer.train.progress import Progress
 from balancer.train.rollback import order_change, rate_change, roll_back
@@ -92,6 +92,7 @@ class Trainer:
             gradients_every=how_often(train.gradients_every, composition),
             audit=audit,
         )
+        self._probe_every: Final = probes_every(train.probe_every, composition)
         if self.balance.recorder is not None:
             self.balance.recorder.thin = train.thin
         # What the data order at hand was drawn from, and that order.
@@ -121,10 +122,18 @@ class Trainer:
         self.average_buffers()
         if self.average is not None:
             self.average.update_parameters(self.G)
-        every = self.train.probe_every
-        if every and (self.balance.step + 1) % every == 0 and self.accelerator.is_main_process:
-            self.balance.signals.put(self.probe(), "val")
+        if self._probe_every and (self.balance.step + 1) % self._probe_every == 0:
+            self.balance.signals.put(self.probed(), "val")
         self.balance.end_step()
+
+    def probed(self) -> dict[str, float]:
+        """`probe` of the first rank, on all ranks, whose plugins may decide by it."""
+        if self.accelerator.num_processes == 1:
+            return self.probe()
+        found: list[Any] = [self.probe() if self.accelerator.is_main_process else None]
+        torch.distributed.broadcast_object_list(found)
+        values: dict[str, float] = found[0]
+        return values
 
     def probe(self) -> dict[str, float]:
         """What is measured on held-out items, by name, with the weights as they are."""

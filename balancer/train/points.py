@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Final, Literal
 
 from pydantic import Field
 
@@ -17,6 +17,9 @@ if TYPE_CHECKING:
     from torch import Tensor, nn
 
     from balancer.contract.model import Batch
+
+
+PROBED: Final = 64
 
 
 class PointsSettings(Settings):
@@ -38,13 +41,14 @@ class PointsFamily(ModelFamily):
 
     def spec(self, settings: PointsSettings) -> ModelSpec:
         if not settings.head:
-            return ModelSpec(adversarial=settings.adversarial, features=True)
+            return ModelSpec(adversarial=settings.adversarial, features=True, structure_error=True)
         return ModelSpec(
             adversarial=settings.adversarial,
             weights={"category": settings.lambda_category},
             d_terms=("category",),
             heads={"category": HeadSpec(d_terms=("category",), g_terms=("category",))},
             features=True,
+            structure_error=True,
         )
 
     def figures(self) -> Mapping[str, FigureSpec]:
@@ -66,16 +70,11 @@ class PointsModel(GanModel):
     """Points of shape (B, 2); G sees noise and a one-hot mode, D sees points."""
 
     def __init__(self, settings: PointsSettings, spec: ModelSpec) -> None:
-        import torch
         from torch import nn
 
         self.spec = spec
         self.train_size = settings.points
-        generator = torch.Generator().manual_seed(0)
-        self._modes = torch.arange(settings.points) % settings.modes
-        angle = 2 * math.pi * self._modes / settings.modes
-        centres = torch.stack([angle.cos(), angle.sin()], dim=1)
-        self._points = centres + 0.05 * torch.randn(settings.points, 2, generator=generator)
+        self._data = _ring(settings.points, settings.modes)
         self._classes = settings.modes
         width = settings.width
         self.generator = nn.Sequential(
@@ -84,8 +83,13 @@ class PointsModel(GanModel):
         self.discriminator = _discriminator(settings)
 
     def batch(self, indices: Sequence[int]) -> Batch:
-        chosen = list(indices)
-        return {"points": self._points[chosen], "mode": self._modes[chosen]}
+        return {name: values[list(indices)] for name, values in self._data.items()}
+
+    def probe_batch(self, *, held_out: bool) -> Batch:
+        return _ring(PROBED, self._classes, seed=1) if held_out else self.batch(range(min(PROBED, self.train_size)))
+
+    def probe(self, images: Tensor, batch: Batch) -> Mapping[str, float]:
+        return {"structure_error": float((images - _centres(batch["mode"], self._classes)).norm(dim=1).mean())}
 
     def real(self, batch: Batch) -> Tensor:
         return batch["points"]
@@ -123,6 +127,23 @@ class PointsModel(GanModel):
 
     def head_parameters(self, head: str) -> Iterable[nn.Parameter]:
         return self.discriminator.get_submodule(head).parameters()
+
+
+def _ring(points: int, modes: int, seed: int = 0) -> dict[str, Tensor]:
+    """Points of the modes in turn, with a spread of 0.05 around their centres."""
+    import torch
+
+    mode = torch.arange(points) % modes
+    spread = 0.05 * torch.randn(points, 2, generator=torch.Generator().manual_seed(seed))
+    return {"points": _centres(mode, modes) + spread, "mode": mode}
+
+
+def _centres(mode: Tensor, modes: int) -> Tensor:
+    """The centres (B, 2) of these modes, on the unit circle."""
+    import torch
+
+    angle = 2 * math.pi * mode / modes
+    return torch.stack([angle.cos(), angle.sin()], dim=1)
 
 
 def _discriminator(settings: PointsSettings) -> nn.Module:

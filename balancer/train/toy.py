@@ -33,7 +33,8 @@ def small_trainer(
     from balancer.train.random_state import seed_all
 
     options = TrainSettings(**{"device": "cpu", **train})
-    host = model_host(name, family.spec(model), options.lambda_adv, gradients=options.gradients_every != 0)
+    measured = {"gradients": options.gradients_every != 0, "probes": options.probe_every != 0}
+    host = model_host(name, family.spec(model), options.lambda_adv, **measured)
     composition = compose(plugins, settings, host=host)
     seed_all(options.seed)
     return Trainer(family.build(model), composition, options, make_accelerator(options, composition), folder, audit)

@@ -70,7 +70,9 @@ class Zi2zi(GanModel):
         # As `balancer zi2zi evaluate` has them: of pictures as they would be written.
         output, target = to_pixels(images), to_pixels(batch["target"])
         cosine = (features("content", output) * features("content", target)).sum(1)
-        return {"l1": float(np.abs(output.astype(float) - target).mean()) / 255, "csim": float(cosine.mean())}
+        csim = float(cosine.mean())
+        l1 = float(np.abs(output.astype(float) - target).mean()) / 255
+        return {"l1": l1, "csim": csim, "structure_error": 1 - csim}
 
     def _pairs(self, items: Items) -> tuple[Tensor, Tensor]:
         """Sources and targets (2, B, C, S, S) in [-1, 1] of items (B, 2), and their rows of the embedding (B,)."""

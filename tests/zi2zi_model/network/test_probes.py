@@ -19,7 +19,7 @@ from zi2zi_model.judges.figures import Targets
 from zi2zi_model.network.model import draw
 
 Cli = Callable[..., Any]
-NAMES = ("val/csim", "val/grad_cos", "val/grad_ratio", "val/l1", "val/r_v")
+NAMES = ("val/csim", "val/grad_cos", "val/grad_ratio", "val/l1", "val/r_v", "val/structure_error")
 # Dropout and label shuffling take from the random state, batch norm keeps statistics, spectral norm its vectors.
 DISTURBED = {
     "dropout": 0.5, "norm": "batch", "spectral_norm": True, "shuffle_labels": True, "augment_shift": 0.05,
@@ -107,8 +107,10 @@ def test_what_they_say_is_so() -> None:
     assert looked["val/grad_cos"] == pytest.approx(float(F.cosine_similarity(one, two, dim=0)), abs=1e-3)
 
 
-def test_without_held_out_items_nothing_is_looked_at(tmp_path: Path, cli: Cli) -> None:
-    run = tmp_path / "run"
-    words = ("--model", "points", "--steps", 2, "--quiet", "--device", "cpu", "--plugins", "", "--out", run)
-    ok(cli("train", *words, "--set", "train.probe_every=1"))
-    assert not [name for name in read_signals(run) if name.startswith("val/")]
+def test_nothing_is_looked_at_where_nobody_asks(tmp_path: Path, cli: Cli) -> None:
+    words = ("train", "--model", "points", "--steps", 2, "--quiet", "--device", "cpu", "--plugins", "", "--out")
+    for name, more in (("asked", ["--set", "train.probe_every=1"]), ("not", [])):
+        ok(cli(*words, tmp_path / name, *more))
+    looked = ("val/grad_cos", "val/grad_ratio", "val/structure_error")
+    assert {name for name in read_signals(tmp_path / "asked") if name.startswith("val/")} >= {*looked}
+    assert not [name for name in read_signals(tmp_path / "not") if name.startswith("val/")]
