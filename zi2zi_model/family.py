@@ -29,6 +29,7 @@ class Zi2ziFamily(ModelFamily):
             heads={"category": HeadSpec(d_terms=("category",), g_terms=("category",))},
             fakes_per_real=2 if settings.shuffle_labels else 1,
             features=True,
+            conditional=True,
         )
 
     def train_defaults(self, settings: Zi2ziSettings) -> dict[str, Any]:

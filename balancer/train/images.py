@@ -45,6 +45,7 @@ class ImagesFamily(ModelFamily):
             d_terms=("category",),
             heads={"category": HeadSpec(d_terms=("category",), g_terms=("category",))},
             features=True,
+            conditional=True,
         )
 
     def build(self, settings: ImagesSettings) -> GanModel:

@@ -169,7 +169,9 @@ ALL_SETTINGS: dict[str, dict[str, Any]] = {
     "freeze_head": {"until": 4, "clock": "d_update"},
     "lambda_schedule": {"steps": [[0, 0.3], [2, 0.55]]},
 }
-SPEC = ModelSpec(weights={"category": 1.0}, d_terms=("category",), heads={"category": HeadSpec(("category",))})
+SPEC = ModelSpec(
+    weights={"category": 1.0}, d_terms=("category",), heads={"category": HeadSpec(("category",))}, conditional=True
+)
 
 
 def driven(
@@ -234,6 +236,7 @@ SMALL: dict[str, dict[str, Any]] = {
     "freeze_head": {"until": 8, "clock": "step"},
     "label_smoothing": {},
     "lambda_schedule": {},
+    "matching_aware": {},
 }
 
 

@@ -9,3 +9,6 @@ from typing import Final
 _PROJECT: Final = tomllib.loads((Path(__file__).parents[2] / "pyproject.toml").read_text(encoding="utf-8"))["project"]
 
 BUILT_IN: Final = tuple(sorted(_PROJECT["entry-points"]["balancer.plugins"]))
+# Of these, what the points model does not take, whose D sees no condition.
+CONDITIONAL: Final = ("matching_aware",)
+ON_POINTS: Final = tuple(name for name in BUILT_IN if name not in CONDITIONAL)
