@@ -135,6 +135,7 @@ def _check_outputs(trainer: Trainer) -> None:
     expected = (spec.fakes_per_real * len(real), *real.shape[1:])
     assert fake.images.shape == expected, f"G draws {tuple(fake.images.shape)}, expected {tuple(expected)}"
     condition = model.condition(batch)
+    assert condition is not None or not spec.conditional, "the spec says that D sees a condition, and there is none"
     on_real = model.discriminate(trainer.D, real, condition)
     judged = model.discriminate(trainer.D, fake.images, condition if fake.condition is None else fake.condition)
     for logits in (on_real.logits, judged.logits):

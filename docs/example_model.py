@@ -36,6 +36,7 @@ class ShapesFamily(ModelFamily):
             weights={"l1": settings.lambda_l1, "shape": settings.lambda_shape},
             d_terms=("shape",),
             heads={"shape": HeadSpec(d_terms=("shape",), g_terms=("shape",))},
+            conditional=True,
         )
 
     def train_defaults(self, settings: ShapesSettings) -> dict[str, Any]:

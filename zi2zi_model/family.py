@@ -34,6 +34,7 @@ class Zi2ziFamily(ModelFamily):
             fakes_per_real=2 if settings.shuffle_labels else 1,
             features=True,
             structure_error=True,
+            conditional=True,
         )
 
     def train_defaults(self, settings: Zi2ziSettings) -> dict[str, Any]:

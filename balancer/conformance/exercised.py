@@ -16,6 +16,7 @@ from balancer.contract.plugin import Plugin
 # What a plugin that declares a sight looks at, as a hook and a field of its context.
 LOOKS: Final[Mapping[str, tuple[str, ...]]] = {
     "real_logits": ("g_loss_terms real_logits",),
+    "condition": tuple(f"{hook} condition" for hook in TERM_HOOKS),
     "features": tuple(f"{hook} {side}_features" for hook in TERM_HOOKS for side in ("real", "fake")),
     "gradients": tuple(f"before_g_backward {field}" for field in ("gradient_norm", "terms", "fake")),
 }

@@ -36,6 +36,7 @@ OPTIONAL_HOOKS: Final = {
 # What plugins see only of a host that shows it, and what a script would have to do; names that go into `supplies`.
 SIGHTS: Final = {
     "real_logits": "pass real_logits= to balance.g_loss_terms",
+    "condition": "pass condition= to balance.d_loss_terms and balance.g_loss_terms",
     "features": "pass real_features= and fake_features= to balance.d_loss_terms and balance.g_loss_terms",
     "gradients": "pass fake= and G's terms as tensors in the graph to balance.before_g_backward",
 }
@@ -119,6 +120,11 @@ def model_host(model: str, spec: ModelSpec, lambda_adv: float, *, gradients: boo
         meaningless["val"] = f"model {model} measures no structure_error of held-out items in its probe"
     if not spec.features:
         meaningless["features"] = f"model {model} would have to say features=True in its ModelSpec, and return them"
+    if not spec.conditional:
+        meaningless["condition"] = (
+            "its D sees images alone: leave the plugin out, or say conditional=True in the ModelSpec of a D that sees "
+            "more"
+        )
     offered = [*STANDARD_SIGNALS]
     if spec.discriminators > 1:
         offered += [f"{name}/{index}" for name in OF_EACH_D for index in range(spec.discriminators)]
@@ -141,7 +147,7 @@ def model_host(model: str, spec: ModelSpec, lambda_adv: float, *, gradients: boo
         adversarial=loss,
         calls=tuple(OPTIONAL_HOOKS),
         meaningless=meaningless,
-        shows=tuple(name for name in SIGHTS if name != "features" or spec.features),
+        shows=tuple(name for name in SIGHTS if name not in meaningless),
     )
 
 

@@ -37,7 +37,7 @@ class ModelSpec:
     `adv`, weighted by `lambda_adv`. `d_terms` names what D's loss holds besides its adversarial half;
     the model returns those already weighted. Where G draws several images for each real one,
     `fakes_per_real` weighs D's loss on them: a batch of fakes counts as much as the batch of reals. `features` says
-    whether D's outputs hold its intermediate maps,
+    whether D's outputs hold its intermediate maps, `conditional` whether D sees a `condition` beside the images,
     `structure_error` whether `probe` gives a figure of that name.
     `adversarial` is the name of a loss, a subclass of `AdversarialLoss` or an instance of one. Where D is several
     networks, or judges at several scales, `discriminators` says of how many the logits are.
@@ -51,6 +51,7 @@ class ModelSpec:
     discriminators: int = 1
     features: bool = False
     structure_error: bool = False
+    conditional: bool = False
 
 
 class DOutput(NamedTuple):

@@ -11,7 +11,7 @@ import pluggy
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from balancer.contract.adversarial import Logits
+    from balancer.contract.adversarial import Halves, Logits
 
 PROJECT: Final = "balancer"
 
@@ -46,7 +46,9 @@ class StepContext:
     `fake` (B · fakes per real, …) and `condition` (B, …) or None are D's inputs before `transform_d_input`, in the
     model's own range of values; `real_logits` and `fake_logits` are those of D's own loss, items first: lists
     where there are several discriminators. `fake_condition` is what D sees with `fake`.
-    `discriminate(images, condition)` runs D once more and returns its logits.
+    `discriminate(images, condition)` runs D once more and returns its logits; what it is to see as D's own input comes
+    through `transform_d_input(images, condition)` first. `d_halves(real_logits, fake_logits)` is D's adversarial loss
+    on further logits, as its halves, with the labels in use. All three are there in D's part.
 
     A plugin that says in `sees` that it must gets more: D's intermediate maps `real_features` and `fake_features`, in
     G's part too D's answer to real images, and before G's backward pass its `terms` by name, its images `fake`, and
@@ -69,6 +71,8 @@ class StepContext:
     real_logits: Logits | None = None
     fake_logits: Logits | None = None
     discriminate: Callable[[Tensor, Tensor | None], Logits] | None = None
+    transform_d_input: Callable[[Tensor, Tensor | None], tuple[Tensor, Tensor | None]] | None = None
+    d_halves: Callable[[Logits, Logits], Halves] | None = None
     real_features: Sequence[Tensor] | None = None
     fake_features: Sequence[Tensor] | None = None
     terms: Mapping[str, Tensor] | None = None

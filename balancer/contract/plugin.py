@@ -72,7 +72,8 @@ class Plugin:
     brings_signals: tuple[SignalSpec, ...] = ()
     # Names of the terms that `d_loss_terms` or `g_loss_terms` returns; of both hooks, {"d": (…), "g": (…)}.
     brings_terms: Collection[str] | Mapping[Literal["d", "g"], Collection[str]] = ()
-    # What it must see that costs more: "real_logits" in `g_loss_terms`, D's "features", G's "gradients".
+    # What it must see that costs more, or not every host has: "real_logits" in `g_loss_terms`, D's "features" and
+    # "condition", G's "gradients".
     sees: Collection[str] = ()
     # What it may request: "end", "checkpoint", "sheet".
     requests: Collection[str] = ()

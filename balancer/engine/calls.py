@@ -178,7 +178,8 @@ class PluginCalls:
 
     def _call(self, hook: str, impl: HookImpl, offered: dict[str, Any]) -> Any:
         name = impl.plugin_name
-        self.acting = self._plugins[name], hook
+        # A plugin may ask for what the others make of D's input, within a hook of its own.
+        within, self.acting = self.acting, (self._plugins[name], hook)
         try:
             first = (name, hook) not in self._watched
             watch = Watch(offered, first)
@@ -192,10 +193,11 @@ class PluginCalls:
                 blame(error, where, f"raised in {where}", self._kept(error, hook == "on_run_end"))
             raise
         finally:
-            self.acting = None
+            self.acting = within
         if wrong is not None:
             raise PluginError(f"{self._where(name, hook)}: {wrong}")
-        self._published.settle(hook, name)
+        if within is None:  # which is so on every rank alike; a plugin may ask on one alone
+            self._published.settle(hook, name)
         return returned
 
     def _requested(self, kind: RequestKind, reason: str) -> None:

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Literal
 
-from balancer.contract.host import SIGHTS
 from balancer.engine.gradients import TermGradients
 from balancer.engine.measured import logit_signals, tensors_of
 from balancer.engine.mechanism import Mechanism
+from balancer.engine.sights import d_looks, require_shown
 from balancer.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -74,10 +74,11 @@ class Parts(Mechanism):
 
     def d_loss_terms(self, **tensors: Any) -> dict[str, Tensor]:
         """Further terms that plugins add to D's loss; `tensors` fill the step context's fields."""
-        self._require_shown("d_loss_terms", tensors, features=("real_features", "fake_features"))
-        return (
-            self._measure.terms("d_loss_terms", "d", self.context(**tensors)) if self._calls.due("d_loss_terms") else {}
-        )
+        self._require_shown("d_loss_terms", tensors)
+        if not self._calls.due("d_loss_terms"):
+            return {}
+        ctx = self.context(**tensors, **d_looks(self.loss, self.board, self.transform_d_input))
+        return self._measure.terms("d_loss_terms", "d", ctx)
 
     def measure_d(
         self,
@@ -129,8 +130,7 @@ class Parts(Mechanism):
 
     def g_loss_terms(self, **tensors: Any) -> dict[str, Tensor]:
         """Further terms that plugins add to G's loss; `tensors` fill the step context's fields."""
-        features = ("real_features", "fake_features")
-        self._require_shown("g_loss_terms", tensors, real_logits=("real_logits",), features=features)
+        self._require_shown("g_loss_terms", tensors)
         due = self._calls.due("g_loss_terms")
         return self._measure.terms("g_loss_terms", "g", self.context(**tensors)) if due else {}
 
@@ -218,17 +218,9 @@ class Parts(Mechanism):
                 f"step {self.step}: {call} came outside a step: call balance.start_step() at the top of each iteration"
             )
 
-    def _require_shown(self, call: str, shown: Mapping[str, Any], **sights: Sequence[str]) -> None:
-        """Insist on the tensors that the host said it shows, and plugins must see."""
-        if self.replays:
-            return
-        for sight, names in sights.items():
-            if self.composition.sees(sight) and any(shown.get(name) is None for name in names):
-                who = next(plugin.name for plugin in self.composition.plugins if sight in plugin.sees)
-                raise ConfigError(
-                    f"step {self.step}: plugin {who} sees {sight}, which the host said it supplies but did not pass "
-                    f"to {call}: {SIGHTS[sight]}"
-                )
+    def _require_shown(self, call: str, shown: Mapping[str, Any]) -> None:
+        if not self.replays:
+            require_shown(self.composition, self.step, call, shown)
 
     def _gathers(self) -> bool:
         """Whether gradients gather for the update that this step is to have: no optimizer has stepped in it."""
@@ -272,7 +264,7 @@ class Parts(Mechanism):
             gradients.show(terms, fake)
         if gradients is not None:
             shown = {"terms": tensors_of(terms), "fake": fake, "gradient_norm": gradients.norm}
-        self._require_shown("before_g_backward", shown, gradients=("gradient_norm",))
+        self._require_shown("before_g_backward", shown)
         try:
             self._moment("before_g_backward", **shown)
         finally:

@@ -25,9 +25,13 @@ from balancer.record.signals import SignalRows
 
 PluginList = Sequence[str | type[Plugin]]
 
-# The terms and the head of the framework's own small model.
+# The terms and the head of the framework's own small model; that a replay has no tensors is no fault of a model's.
 SMALL_MODEL: Final = ModelSpec(
-    weights={"category": 1.0}, d_terms=("category",), heads={"category": HeadSpec(("category",), ("category",))}
+    weights={"category": 1.0},
+    d_terms=("category",),
+    heads={"category": HeadSpec(("category",), ("category",))},
+    features=True,
+    conditional=True,
 )
 NO_SIGNALS: Final = ("step", "epoch", *RATES)
 

@@ -47,6 +47,7 @@ class ImagesFamily(ModelFamily):
             heads={"category": HeadSpec(d_terms=("category",), g_terms=("category",))},
             features=True,
             structure_error=True,
+            conditional=True,
         )
 
     def build(self, settings: ImagesSettings) -> GanModel:

@@ -130,10 +130,9 @@ class Trainer:
         """`probe` of the first rank, on all ranks, whose plugins may decide by it."""
         if self.accelerator.num_processes == 1:
             return self.probe()
-        found: list[Any] = [self.probe() if self.accelerator.is_main_process else None]
+        found = [self.probe() if self.accelerator.is_main_process else {}]
         torch.distributed.broadcast_object_list(found)
-        values: dict[str, float] = found[0]
-        return values
+        return found[0]
 
     def probe(self) -> dict[str, float]:
         """What is measured on held-out items, by name, with the weights as they are."""

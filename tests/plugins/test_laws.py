@@ -169,7 +169,13 @@ ALL_SETTINGS: dict[str, dict[str, Any]] = {
     "freeze_head": {"until": 4, "clock": "d_update"},
     "lambda_schedule": {"steps": [[0, 0.3], [2, 0.55]]},
 }
-SPEC = ModelSpec(weights={"category": 1.0}, d_terms=("category",), heads={"category": HeadSpec(("category",))})
+SPEC = ModelSpec(
+    weights={"category": 1.0},
+    d_terms=("category",),
+    heads={"category": HeadSpec(("category",))},
+    features=True,
+    conditional=True,
+)
 
 
 def driven(
@@ -231,9 +237,11 @@ SMALL: dict[str, dict[str, Any]] = {
     "d_lr_ratio": {},
     "d_skip": {"every": 1, "accuracy_above": 0.6},
     "dynamic_lambda": {"warmup_steps": 3, "half_life": 2.0, "hysteresis": 0.1},
+    "feature_matching": {},
     "freeze_head": {"until": 8, "clock": "step"},
     "label_smoothing": {},
     "lambda_schedule": {},
+    "matching_aware": {},
 }
 
 

@@ -10,7 +10,13 @@ from balancer.contract.compose import Composition, compose
 from balancer.contract.host import Host, model_host
 from balancer.errors import CompositionError
 
-SPEC = ModelSpec(weights={"l1": 100.0}, d_terms=("category",), heads={"category": HeadSpec(("category",))})
+SPEC = ModelSpec(
+    weights={"l1": 100.0},
+    d_terms=("category",),
+    heads={"category": HeadSpec(("category",))},
+    features=True,
+    conditional=True,
+)
 HOST = model_host("toy", SPEC, lambda_adv=1.0)
 
 

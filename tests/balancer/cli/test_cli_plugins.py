@@ -64,7 +64,7 @@ def test_list_as_json(cli: Cli) -> None:
 def test_show_has_every_setting_with_its_default_and_source(cli: Cli, name: str) -> None:
     shown = json.loads(cli("plugins", "show", name, "--json").out)
     assert (shown["name"], shown["distribution"], shown["version"]) == (name, "balancer", "0.1.0")
-    assert shown["writes"]
+    assert shown["writes"] or shown["brings_terms"]
     assert shown["settings"]
     assert all(row["description"] for row in shown["settings"])
     text = cli("plugins", "show", name).out

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from support.built_in import BUILT_IN
+from support.built_in import TOGETHER
 from support.compositions import composed, law, names, refused
 
 from balancer import KnobSpec, Plugin, SignalSpec
@@ -29,10 +29,10 @@ def test_a_plugin_may_read_what_it_brings() -> None:
 
 
 @settings(max_examples=15)
-@given(given_order=st.permutations(BUILT_IN))
+@given(given_order=st.permutations(TOGETHER))
 def test_the_order_of_the_command_line_never_matters(given_order: list[str]) -> None:
-    one, other = composed(*given_order), composed(*BUILT_IN)
-    assert names(one) == sorted(BUILT_IN)
+    one, other = composed(*given_order), composed(*TOGETHER)
+    assert names(one) == sorted(TOGETHER)
     assert one.operations == other.operations
     assert one.warnings == other.warnings
 

@@ -9,7 +9,7 @@ from support.toy_steps import advance, equal, weights
 from torch import Tensor, nn
 from torch.nn.utils.parametrizations import spectral_norm
 
-from balancer import Plugin, StepContext, hookimpl
+from balancer import Plugin, SignalSpec, StepContext, hookimpl
 from balancer.testing import toy_trainer
 from balancer.train import points
 from balancer.train.loop import Trainer
@@ -100,3 +100,37 @@ def test_a_penalty_through_it_is_differentiated_twice_and_leaves_the_statistics_
     seen = [buffer for name, buffer in penalised.D.named_buffers() if name.endswith("num_batches_tracked")]
     # A real and a generated batch for D, one for G, in each of four steps.
     assert [int(buffer) for buffer in seen] == ([12] if norm == "batch" else [])
+
+
+class Shift(Plugin):
+    """Moves what D sees, and remembers how far."""
+
+    name = "a_shift"
+    brings_signals = (SignalSpec("moved", "plugin", "by how much"),)
+
+    @hookimpl
+    def transform_d_input(self, ctx: StepContext, images: Tensor, condition: Tensor | None) -> Any:
+        self.publish("moved", 1.0)
+        return images + 1.0, condition
+
+
+class AsksAndTurns(Plugin):
+    """Asks what D would see, then turns a knob."""
+
+    name = "asks_and_turns"
+    writes = {"lambda_adv": ("mul",)}
+
+    @hookimpl
+    def d_loss_terms(self, ctx: StepContext) -> None:
+        assert ctx.transform_d_input is not None and ctx.d_halves is not None and ctx.real is not None
+        seen, _ = ctx.transform_d_input(ctx.real, None)
+        assert torch.equal(seen, ctx.real + 1.0)
+        halves = ctx.d_halves(torch.tensor([2.0]), torch.tensor([-2.0]))
+        torch.testing.assert_close(halves.real + halves.fake, 2 * nn.functional.softplus(torch.tensor(-2.0)))
+        self.knobs["lambda_adv"].mul(0.5)
+
+
+def test_a_plugin_may_ask_what_d_would_see_within_a_hook_of_its_own_and_go_on() -> None:
+    trainer = advance(toy_trainer([Shift, AsksAndTurns]), 2)
+    assert trainer.balance.last_row["knob/lambda_adv"] == 0.5
+    assert trainer.balance.last_row["signal/moved"] == 1.0

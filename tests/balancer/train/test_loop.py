@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
-from support.built_in import BUILT_IN
+from support.built_in import BUILT_IN, ON_POINTS
 from support.toy_steps import BUSY, advance, equal, weights
 from torch import Tensor
 from torch.nn import functional as F
@@ -98,7 +98,7 @@ def test_g_updates_draw_anew_and_count() -> None:
     assert all(not torch.equal(one, two) for one, two in itertools.combinations(images, 2))
 
 
-@pytest.mark.parametrize("pair", list(itertools.combinations(BUILT_IN, 2)), ids="+".join)
+@pytest.mark.parametrize("pair", list(itertools.combinations(ON_POINTS, 2)), ids="+".join)
 def test_the_order_of_plugins_on_the_command_line_never_matters(pair: tuple[str, str]) -> None:
     runs = []
     for order in (pair, pair[::-1]):

@@ -177,3 +177,25 @@ def test_a_batch_that_does_not_divide_is_refused(tmp_path: Path, cli: Cli) -> No
                  "--out", tmp_path / "run")  # fmt: skip
     assert result.status == 2
     assert "16 items do not divide evenly into 3 micro-batches" in result.err
+
+
+class InTheFirstPart(Plugin):
+    """Adds a term in the first of a step's parts, and none in the others."""
+
+    name = "in_the_first_part"
+    brings_terms = ("now_and_then",)
+
+    def __init__(self, config: Any) -> None:
+        super().__init__(config)
+        self.last = -1
+
+    @hookimpl
+    def d_loss_terms(self, ctx: StepContext) -> dict[str, torch.Tensor] | None:
+        assert isinstance(ctx.real_logits, torch.Tensor)
+        first, self.last = ctx.step != self.last, ctx.step
+        return {"now_and_then": 1.0 + 0.0 * ctx.real_logits.mean()} if first else None
+
+
+def test_a_term_that_a_part_lacks_is_nothing_there() -> None:
+    (row,) = run(toy_trainer([InTheFirstPart], micro_batches=4), 1)
+    assert row["loss/d_now_and_then"] == 0.25, "as it counts in the gradients, of which each part's is a quarter"
