@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from support.built_in import BUILT_IN
+from support.built_in import TOGETHER
 from support.compositions import composed, law, names, refused
 
 from balancer import KnobSpec, Plugin, SignalSpec
@@ -29,10 +29,10 @@ def test_a_plugin_may_read_what_it_brings() -> None:
 
 
 @settings(max_examples=15)
-@given(given_order=st.permutations(BUILT_IN))
+@given(given_order=st.permutations(TOGETHER))
 def test_the_order_of_the_command_line_never_matters(given_order: list[str]) -> None:
-    one, other = composed(*given_order), composed(*BUILT_IN)
-    assert names(one) == sorted(BUILT_IN)
+    one, other = composed(*given_order), composed(*TOGETHER)
+    assert names(one) == sorted(TOGETHER)
     assert one.operations == other.operations
     assert one.warnings == other.warnings
 
@@ -101,7 +101,7 @@ def test_two_loops_on_one_knob_are_refused_with_both_names(operations: Sequence[
     one = law("one", reads=("d_adv",), writes={"lambda_adv": (operations[0],)})
     two = law("two", reads=("d_acc",), writes={"lambda_adv": (operations[1],)})
     message = refused(one, two)
-    assert "plugins one and two each read signals and turn lambda_adv" in message
+    assert "plugins one and two each read signals or gradients and turn lambda_adv" in message
     assert "leave one of them out" in message
 
 
