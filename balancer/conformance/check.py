@@ -139,8 +139,11 @@ def _checks(
         yield from judged("exercised", never, "everything declared was used", "remark")
     plugins = [_own(trials, one) for one in composed.values()]
     uses = {name for one in plugins for name in (*one.reads, *one.writes, *type(one).Config.model_fields)}
-    # A signal that a setting names is the user's choice.
-    yield from paper.card(cls, path, uses - {value for value in trials.settings.values() if isinstance(value, str)})
+    # A signal that a setting names is the user's choice, and so are the weights of terms that one lists.
+    values = trials.settings.values()
+    chosen = {value for value in values if isinstance(value, str)}
+    chosen |= {f"lambda_{term}" for value in values if isinstance(value, Mapping) for term in value if term != "adv"}
+    yield from paper.card(cls, path, uses - chosen)
 
 
 def _composed(trials: Trials) -> tuple[dict[str, Composition], list[str]]:

@@ -217,12 +217,12 @@ def _resolve(ordered: Sequence[Plugin]) -> dict[str, dict[str, dict[Op, Op]]]:
 
 def _check_loops(ordered: Sequence[Plugin], operations: Mapping[str, Mapping[str, Mapping[Op, Op]]]) -> list[str]:
     """Refuse two closed loops on one knob; warn of two loops that answer to one signal through different knobs."""
-    loops = [plugin for plugin in ordered if plugin.reads and not plugin.one_shot]
+    loops = [plugin for plugin in ordered if (plugin.reads or "gradients" in plugin.sees) and not plugin.one_shot]
     for knob in dict.fromkeys(knob for plugin in loops for knob in plugin.writes):
         actors = [p.name for p in loops if {"set", "ratio", "mul"} & set(operations[p.name].get(knob, {}).values())]
         if len(actors) > 1:
             raise CompositionError(
-                f"plugins {' and '.join(actors)} each read signals and turn {knob}: "
+                f"plugins {' and '.join(actors)} each read signals or gradients and turn {knob}: "
                 f"two closed loops on one knob fight; leave one of them out"
             )
     warnings = []

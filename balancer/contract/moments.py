@@ -51,8 +51,9 @@ class StepContext:
     on further logits, as its halves, with the labels in use. All three are there in D's part.
 
     A plugin that says in `sees` that it must gets more: D's intermediate maps `real_features` and `fake_features`, in
-    G's part too D's answer to real images, and before G's backward pass its `terms` by name, its images `fake`, and
-    `gradient_norm(term, at)`, see `balancer.engine.gradients.TermGradients.norm`.
+    G's part too D's answer to real images, and before G's backward pass its `terms` by name, their `weights` as they
+    stand (None where a script does not tell all of them), its images `fake`, and `gradient_norm(term, at)`,
+    see `balancer.engine.gradients.TermGradients.norm`.
 
     Tensors are those of this rank's part of the batch, or of one micro-batch of it, and are gone after the moment.
 
@@ -76,6 +77,7 @@ class StepContext:
     real_features: Sequence[Tensor] | None = None
     fake_features: Sequence[Tensor] | None = None
     terms: Mapping[str, Tensor] | None = None
+    weights: Mapping[str, float] | None = None
     gradient_norm: Callable[..., float | None] | None = None
 
 

@@ -263,7 +263,8 @@ class Parts(Mechanism):
             gradients = TermGradients(self._last_layer, self.step)
             gradients.show(terms, fake)
         if gradients is not None:
-            shown = {"terms": tensors_of(terms), "fake": fake, "gradient_norm": gradients.norm}
+            weights = {term: self._weights.held(term) for term in terms} if self._weights.told(terms) else None
+            shown = {"terms": tensors_of(terms), "weights": weights, "fake": fake, "gradient_norm": gradients.norm}
         self._require_shown("before_g_backward", shown)
         try:
             self._moment("before_g_backward", **shown)

@@ -16,9 +16,8 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 # The fields of a step that may hold tensors, alone or in lists and dicts.
-_TENSORS: Final = tuple(
-    name for name in SHOWN if name not in ("discriminate", "transform_d_input", "d_halves", "gradient_norm")
-)
+_OTHER: Final = ("discriminate", "transform_d_input", "d_halves", "gradient_norm", "weights")
+_TENSORS: Final = tuple(name for name in SHOWN if name not in _OTHER)
 _PAIR: Final = "a pair of images and condition"
 
 

@@ -10,7 +10,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from support.built_in import BUILT_IN
+from support.built_in import BUILT_IN, TOGETHER
 
 from balancer import Balancer, HeadSpec, ModelSpec
 from balancer.contract.compose import compose
@@ -202,7 +202,7 @@ ROWS = st.lists(
 )
 
 
-@pytest.mark.parametrize("plugins", [*([name] for name in BUILT_IN), BUILT_IN], ids=[*BUILT_IN, "all"])
+@pytest.mark.parametrize("plugins", [*([name] for name in TOGETHER), TOGETHER], ids=[*TOGETHER, "all"])
 @settings(max_examples=12)
 @given(rows=ROWS, data=st.data())
 def test_a_run_cut_in_two_ends_as_a_whole_one(plugins: Sequence[str], rows: list[Any], data: st.DataObject) -> None:
@@ -224,7 +224,7 @@ import sys
 from balancer.testing import replay
 rows = [{{"d_adv": 0.25, "d_acc": 0.5, "adv": 2.0}}] * 3
 settings = {{"dynamic_lambda": {{"warmup_steps": 0}}, "adversarial_start": {{"step": 0}}}}
-run = replay({BUILT_IN!r}, rows, settings=settings)
+run = replay({TOGETHER!r}, rows, settings=settings)
 assert run["lambda_adv"] == [0.1] * 3, run["lambda_adv"]
 heavy = {{"torch", "accelerate", "tensorboard", "PIL"}} & set(sys.modules)
 assert not heavy, heavy
@@ -239,6 +239,7 @@ SMALL: dict[str, dict[str, Any]] = {
     "dynamic_lambda": {"warmup_steps": 3, "half_life": 2.0, "hysteresis": 0.1},
     "feature_matching": {},
     "freeze_head": {"until": 8, "clock": "step"},
+    "gradient_balance": {},
     "label_smoothing": {},
     "lambda_schedule": {},
     "matching_aware": {},

@@ -4,7 +4,7 @@ import subprocess
 import sys
 
 import pytest
-from support.built_in import BUILT_IN
+from support.built_in import TOGETHER
 
 
 @pytest.mark.parametrize("arguments", [["--help"], ["--version"], ["plugins", "--help"], ["plugins", "list"]])
@@ -28,7 +28,7 @@ print("IMPORTED", heavy + plugins)
 
 
 @pytest.mark.parametrize(
-    "arguments", [["plugins", "show", "freeze_head"], ["plugins", "check", ",".join(BUILT_IN), "--model", "zi2zi"]]
+    "arguments", [["plugins", "show", "freeze_head"], ["plugins", "check", ",".join(TOGETHER), "--model", "zi2zi"]]
 )
 def test_show_and_check_need_no_torch(arguments: list[str]) -> None:
     code = f"""

@@ -101,7 +101,7 @@ def test_two_loops_on_one_knob_are_refused_with_both_names(operations: Sequence[
     one = law("one", reads=("d_adv",), writes={"lambda_adv": (operations[0],)})
     two = law("two", reads=("d_acc",), writes={"lambda_adv": (operations[1],)})
     message = refused(one, two)
-    assert "plugins one and two each read signals and turn lambda_adv" in message
+    assert "plugins one and two each read signals or gradients and turn lambda_adv" in message
     assert "leave one of them out" in message
 
 

@@ -227,3 +227,45 @@ def test_a_law_on_gradients_has_them_measured() -> None:
     told = advance(toy_trainer([reads]), 1).balance.last_row
     assert {"signal/g_grad_cos", "signal/d_grad_norm"} <= set(told)
     assert not any("_grad_" in tag for tag in advance(toy_trainer([]), 1).balance.last_row)
+
+
+class Weighs(Plugin):
+    """Keeps what G's terms weigh."""
+
+    name = "weighs"
+    sees = ("gradients",)
+
+    def __init__(self, config: Any) -> None:
+        super().__init__(config)
+        self.found: list[Any] = []
+
+    @hookimpl
+    def before_g_backward(self, ctx: StepContext) -> None:
+        self.found.append(ctx.weights)
+
+
+@pytest.mark.parametrize("parts", [1, 2])
+def test_a_law_sees_what_gs_terms_weigh_where_that_is_told(parts: int) -> None:
+    plugins = [Weighs, "feature_matching", "freeze_head"]
+    head = {"freeze_head": {"head": "shape", "until": 1, "clock": "step"}}
+    trainer = advance(shapes_trainer(plugins, head, micro_batches=parts), 2)
+    found = next(plugin.found for plugin in trainer.balance.composition.plugins if isinstance(plugin, Weighs))
+    weights = {"adv": 1.0, "l1": 10.0, "shape": 1.0, "feature_matching": 10.0}
+    assert found == [{**weights, "shape": 0.0}, weights]
+    untold = script(Weighs)
+    untold.start_step()
+    _, fake, terms = tensors()
+    untold.before_g_backward(fake=fake, **terms)
+    assert [plugin.found for plugin in untold.composition.plugins if isinstance(plugin, Weighs)] == [[None]]
+
+
+def test_two_laws_of_which_one_sees_gradients_fight_over_a_knob_too() -> None:
+    class Louder(Plugin):
+        name = "louder"
+        sees = ("gradients",)
+        writes = {"lambda_adv": ("mul",)}
+
+    with pytest.raises(
+        CompositionError, match=r"dynamic_lambda and louder each read signals or gradients and turn lambda"
+    ):
+        toy_trainer(["dynamic_lambda", Louder])
