@@ -9,7 +9,7 @@ import os
 import re
 from collections import Counter
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from io import BytesIO
 from pathlib import Path
 from typing import Final, NamedTuple
@@ -26,6 +26,9 @@ from zi2zi_model.data.placement import InkBox, Placement
 MOST_FONT_BYTES: Final = 256 * 2**20
 _LAYOUT: Final = ImageFont.Layout.BASIC  # the same picture with and without the Raqm library
 _MEASURE: Final = 256  # pixels per em
+_GLANCE: Final = 16  # pixels per em of a first look at a glyph
+_AT_ONCE: Final = 64  # such looks
+_KEPT: Final = 512  # drawings kept, at 256 pixels per em, so that a small charset is drawn once
 _MOST_EMS: Final = 8  # a glyph that reaches further from its origin cannot be drawn: no script has such
 _PROBES: Final = 256  # ideographs of every font that are searched for a repeated drawing
 _TOFU_REPEATS: Final = 4  # unified variants share a drawing in twos and threes
@@ -103,7 +106,9 @@ class Font(Typeface):
             raise DataError(f"font {file}: has no Unicode character map, so its characters cannot be found")
         self._codes = frozenset(characters)
         self._drawings: dict[str, _Drawing | None] = {}
-        self._tofu = self._find_tofu()
+        self._inks: dict[str, tuple[Image.Image, tuple[int, int]]] = {}
+        self._looks: dict[str, bytes | None] = {}
+        self._tofu, self._like_tofu = self._find_tofu()
 
     def lacking(self, characters: Iterable[str]) -> dict[str, str]:
         """Those of the characters that the font does not draw, each with the reason.
@@ -111,17 +116,19 @@ class Font(Typeface):
         The character map lacks it, it is drawn without ink or cannot be drawn at all, or it is tofu: it looks like
         `.notdef`, or like many others of the font's ideographs or of these characters.
         """
-        drawings = {c: self._drawing(c) for c in characters}
-        repeats = Counter(drawing.digest for drawing in drawings.values() if drawing)
-        tofu = self._tofu.union(digest for digest, count in repeats.items() if count >= _TOFU_REPEATS)
+        characters = tuple(dict.fromkeys(characters))
+        doubtful = self._doubtful((c for c in characters if ord(c) in self._codes), self._like_tofu)
+        tofu = self._tofu | _repeated(doubtful.values())
         reasons = {}
-        for character, drawing in drawings.items():
+        for character in characters:
             if ord(character) not in self._codes:
                 reasons[character] = "not in the font"
-            elif drawing is None:
-                reasons[character] = "blank"
-            elif drawing.digest in tofu:
-                reasons[character] = "tofu"
+            elif character in doubtful:
+                drawing = doubtful[character]
+                if drawing is None:
+                    reasons[character] = "blank"
+                elif drawing.digest in tofu:
+                    reasons[character] = "tofu"
         return reasons
 
     def identity(self) -> str:
@@ -160,8 +167,12 @@ class Font(Typeface):
         left, top = -placement.x * side, -placement.y * side
         x, y = math.floor(left), math.floor(top)
         picture = Image.new("L", (math.ceil(side) + 1, math.ceil(side) + 1), 255)
-        with font_work(self.path, character):
-            ImageDraw.Draw(picture).text((-x, -y), character, fill=0, font=self.at(pixels), anchor="ls")
+        if pixels == _MEASURE and character in self._inks:
+            ink, (right, down) = self._inks[character]
+            picture.paste(0, (right - x, down - y), ink)
+        else:
+            with font_work(self.path, character):
+                ImageDraw.Draw(picture).text((-x, -y), character, fill=0, font=self.at(pixels), anchor="ls")
         frame = (left - x, top - y, left - x + side, top - y + side)
         return np.asarray(picture.resize((size, size), Image.Resampling.HAMMING, box=frame))
 
@@ -177,15 +188,45 @@ class Font(Typeface):
             self._sizes[pixels] = ImageFont.truetype(file, pixels, self._index, layout_engine=_LAYOUT)
         return self._sizes[pixels]
 
-    def _find_tofu(self) -> set[bytes]:
-        """Digests of `.notdef` and of any drawing repeated in an even sample of the font's ideographs."""
+    def _find_tofu(self) -> tuple[frozenset[bytes], frozenset[bytes | None]]:
+        """Digests of `.notdef` and of any drawing repeated in an even sample of the ideographs; then how they look."""
+        ideographs = sorted(self._codes.intersection(_IDEOGRAPHS))
+        sample = self._doubtful((chr(code) for code in ideographs[:: 1 + len(ideographs) // _PROBES]), frozenset())
+        tofu = _repeated(sample.values())
+        looks = self._look(c for c, drawing in sample.items() if drawing and drawing.digest in tofu).values()
         unmapped = next((code for code in range(0x10FFFF, 0, -1) if code not in self._codes), None)
         notdef = None if unmapped is None else self._draw(chr(unmapped))  # a font may map every code point
-        ideographs = sorted(self._codes.intersection(_IDEOGRAPHS))
-        sample = (self._drawing(chr(code)) for code in ideographs[:: 1 + len(ideographs) // _PROBES])
-        repeats = Counter(drawing.digest for drawing in sample if drawing)
-        tofu = {digest for digest, count in repeats.items() if count >= _TOFU_REPEATS}
-        return tofu | ({notdef.digest} if notdef else set())
+        if unmapped is None or notdef is None:
+            return tofu, frozenset(looks)
+        return tofu | {notdef.digest}, frozenset([*looks, *self._look(chr(unmapped)).values()])
+
+    def _doubtful(self, characters: Iterable[str], like: frozenset[bytes | None]) -> dict[str, _Drawing | None]:
+        """Drawings of those of the characters that may be blank or tofu: that look so, `like` some tofu or all alike.
+
+        A look is at a small size: what is drawn alike looks alike there, and what shows ink there shows it when larger.
+        """
+        looks = self._look(characters)
+        suspects = like | {None} | {look for look, count in Counter(looks.values()).items() if count >= _TOFU_REPEATS}
+        return {c: self._drawing(c) for c, look in looks.items() if look in suspects}
+
+    def _look(self, characters: Iterable[str]) -> dict[str, bytes | None]:
+        """Digests of small pictures of characters; None for one that shows no ink in its cell, or reaches out of it."""
+        characters = tuple(characters)
+        font, em = self.at(_GLANCE), _GLANCE
+        new = [c for c in characters if c not in self._looks]
+        for first in range(0, len(new), _AT_ONCE):
+            here = new[first : first + _AT_ONCE]
+            sheet = Image.new("L", (3 * em, 3 * em * len(here)))
+            draw = ImageDraw.Draw(sheet)
+            for row, character in enumerate(here):
+                with suppress(Exception):  # whatever FreeType and Pillow raise, `_draw` meets it too
+                    left, top, right, bottom = font.getbbox(character, anchor="ls")
+                    if min(left, -bottom) >= -em and max(right, -top) <= 2 * em:
+                        draw.text((em, (3 * row + 2) * em), character, fill=255, font=font, anchor="ls")
+            cells = np.asarray(sheet).reshape(len(here), -1)
+            for character, cell, most in zip(here, cells, cells.max(1).tolist(), strict=True):
+                self._looks[character] = hashlib.blake2b(cell.tobytes(), digest_size=16).digest() if INK[most] else None
+        return {c: self._looks[c] for c in characters}
 
     def _drawing(self, character: str) -> _Drawing | None:
         if ord(character) not in self._codes:
@@ -207,6 +248,14 @@ class Font(Typeface):
         box = ink.point(INK).getbbox()
         if box is None:
             return None
+        if len(self._inks) < _KEPT:
+            self._inks[character] = ink, (left - 1, top - 1)
         edges = (box[0] + left - 1, 1 - top - box[3], box[2] + left - 1, 1 - top - box[1])
         digest = hashlib.blake2b(repr(edges).encode() + ink.crop(box).tobytes(), digest_size=16)
         return _Drawing(InkBox(*(edge / _MEASURE for edge in edges)), digest.digest())
+
+
+def _repeated(drawings: Iterable[_Drawing | None]) -> frozenset[bytes]:
+    """Digests that too many of the drawings share."""
+    counts = Counter(drawing.digest for drawing in drawings if drawing)
+    return frozenset(digest for digest, count in counts.items() if count >= _TOFU_REPEATS)

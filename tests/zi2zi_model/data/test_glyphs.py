@@ -157,6 +157,30 @@ def test_tofu_outside_the_ideographs_shows_among_the_characters_asked(tmp_path: 
     assert font.usable("あいうえお") == ("お",)
 
 
+def test_what_is_faint_at_a_small_size_is_drawn(tmp_path: Path) -> None:
+    hair, dust = (500, 0, 502, 800), (500, 400, 501, 401)
+    font = Font(build_font(tmp_path / "f.ttf", {"丨": hair, "丶": dust, "一": (0, 300, 1000, 400)}))
+    assert font.usable("丨丶一") == ("丨", "一")
+    assert font.lacking("丶") == {"丶": "blank"}
+
+
+def test_what_is_nearly_alike_is_no_tofu(tmp_path: Path) -> None:
+    near = {character: (0, 0, 600, 500 + 4 * number) for number, character in enumerate("甲乙丙丁戊")}
+    font = Font(build_font(tmp_path / "f.ttf", near))
+    assert font.usable("甲乙丙丁戊") == tuple("甲乙丙丁戊")
+
+
+@pytest.mark.parametrize("placement", [EM_BOX, Placement(1.3, -0.2, 1.0), Placement(0.4, 0.31, 0.77)])
+@pytest.mark.parametrize("size", [32, 64, 200])
+def test_a_picture_does_not_depend_on_what_was_measured_before(size: int, placement: Placement) -> None:
+    measured, fresh = Font(EMBEDDED_TARGETS[0]), Font(EMBEDDED_TARGETS[0])
+    for character in load_charset("demo")[:8]:
+        measured.ink_box(character)
+        pictures = [font.drawn(character, size, placement) for font in (measured, fresh)]
+        assert np.array_equal(*pictures)
+        assert np.ptp(pictures[0]) > 0
+
+
 def test_face_of_a_collection(tmp_path: Path) -> None:
     collection = TTCollection()
     for name, right in (("a", 300), ("b", 900)):

@@ -12,6 +12,7 @@ from support.port_files import FORK, LAYOUTS, files
 
 from balancer.record import checkpoint
 from balancer.record.run_config import read_toml
+from zi2zi_model.drawing.inference import trained_run
 from zi2zi_model.network.ports import read_port
 
 Cli = Callable[..., Any]
@@ -31,6 +32,8 @@ def test_a_run_goes_on_where_the_port_stopped(tmp_path: Path, cli: Cli, layout: 
     assert before.step == 64010
     port = read_port(*paths)
     assert all(torch.equal(before.state["generator"][key], value) for key, value in port.generator.items())
+    draws = trained_run(run).generator.state_dict()
+    assert all(torch.equal(draws[key], value) for key, value in port.generator.items())
     went_on = cli("train", "--resume", run, "--steps", 64012)
     assert went_on.status == 0, went_on.err
     after = checkpoint.load_latest(run / "checkpoints")
