@@ -199,6 +199,7 @@ def test_zi2zi_goes_through_the_loop_with_all_plugins(tmp_path: Path, cli: Calla
         "train", "--plugins", ",".join(BUILT_IN), "--steps", 3, "--out", run, "--device", "cpu",
         "--set", "model.max_characters=40", "--set", "freeze_head.until=2", "--set", "freeze_head.clock=step",
         "--set", "dynamic_lambda.warmup_steps=1", "--set", "train.log_every=1", "--set", "adversarial_start.step=0",
+        "--set", "gap_aware_lr.lowest=1", "--set", "gap_aware_lr.highest=1",
     )  # fmt: skip
     assert result.status == 0, result.err
     columns = read_signals(run)
