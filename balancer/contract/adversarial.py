@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar, Final, NamedTuple, TypeVar
 
 from balancer.contract.levels import CHANCE
+from balancer.contract.signals import OF_EACH_D
 from balancer.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -105,8 +106,8 @@ class AdversarialLoss(ABC):
         """What D's logits tell, scalars in fp32: `d_adv`, accuracies in [0, 1] and mean logits; where there are no
         levels `critic_gap` and mean logits.
 
-        Of several discriminators these are means, and each one's `d_adv` (or `critic_gap`) and `d_acc` are there too,
-        as `d_adv/0`, `d_adv/1`, ….
+        Of several discriminators these are means, and each one's `d_adv` (or `critic_gap`), `d_acc` and mean logits are
+        there too, as `d_adv/0`, `d_adv/1`, ….
 
         Raises:
             ConfigError: as for `d`.
@@ -118,7 +119,7 @@ class AdversarialLoss(ABC):
             each = [self._signals(real.detach().float(), fake.detach().float()) for real, fake in pairs]
             found = each[0] if len(each) == 1 else {name: _mean([one[name] for one in each]) for name in each[0]}
             if isinstance(real_logits, list | tuple):
-                of_each = [name for name in ("d_adv", "critic_gap", "d_acc") if name in found]
+                of_each = [name for name in OF_EACH_D if name in found]
                 found |= {f"{name}/{index}": one[name] for name in of_each for index, one in enumerate(each)}
             return found
 

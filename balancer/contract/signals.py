@@ -125,7 +125,7 @@ GRADIENT_SIGNALS: Final = ("g_grad_adv", "g_grad_rec", "g_grad_cos", "g_grad_nor
 OF_LEVELS: Final = ("d_adv", "d_acc", "d_acc_real", "d_acc_fake")
 OF_A_CRITIC: Final = ("critic_gap",)
 # Of several discriminators each has these of its own: `d_adv/0`, `d_adv/1`, ….
-OF_EACH_D: Final = ("d_adv", "critic_gap", "d_acc")
+OF_EACH_D: Final = ("d_adv", "critic_gap", "d_acc", "d_logit_real", "d_logit_fake")
 _OF_ONE_D: Final = re.compile(rf"({'|'.join(OF_EACH_D)})/(\d{{1,3}})")
 D_LISTS_ASK: Final = "pass real_logits= and fake_logits= as lists, one tensor for each discriminator"
 

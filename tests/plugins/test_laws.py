@@ -164,9 +164,11 @@ def test_thawing_is_one_decision() -> None:
 # Going on from a saved state.
 
 ALL_SETTINGS: dict[str, dict[str, Any]] = {
+    "adaptive_augment": {"batch_size": 8, "images": 100},
     "dynamic_lambda": {"warmup_steps": 6, "half_life": 3.0, "hysteresis": 0.2},
     "d_skip": {"every": 2, "accuracy_above": 0.8},
     "freeze_head": {"until": 4, "clock": "d_update"},
+    "instance_noise": {"steps": 10},
     "lambda_schedule": {"steps": [[0, 0.3], [2, 0.55]]},
 }
 SPEC = ModelSpec(
@@ -197,9 +199,14 @@ def driven(
     return seen, decisions, balance.state_dict()
 
 
-ROWS = st.lists(
-    st.fixed_dictionaries({"d_adv": st.floats(0, 0.4), "d_acc": st.floats(0.5, 1)}), min_size=2, max_size=24
-)
+MEASURED: dict[str, st.SearchStrategy[float]] = {
+    "d_adv": st.floats(0, 0.4),
+    "d_acc": st.floats(0.5, 1),
+    "d_acc_real": st.floats(0.5, 1),
+    "d_logit_real": st.floats(0, 9),
+    "d_logit_fake": st.floats(-9, 0),
+}
+ROWS = st.lists(st.fixed_dictionaries(MEASURED), min_size=2, max_size=24)
 
 
 @pytest.mark.parametrize("plugins", [*([name] for name in TOGETHER), TOGETHER], ids=[*TOGETHER, "all"])
@@ -222,8 +229,10 @@ def test_a_replay_of_every_built_in_needs_no_torch() -> None:
     code = f"""
 import sys
 from balancer.testing import replay
-rows = [{{"d_adv": 0.25, "d_acc": 0.5, "adv": 2.0}}] * 3
+measured = ("d_adv", "d_acc", "d_acc_real", "d_logit_real", "d_logit_fake")
+rows = [{{**dict.fromkeys(measured, 0.25), "adv": 2.0}}] * 3
 settings = {{"dynamic_lambda": {{"warmup_steps": 0}}, "adversarial_start": {{"step": 0}}}}
+settings |= {{"adaptive_augment": {{"batch_size": 8}}, "instance_noise": {{"steps": 9}}}}
 run = replay({TOGETHER!r}, rows, settings=settings)
 assert run["lambda_adv"] == [0.1] * 3, run["lambda_adv"]
 heavy = {{"torch", "accelerate", "tensorboard", "PIL"}} & set(sys.modules)
@@ -233,16 +242,22 @@ assert not heavy, heavy
 
 
 SMALL: dict[str, dict[str, Any]] = {
+    "adaptive_augment": {"initial": 0.5, "every": 1, "images": 64, "batch_size": 16, "target": 0, "contrast": 0.5},
+    "autobalance": {"slew": 0.5},
     "adversarial_start": {"plateau": "category", "patience": 2, "improvement": 0.5, "d_warmup": 2, "ramp": 3},
     "d_lr_ratio": {},
     "d_skip": {"every": 1, "accuracy_above": 0.6},
     "dynamic_lambda": {"warmup_steps": 3, "half_life": 2.0, "hysteresis": 0.1},
     "feature_matching": {},
     "freeze_head": {"until": 8, "clock": "step"},
+    "gap_aware_lr": {"decay": 0.5},
     "gradient_balance": {},
+    "instance_noise": {"steps": 6},
     "label_smoothing": {},
     "lambda_schedule": {},
+    "lecam": {},
     "matching_aware": {},
+    "r1": {"on": "both", "every": 2},
 }
 
 

@@ -17,7 +17,9 @@ BUSY: dict[str, dict[str, Any]] = {
     "d_skip": {"every": 2, "accuracy_above": 0.7},
     "dynamic_lambda": {"warmup_steps": 2, "bands": [[0.6, 0.1], [0.69, 0.3]], "above": 0.5},
     "freeze_head": {"until": 5, "clock": "step"},
+    "instance_noise": {"steps": 8},
     "lambda_schedule": {"steps": [[0, 0.1], [1, 0.2], [2, 0.4]]},
+    "r1": {"every": 3},
 }
 
 

@@ -11,7 +11,7 @@ pytestmark = pytest.mark.usefixtures("here")
 
 UNKNOWN = [
     (("--plugins", "dynamic_lamda"), "unknown plugin 'dynamic_lamda': did you mean dynamic_lambda?"),
-    (("--plugins", "zzz"), "unknown plugin 'zzz': known are adversarial_start, d_lr_ratio, d_skip,"),
+    (("--plugins", "zzz"), "unknown plugin 'zzz': known are adaptive_augment, adversarial_start,"),
     (("--plugins", "d_skip,dskip"), "unknown plugin 'dskip': did you mean d_skip?"),
     (("--model", "zi2zy"), "unknown model 'zi2zy': did you mean zi2zi?"),
     (("--set", "train.batch_sise=4"), "train.batch_sise: no such setting: did you mean batch_size?"),
