@@ -39,12 +39,15 @@ class MatchingAware(Plugin):
         self.brings_terms = (config.mode,)
 
     @hookimpl
-    def d_loss_terms(self, ctx: StepContext) -> dict[str, Tensor] | None:
+    def d_loss_terms(self, ctx: StepContext) -> dict[str, Tensor]:
+        import torch
+
         assert ctx.real is not None and ctx.condition is not None and ctx.fake is not None
         assert ctx.discriminate is not None and ctx.transform_d_input is not None and ctx.d_halves is not None
         others, rows = mismatched(ctx.condition)
         if not len(rows):
-            return None
+            # Not left out, since another part of the batch may have some.
+            return {self.config.mode: ctx.condition.new_zeros((), dtype=torch.float32)}
         images, condition = ctx.real[rows], others[rows]
         if self.config.mode == "control":
             of_fakes = ctx.condition if ctx.fake_condition is None else ctx.fake_condition

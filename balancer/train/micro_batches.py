@@ -42,9 +42,7 @@ def concatenated(logits: Sequence[Logits]) -> Logits:
 
 
 def means(rows: Sequence[dict[str, Any]]) -> dict[str, Any]:
-    """Mean of each scalar over parts of equal size; one that a part lacks, as it may of plugins, is 0 there."""
+    """Mean of each scalar over the parts, which are of equal size."""
     if len(rows) == 1:
         return rows[0]
-    nothing = {name: torch.zeros_like(value) for row in rows for name, value in row.items()}
-    whole = [{**nothing, **row} for row in rows]
-    return {name: torch.stack([row[name] for row in whole]).mean() for name in nothing}
+    return {name: torch.stack([row[name] for row in rows]).mean() for name in rows[0]}

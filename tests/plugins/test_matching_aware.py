@@ -107,10 +107,22 @@ def test_mismatched_pairs_have_the_label_of_generated_images() -> None:
 
 
 @pytest.mark.parametrize("condition", [CONDITION[:1], torch.ones(4, 1)], ids=["one item", "one condition"])
-def test_where_nothing_is_mismatched_there_is_no_term(condition: Tensor) -> None:
+def test_where_nothing_is_mismatched_the_term_is_0(condition: Tensor) -> None:
     script = Script(["matching_aware"], "bce", obeys={"d_loss_terms"})
     count = len(condition)
-    assert script.terms(REAL[:count], condition, FAKE[:count]) == {}
+    assert script.terms(REAL[:count], condition, FAKE[:count]) == {"mismatch": 0.0}
+
+
+def test_a_part_of_the_batch_without_a_mismatch_halves_the_term() -> None:
+    trainers = [shapes_trainer(["matching_aware"], micro_batches=parts, lr=1e-30) for parts in (1, 2)]
+    batch = trainers[0].next_batch()
+    # In the second half every item has the same condition.
+    batch = {**batch, "blurred": torch.cat([batch["blurred"][:8], batch["blurred"][8:9].expand(8, -1, -1, -1)])}
+    for trainer in trainers:
+        trainer.step(batch)
+    whole, cut = (trainer.balance.last_row["loss/d_mismatch"] for trainer in trainers)
+    assert 0 < cut < whole, "8 of 16 pairs, and 9, of which one is across the cut"
+    assert cut / whole == pytest.approx(8 / 9, rel=0.02)
 
 
 class Mirror(Plugin):
