@@ -177,36 +177,3 @@ def test_a_batch_that_does_not_divide_is_refused(tmp_path: Path, cli: Cli) -> No
                  "--out", tmp_path / "run")  # fmt: skip
     assert result.status == 2
     assert "16 items do not divide evenly into 3 micro-batches" in result.err
-
-
-# The moving average of G's weights.
-
-
-def test_the_average_follows_g() -> None:
-    trainer = toy_trainer([], ema_half_life=64.0)
-    assert trainer.average is not None
-    expected = None
-    for step in range(1, 6):
-        run(trainer, step)
-        now = torch.cat([p.detach().flatten() for p in trainer.G.parameters()])
-        # A batch of 32 items is half a half-life.
-        expected = now if expected is None else expected + (1 - 0.5**0.5) * (now - expected)
-        average = torch.cat([p.flatten() for p in trainer.average.module.parameters()])
-        assert torch.allclose(average, expected, atol=1e-6)
-
-
-def test_the_average_changes_nothing_of_the_training() -> None:
-    with_average = toy_trainer([], ema_half_life=100.0)
-    run(with_average, 4)
-    without = toy_trainer([])
-    run(without, 4)
-    pairs = zip(weights(with_average).values(), weights(without).values(), strict=True)
-    assert all(torch.equal(one, two) for one, two in pairs)
-
-
-def test_an_average_can_begin_in_a_run_that_had_none(tmp_path: Path, cli: Cli) -> None:
-    common = ["train", "--quiet"]
-    new = [*common, "--model", "points", "--plugins", "", "--device", "cpu", "--out", tmp_path / "run"]
-    assert cli(*new, "--steps", "4").status == 0
-    change = ["--set", "train.ema_half_life=100", "--allow-change", "train.ema_half_life"]
-    assert cli(*common, "--resume", tmp_path / "run", "--steps", "8", *change).status == 0
