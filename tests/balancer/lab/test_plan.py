@@ -62,6 +62,7 @@ def test_runs_go_on_from_each_of_their_starts_and_are_others_where_the_start_is(
         ("batch_size", "batchsize", "train.batchsize"),
         ('task = "scratch"', 'start = "begun"', "goes on from itself"),
         ("[tasks.scratch]", "", "no task"),
+        ("[arms.ratio]", '[arms."ratio, half"]', "a name has no comma"),
     ],
 )
 def test_what_cannot_be_run_is_refused_with_its_key_before_anything_is(
