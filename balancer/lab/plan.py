@@ -177,7 +177,7 @@ def _parts(path: Path, tables: Mapping[str, Any], kind: str, settings: type[Sett
         if not isinstance(part, Mapping):
             raise ConfigError(f"{where}: must be a table")
         if "," in name or name != name.strip():
-            raise ConfigError(f"{where}: a name has no comma, and no space at its ends: commas separate names in options")
+            raise ConfigError(f"{where}: a name has no comma, by which options separate names")
         own = {key: value for key, value in part.items() if key in settings.model_fields}
         rest = {key: value for key, value in part.items() if key not in own}
         _require_tables(rest, where)
