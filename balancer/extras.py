@@ -19,6 +19,8 @@ EXTRA_OF: Final = {
     "fontTools": "zi2zi",
     "torchmetrics": "zi2zi",
     "vtracer": "export",
+    "optuna": "sweep",
+    "submitit": "cluster",
 }
 # Packages of ours that need an extra of their own, which holds those of what they use.
 _EXTRA_OF_PACKAGE: Final = {"zi2zi_model": "zi2zi"}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Final
 
@@ -41,6 +42,13 @@ def run(
     arms: ArmsOption = None,
     seeds: SeedsOption = None,
     at_once: Annotated[int, typer.Option("--jobs", min=1, help="Runs side by side, each with one thread.")] = 1,
+    on: Annotated[
+        str | None, typer.Option("--on", help="Let Submitit start the workers: slurm, or local for this machine.")
+    ] = None,
+    workers: Annotated[int, typer.Option("--workers", min=1, help="With --on: how many workers.")] = 2,
+    options: Annotated[
+        list[str] | None, typer.Option("--option", help="With --on: one of Submitit's, as slurm_partition=gpu.")
+    ] = None,
     retry: Annotated[bool, typer.Option("--retry", help="Try again what failed.")] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="List the runs, and stop.")] = False,
 ) -> None:
@@ -71,12 +79,81 @@ def run(
         title = next(job.title for job in jobs if job.key == result.key)
         say(f"[{progress.done}/{progress.of}] {title}: {what}; about {left / 60:.0f} min left", file=sys.stdout)
 
+    if on is not None:
+        _on_workers(jobs, folder, on, workers, at_once, options or [])
+        return
+    if options:
+        raise ConfigError("--option goes with --on")
     with stop_requests(quiet=True) as stop:
         whole = run_jobs(jobs, folder, at_once=at_once, stop=stop, ended=ended, retry=retry)
         if not whole:
             say(f"stopped by {stop.name}; the same command goes on")
             raise typer.Exit(128 + stop.number)
     say(f"done: see it with: balancer lab report {file}" + ("" if out is None else f" --out {out}"))
+
+
+@app.command()
+def tune(
+    file: PlanArgument,
+    out: OutOption = None,
+    trials: Annotated[int, typer.Option("--trials", min=1, help="Trials that the study is to have in all.")] = 20,
+    at_once: Annotated[int, typer.Option("--jobs", min=1, help="Trials side by side, each with one thread.")] = 1,
+    storage: Annotated[
+        str | None,
+        typer.Option("--storage", help="URL of the study's database, which several machines may share."),
+    ] = None,
+) -> None:
+    """Search the settings that the file's [tune] names; broken off at any moment, the same command goes on."""
+    from balancer.lab.plan import read_plan
+    from balancer.lab.search import read_search
+    from balancer.record.run_config import read_toml
+    from balancer.train.stopping import stop_requests
+
+    plan = read_plan(file)
+    search = read_search(plan, read_toml(file))
+    from balancer.lab.tune import best_of, described
+    from balancer.lab.tune import tune as run_tune
+
+    with stop_requests(quiet=True) as stop:
+        study = run_tune(
+            plan,
+            search,
+            out or folder_of(file),
+            trials=trials,
+            at_once=at_once,
+            storage=storage,
+            stop=stop,
+            said=lambda line: say(line, file=sys.stdout),
+        )
+        if stop.number:
+            say(f"stopped by {stop.name}; the same command goes on")
+            raise typer.Exit(128 + stop.number)
+    best = best_of(study)
+    if best is None:
+        say("no trial kept the guard")
+    else:
+        say(f"best of {len(study.trials)}, by {search.figure}: trial {best.number}: {described(best)}")
+
+
+def _on_workers(jobs: Sequence[Job], folder: Path, on: str, workers: int, at_once: int, options: Sequence[str]) -> None:
+    """Queue workers, and say where they are; those of this machine are waited for."""
+    from balancer.lab.cluster import submitted
+    from balancer.record.run_config import parse_set
+
+    if on not in ("slurm", "local"):
+        raise ConfigError(f"--on {on}: is slurm or local")
+    given = parse_set(f"option.{item}" for item in options).get("option", {})
+    queued = submitted(
+        jobs, folder, engine="slurm" if on == "slurm" else "local", workers=workers, at_once=at_once, options=given
+    )
+    say(
+        f"queued as {', '.join(job.job_id for job in queued)}; results come into {folder / 'results.jsonl'}",
+        file=sys.stdout,
+    )
+    if on == "local":
+        for job in queued:
+            job.result()
+        say("done")
 
 
 def folder_of(file: Path) -> Path:
@@ -109,14 +186,7 @@ def chosen(plan: Plan, tasks: str | None, arms: str | None, seeds: str | None) -
         jobs = [job for job in jobs if job in kept]
     if not jobs:
         raise ConfigError("nothing to run is left of the file")
-    starts = {job.folder: job for job in plan.jobs if job.is_start}
-    needed: list[Job] = []
-    wanted = {job.after for job in jobs if job.after}
-    while wanted:
-        found = [starts[name] for name in starts if name in wanted and starts[name] not in needed]
-        needed = found + needed
-        wanted = {job.after for job in found if job.after}
-    return [*needed, *jobs]
+    return [*plan.starts_needed(*jobs), *jobs]
 
 
 def _mean(figures: object, name: str) -> float:

@@ -10,6 +10,8 @@ from typing import Any, Final
 
 from pydantic import Field, field_validator
 
+from balancer.contract.model import FigureSpec
+from balancer.contract.registry import load_model
 from balancer.contract.settings import Settings
 from balancer.errors import BalancerError, ConfigError, suggestion
 from balancer.lab.job import START, Job, Tables
@@ -83,7 +85,7 @@ class Plan:
         runs: list[Job] = []
         for task, (settings, _) in self.tasks.items():
             for position, seed in enumerate(settings.seeds or self.lab.seeds):
-                for start in (None,) if settings.start is None else starts[settings.start]:
+                for start in self.starts_of(task) or (None,):
                     runs += [self._run(task, arm, start, seed, position) for arm in self.arms_of(task)]
                     again = self._run(task, self.lab.reference, start, seed + _OTHER_SEED, position)
                     runs.append(again.named(arm=NULL, seed=seed))
@@ -100,6 +102,30 @@ class Plan:
         """The arms on the curve of fixed values, in order."""
         places = {name: arm.curve for name, (arm, _) in self.arms.items() if arm.curve is not None}
         return dict(sorted(places.items(), key=lambda item: item[1]))
+
+    def figures(self) -> Mapping[str, FigureSpec]:
+        """The figures of the model, by name.
+
+        Raises:
+            PluginError: there is no such model.
+        """
+        return load_model(self.lab.model)[0].figures()
+
+    def starts_of(self, task: str) -> list[Job]:
+        """The starting points of a task; none where it begins from scratch."""
+        start = self.tasks[task][0].start
+        return [] if start is None else self._start_jobs(start)
+
+    def starts_needed(self, *jobs: Job) -> list[Job]:
+        """The starts that these runs go on from, and those that these do, first things first."""
+        starts = {job.folder: job for job in self.jobs if job.is_start}
+        needed: list[Job] = []
+        wanted = {job.after for job in jobs if job.after}
+        while wanted:
+            found = [starts[name] for name in starts if name in wanted and starts[name] not in needed]
+            needed = found + needed
+            wanted = {job.after for job in found if job.after}
+        return needed
 
     def check(self) -> None:
         """Validate the config of every run, before any begins.

@@ -18,7 +18,7 @@ from balancer.train.stopping import StopRequests
 
 RUNS: Final = "runs"
 BUSY: Final = 75
-_WAIT: Final = 0.2
+_WAIT: Final = 0.5
 # Between two looks at what another process is at.
 _BUSY_WAIT: Final = 5.0
 # One thread each: side by side they would take each other's cores, and bits depend on their number.
@@ -77,14 +77,14 @@ def run_jobs(
                 break
             if (job.after and not made.get(job.after)) or time.monotonic() < waiting.get(job.folder, 0):
                 continue
-            children[_begun(job, folder)] = job
+            children[begun(job, folder)] = job
         for child in [child for child in children if child.poll() is not None]:
             job = children.pop(child)
             if child.returncode == BUSY:
                 waiting[job.folder] = time.monotonic() + _BUSY_WAIT
             elif child.returncode and not stop.number:
                 raise ConfigError(
-                    f"{job.title}: its process ended with status {child.returncode}; see {_log(job, folder)}"
+                    f"{job.title}: its process ended with status {child.returncode}; see {log_of(job, folder)}"
                 )
         if stop.number:
             for child in children:
@@ -95,10 +95,10 @@ def run_jobs(
         time.sleep(_WAIT)
 
 
-def _begun(job: Job, folder: Path) -> subprocess.Popen[bytes]:
-    """A process at work on a job; what it says goes into a file beside the run's folder."""
+def begun(job: Job, folder: Path) -> subprocess.Popen[bytes]:
+    """A process at work on a job, with one thread; what it says goes into a file beside the run's folder."""
     command = [sys.executable, "-m", "balancer.lab.cell", str(folder)]
-    with _log(job, folder).open("ab") as log:
+    with log_of(job, folder).open("ab") as log:
         child = subprocess.Popen(
             command, stdin=subprocess.PIPE, stdout=log, stderr=log, env={**os.environ, **_ONE_THREAD}
         )
@@ -108,5 +108,5 @@ def _begun(job: Job, folder: Path) -> subprocess.Popen[bytes]:
     return child
 
 
-def _log(job: Job, folder: Path) -> Path:
+def log_of(job: Job, folder: Path) -> Path:
     return folder / RUNS / f"{job.folder}.log"

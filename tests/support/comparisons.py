@@ -43,11 +43,11 @@ d_lr_ratio = {ratio = 0.5}
 """
 
 
-def begun(file: Path, folder: Path, *options: str) -> subprocess.Popen[str]:
-    """`balancer lab run` in a group of processes of its own."""
-    command = [sys.executable, "-m", "balancer", "lab", "run", str(file), "--out", str(folder), *options]
+def begun(file: Path, folder: Path, *options: str, command: str = "run") -> subprocess.Popen[str]:
+    """`balancer lab run`, or another of its commands, in a group of processes of its own."""
+    words = [sys.executable, "-m", "balancer", "lab", command, str(file), "--out", str(folder), *options]
     return subprocess.Popen(
-        command, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE, start_new_session=True,
+        words, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE, start_new_session=True,
     )  # fmt: skip
 
 
