@@ -10,6 +10,8 @@ from typing import Any, Final
 
 from pydantic import Field, field_validator
 
+from balancer.contract.model import FigureSpec
+from balancer.contract.registry import load_model
 from balancer.contract.settings import Settings
 from balancer.errors import BalancerError, ConfigError, suggestion
 from balancer.lab.job import START, Job, Tables
@@ -118,6 +120,22 @@ class Plan:
                 except BalancerError as error:
                     error.add_note(f"{self.path}, {job.title}")
                     raise
+        self.figures()
+
+    def figures(self) -> dict[str, FigureSpec]:
+        """The figures that the tables show, the two axes first.
+
+        Raises:
+            ConfigError: one that is named is not among the model's.
+            PluginError: no such model.
+        """
+        known = load_model(self.lab.model)[0].figures()
+        for key, names in (("axes", self.lab.axes), ("shown", self.lab.shown)):
+            for name in names:
+                if name not in known:
+                    what = f"{self.path}: lab.{key}: {name!r} is no figure of the model {self.lab.model}"
+                    raise ConfigError(f"{what}: {suggestion(name, [*known])}")
+        return {name: known[name] for name in dict.fromkeys((*self.lab.axes, *(self.lab.shown or known)))}
 
     def _start_jobs(self, name: str) -> list[Job]:
         settings, tables = self.starts[name]
