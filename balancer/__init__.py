@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from balancer.errors import BalancerError, CompositionError, ConfigError, KnobError, PluginError
     from balancer.hindsight.explain import explain
     from balancer.hindsight.replay import replay
+    from balancer.lab.intervals import paired_interval
     from balancer.page.report import Report, report
     from balancer.record.outputs import write_atomically
     from balancer.record.saved_run import SavedRun, load_run
@@ -71,6 +72,7 @@ __all__ = [
     "explain",
     "hookimpl",
     "load_run",
+    "paired_interval",
     "read_input",
     "read_signals",
     "replay",
@@ -118,6 +120,7 @@ _HOME = {
     "explain": "hindsight.explain",
     "hookimpl": "contract.moments",
     "load_run": "record.saved_run",
+    "paired_interval": "lab.intervals",
     "read_input": "contract.input_files",
     "read_signals": "record.signals",
     "replay": "hindsight.replay",

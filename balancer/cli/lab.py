@@ -1,4 +1,4 @@
-"""Commands that compare settings over tasks and seeds: lab run."""
+"""Commands that compare settings over tasks and seeds: lab run, lab report."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
+from balancer.cli.options import refuse_folder, write_output
 from balancer.errors import ConfigError, say
 
 if TYPE_CHECKING:
@@ -154,6 +155,51 @@ def _on_workers(jobs: Sequence[Job], folder: Path, on: str, workers: int, at_onc
         for job in queued:
             job.result()
         say("done")
+
+
+@app.command()
+def report(
+    file: PlanArgument,
+    out: OutOption = None,
+    results: Annotated[
+        list[Path] | None,
+        typer.Option("--results", help="Further results: a file, or the folder of the same runs from elsewhere."),
+    ] = None,
+    html: Annotated[
+        Path | None, typer.Option("--html", help="Where the page goes (report.html in the folder if not given).")
+    ] = None,
+    markdown: Annotated[
+        Path | None, typer.Option("--markdown", help="Where the tables go (report.md in the folder if not given).")
+    ] = None,
+) -> None:
+    """Compare the arms by what has run so far: a page, tables in Markdown, and a short table here."""
+    from balancer.lab.plan import read_plan
+    from balancer.lab.report import lab_report
+
+    plan = read_plan(file)
+    folder = out or folder_of(file)
+    places = html or folder / "report.html", markdown or folder / "report.md"
+    for place in (html, markdown):
+        if place is not None:
+            refuse_folder(place)
+    if not (folder.is_dir() or results):
+        raise ConfigError(f"{folder} is not there: balancer lab run {file} makes it, or --results names another place")
+    made = lab_report(plan, [*([folder] if folder.is_dir() else []), *(results or [])])
+    contents = made.html.encode(), made.markdown.encode()
+    if None in (html, markdown):
+        _begin(folder)
+    for place, content in zip(places, contents, strict=True):
+        write_output(place, content)
+    for line in (*made.lines(), *made.notes):
+        say(line)
+    say(f"wrote {' and '.join(map(str, places))}")
+
+
+def _begin(folder: Path) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise ConfigError(f"{folder} cannot be used: {error.strerror}") from None
 
 
 def folder_of(file: Path) -> Path:

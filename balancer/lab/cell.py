@@ -19,7 +19,7 @@ from filelock import FileLock, Timeout
 from balancer.contract.notes import Note
 from balancer.errors import BalancerError, CheckpointError, one_line
 from balancer.lab.job import START, Job
-from balancer.lab.results import Result, append, newest, read_results, result_of
+from balancer.lab.results import IN_BAND, Result, append, newest, read_results, result_of
 from balancer.record.checkpoint import load_latest
 from balancer.record.checkpoint import steps as checkpointed
 from balancer.record.decisions import read_notes
@@ -125,7 +125,7 @@ def _medians(run: Path) -> dict[str, float]:
         if len(values):
             found[name] = round(float(np.median(values)), 6)
             if name == "d_adv":
-                found["d_adv in 0.1–0.4"] = round(float(np.mean((values >= 0.1) & (values <= 0.4))), 4)
+                found[IN_BAND] = round(float(np.mean((values >= 0.1) & (values <= 0.4))), 4)
     return found
 
 

@@ -144,6 +144,22 @@ class Plan:
                 except BalancerError as error:
                     error.add_note(f"{self.path}, {job.title}")
                     raise
+        self.figures()
+
+    def figures(self) -> dict[str, FigureSpec]:
+        """The figures that the tables show, the two axes first.
+
+        Raises:
+            ConfigError: one that is named is not among the model's.
+            PluginError: no such model.
+        """
+        known = load_model(self.lab.model)[0].figures()
+        for key, names in (("axes", self.lab.axes), ("shown", self.lab.shown)):
+            for name in names:
+                if name not in known:
+                    what = f"{self.path}: lab.{key}: {name!r} is no figure of the model {self.lab.model}"
+                    raise ConfigError(f"{what}: {suggestion(name, [*known])}")
+        return {name: known[name] for name in dict.fromkeys((*self.lab.axes, *(self.lab.shown or known)))}
 
     def _start_jobs(self, name: str) -> list[Job]:
         settings, tables = self.starts[name]

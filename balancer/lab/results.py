@@ -10,12 +10,15 @@ from pathlib import Path
 from typing import Any, Final
 
 from filelock import FileLock
+from pydantic import TypeAdapter, ValidationError
 
 from balancer.contract.input_files import MOST_TEXT_BYTES, read_input
 from balancer.errors import ConfigError
 from balancer.lab.job import Job
 
 RESULTS: Final = "results.jsonl"
+# Among a result's signals: the share of steps in which D's loss is in the source document's healthy band.
+IN_BAND: Final = "d_adv in 0.1–0.4"
 Figures = Mapping[str, Mapping[str, float]]
 
 
@@ -49,6 +52,9 @@ class Result:
     def key(self) -> tuple[str, str, int | None, int, str]:
         """As the job's."""
         return self.task, self.arm, self.start_seed, self.seed, self.digest
+
+
+_AS_WRITTEN: Final = TypeAdapter(Result)
 
 
 def result_of(job: Job, **found: Any) -> Result:
@@ -91,8 +97,8 @@ def read_results(path: Path) -> Iterator[Result]:
         raise ConfigError(f"{file} cannot be read: {error.strerror}") from None
     for line in lines:
         try:
-            yield Result(**json.loads(line))
-        except (ValueError, TypeError, RecursionError):
+            yield _AS_WRITTEN.validate_json(line)
+        except ValidationError:
             continue  # cut short by a kill: the run is made again
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -99,15 +99,7 @@ def render_page(views: Sequence[RunView], words: Words, live: Live | None = None
     views = _with_own_names(views)
     charts = Charts(views, words)
     knobs, constants = knob_charts(charts)
-    environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(HERE),
-        autoescape=True,
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.filters |= {"number": number, "shown": shown}
-    return environment.get_template("page.html.j2").render(
+    return template(HERE / "page.html.j2", number=number, shown=shown).render(
         views=views,
         t=words,
         lang="zh-Hant-TW" if words.language == "zh-TW" else words.language,
@@ -128,6 +120,19 @@ def render_page(views: Sequence[RunView], words: Words, live: Live | None = None
         policy=page_policy(live is not None),
         live=live,
     )
+
+
+def template(path: Path, **filters: Callable[..., Any]) -> jinja2.Template:
+    """A page's template, in which everything is escaped and nothing may be missing, with filters by name."""
+    environment = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(path.parent),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters |= filters
+    return environment.get_template(path.name)
 
 
 def page_policy(live: bool = False) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import contextlib
 import io
 import os
 import warnings
@@ -25,6 +26,7 @@ BYTES: Final = 1_000_000  # of all sheets of a run
 # A sheet that is larger is counted among those that cannot be shown.
 FILE_BYTES: Final = 64 * 2**20
 PIXELS: Final = 50_000_000
+UNREADABLE: Final = (OSError, ValueError, SyntaxError, Image.DecompressionBombError)
 
 
 def page_sheets(run: Path, steps_per_epoch: float | None) -> tuple[list[Sheet], int, int]:
@@ -33,31 +35,17 @@ def page_sheets(run: Path, steps_per_epoch: float | None) -> tuple[list[Sheet], 
     Raises:
         Misplaced: what lies there is no folder of plain files.
     """
-    try:
-        named = {step: name for name in listed(run, SHEETS) if (step := sheet_step(name)) is not None}
-    except Misplaced:
-        raise
-    except OSError:
-        return [], 0, 0
+    named = _named(run)
     epochs = {step: step / steps_per_epoch if steps_per_epoch else None for step in named}
     judged = [step for step in sorted(named) if _is_judged(epochs[step])]
     chosen = chosen_sheets(sorted(named), judged)
     pictures, unreadable = {}, 0
     for step in chosen:
         try:
-            with open_to_read(run, f"{SHEETS}/{named[step]}") as file:
-                if os.fstat(file.fileno()).st_size > FILE_BYTES:
-                    raise ValueError
-                # What Pillow warns of is damaged metadata, and sizes that are refused here.
-                with warnings.catch_warnings(action="ignore"), Image.open(file, formats=["PNG"]) as image:
-                    if image.width * image.height > PIXELS:
-                        raise ValueError
-                    # What is shown is no wider, so no more is kept of any.
-                    pictures[step] = image.convert("L" if image.mode in ("1", "L", "I;16") else "RGB")
-                    pictures[step].thumbnail((WIDTHS[0], 2 * WIDTHS[0]), Image.Resampling.LANCZOS)
+            pictures[step] = _picture(run, named[step])
         except Misplaced:
             raise
-        except (OSError, ValueError, SyntaxError, Image.DecompressionBombError):
+        except UNREADABLE:
             unreadable += 1
     sheets: list[Sheet] = []
     for width in WIDTHS:
@@ -65,6 +53,43 @@ def page_sheets(run: Path, steps_per_epoch: float | None) -> tuple[list[Sheet], 
         if sum(len(sheet.uri) for sheet in sheets) <= BYTES:
             break
     return sheets, len(named), unreadable
+
+
+def last_sheet(run: Path, width: int) -> Sheet | None:
+    """A run's last sheet, at most `width` pixels wide; None where it has none, or none that can be read."""
+    try:
+        named = _named(run)
+    except Misplaced:
+        return None
+    for step in sorted(named, reverse=True):
+        with contextlib.suppress(*UNREADABLE):
+            return _sheet(step, _picture(run, named[step]), width, None, False)
+    return None
+
+
+def _named(run: Path) -> dict[int, str]:
+    """The sheets in a run by their steps."""
+    try:
+        return {step: name for name in listed(run, SHEETS) if (step := sheet_step(name)) is not None}
+    except Misplaced:
+        raise
+    except OSError:
+        return {}
+
+
+def _picture(run: Path, name: str) -> Image.Image:
+    """A sheet no wider than any that is shown."""
+    with open_to_read(run, f"{SHEETS}/{name}") as file:
+        if os.fstat(file.fileno()).st_size > FILE_BYTES:
+            raise ValueError
+        # What Pillow warns of is damaged metadata, and sizes that are refused here.
+        with warnings.catch_warnings(action="ignore"), Image.open(file, formats=["PNG"]) as image:
+            if image.width * image.height > PIXELS:
+                raise ValueError
+            picture = image.convert("L" if image.mode in ("1", "L", "I;16") else "RGB")
+    # More is kept of none.
+    picture.thumbnail((WIDTHS[0], 2 * WIDTHS[0]), Image.Resampling.LANCZOS)
+    return picture
 
 
 def _is_judged(epoch: float | None) -> bool:

@@ -60,15 +60,15 @@ def _classes(attributes: dict[str, str | None]) -> list[str]:
     return (attributes.get("class") or "").split()
 
 
-def check_self_contained(page: str) -> PageReader:
-    """The page, after a look at what every page must be: well formed, without a network, one script of ours."""
+def check_self_contained(page: str, scripts: int = 1) -> PageReader:
+    """The page, after a look at what every page must be: well formed, without a network, no script but ours."""
     reader = PageReader(page)
     assert reader.errors == []
     assert all(text.startswith(("#", "data:image/png;base64,")) for text in reader.references)
     targets = {text[1:] for text in reader.references if text.startswith("#")}
     assert targets <= set(reader.ids) and len(reader.ids) == len(set(reader.ids))
     assert "url(" not in page and "@import" not in page
-    assert len(reader.find("script")) == 1 and not any(
+    assert len(reader.find("script")) == scripts and not any(
         name.startswith("on") for _, attributes in reader.tags for name in attributes
     )
     (policy,) = (a["content"] for a in reader.find("meta") if a.get("http-equiv") == "Content-Security-Policy")

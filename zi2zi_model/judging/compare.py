@@ -14,13 +14,13 @@ from typing import Any, Final
 import numpy as np
 import torch
 
+from balancer import paired_interval
 from balancer.errors import ConfigError
 from zi2zi_model.data.picture_files import picture, write
 from zi2zi_model.data.sheet import contact_sheet, evenly_spaced
 from zi2zi_model.drawing.inference import TrainedRun, trained_run
 from zi2zi_model.judges.figures import FIGURES
 from zi2zi_model.judging.evaluation import HeldOut, held_out
-from zi2zi_model.judging.intervals import paired_interval
 from zi2zi_model.network.model import SAMPLES
 
 CONFIDENCE: Final = 0.95  # of all figures together
