@@ -103,14 +103,6 @@ class Plan:
         places = {name: arm.curve for name, (arm, _) in self.arms.items() if arm.curve is not None}
         return dict(sorted(places.items(), key=lambda item: item[1]))
 
-    def figures(self) -> Mapping[str, FigureSpec]:
-        """The figures of the model, by name.
-
-        Raises:
-            PluginError: there is no such model.
-        """
-        return load_model(self.lab.model)[0].figures()
-
     def starts_of(self, task: str) -> list[Job]:
         """The starting points of a task; none where it begins from scratch."""
         start = self.tasks[task][0].start

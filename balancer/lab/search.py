@@ -7,6 +7,7 @@ from typing import Any, Self
 
 from pydantic import Field, model_validator
 
+from balancer.contract.registry import load_model
 from balancer.contract.settings import Settings
 from balancer.errors import ConfigError
 from balancer.lab.job import Job
@@ -67,7 +68,7 @@ def read_search(plan: Plan, tables: Mapping[str, Any]) -> TuneSettings:
     for key, name, known in (("task", search.task, plan.tasks), ("arm", search.arm, plan.arms)):
         if name not in known:
             raise ConfigError(f"{plan.path}: tune.{key} = {name!r} is not there")
-    figures = plan.figures()
+    figures = load_model(plan.lab.model)[0].figures()
     for name in (search.figure, *search.guard):
         if name not in figures:
             raise ConfigError(

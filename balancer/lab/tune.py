@@ -13,6 +13,7 @@ import numpy as np
 import optuna
 from optuna.storages import RDBStorage, RetryHeartbeatStaleTrialCallback
 
+from balancer.contract.registry import load_model
 from balancer.errors import ConfigError
 from balancer.lab.job import Job
 from balancer.lab.plan import Plan
@@ -96,7 +97,7 @@ class _Trial:
         self._search: Final = search
         self._folder: Final = folder
         self._stop: Final = stop
-        self._figures: Final = plan.figures()
+        self._figures: Final = load_model(plan.lab.model)[0].figures()
 
     def __call__(self, trial: optuna.Trial) -> float:
         values = {key: _suggested(trial, key, values) for key, values in self._search.space.items()}
