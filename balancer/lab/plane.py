@@ -128,8 +128,9 @@ def _ticks(scale: Scale) -> list[tuple[float, str]]:
 
 
 def _scale(task: Task, arms: dict[Arm, Point], axis: int) -> Scale:
-    """An axis that holds the curve, and arms with their bars unless they are far from it."""
-    core = [point[axis] for point in (task.curve.points if task.curve else arms.values())]
+    """An axis that holds the curve and the null pair, and other arms with their bars unless they are far from these."""
+    core = [at[axis] for arm, at in arms.items() if task.curve is None or arm.is_null or arm.name == task.reference]
+    core += [point[axis] for point in task.curve.points] if task.curve else []
     room = max(core) - min(core) or abs(max(core)) or 1.0
     least, most = min(core) - _FURTHEST * room, max(core) + _FURTHEST * room
     near = {arm: at[axis] for arm, at in arms.items() if least <= at[axis] <= most}
