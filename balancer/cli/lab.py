@@ -55,6 +55,7 @@ def run(
 ) -> None:
     """Train every arm on every task with every seed; broken off at any moment, the same command goes on."""
     from balancer.lab.plan import read_plan
+    from balancer.lab.results import newest, read_results
     from balancer.lab.run import run_jobs
     from balancer.train.stopping import stop_requests
 
@@ -90,7 +91,15 @@ def run(
         if not whole:
             say(f"stopped by {stop.name}; the same command goes on")
             raise typer.Exit(128 + stop.number)
-    say(f"done: see it with: balancer lab report {file}" + ("" if out is None else f" --out {out}"))
+    report = f"balancer lab report {file}" + ("" if out is None else f" --out {out}")
+    results = newest(read_results(folder))
+    failed = [job for job in jobs if job.key in results and results[job.key].error]
+    unmade = [job for job in jobs if job.key not in results]
+    if failed or unmade:
+        left = f", and {len(unmade)} were not begun, since their start failed" if unmade else ""
+        say(f"{len(failed)} of {len(jobs)} failed{left} (--retry tries them again); see what there is with: {report}")
+        raise typer.Exit(1)
+    say(f"done: see it with: {report}")
 
 
 @app.command()

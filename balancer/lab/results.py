@@ -20,6 +20,8 @@ RESULTS: Final = "results.jsonl"
 # Among a result's signals: the share of steps in which D's loss is in the source document's healthy band.
 IN_BAND: Final = "d_adv in 0.1–0.4"
 Figures = Mapping[str, Mapping[str, float]]
+# Task, arm, seed of the start, seed, digest.
+Key = tuple[str, str, int | None, int, str]
 
 
 @dataclass(frozen=True)
@@ -49,7 +51,7 @@ class Result:
     error: str = ""
 
     @property
-    def key(self) -> tuple[str, str, int | None, int, str]:
+    def key(self) -> Key:
         """As the job's."""
         return self.task, self.arm, self.start_seed, self.seed, self.digest
 
@@ -102,6 +104,6 @@ def read_results(path: Path) -> Iterator[Result]:
             continue  # cut short by a kill: the run is made again
 
 
-def newest(results: Iterator[Result]) -> dict[tuple[str, str, int | None, int, str], Result]:
+def newest(results: Iterator[Result]) -> dict[Key, Result]:
     """Of each run its last result."""
     return {result.key: result for result in results}

@@ -7,13 +7,13 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Final, NamedTuple
 
 from balancer.errors import ConfigError
 from balancer.lab.job import Job
-from balancer.lab.results import Result, newest, read_results
+from balancer.lab.results import Key, Result, newest, read_results
 from balancer.train.stopping import StopRequests
 
 RUNS: Final = "runs"
@@ -68,8 +68,8 @@ def run_jobs(
                 told.add(job.key)
                 ended(Progress(fresh[job.key], sum(job.key in told for job in jobs), len(jobs)))
         left = [job for job in jobs if job.key not in told and job not in children.values()]
-        made = {job.folder: not results[job.key].error for job in jobs if job.is_start and job.key in results}
-        blocked = [job for job in left if job.after and made.get(job.after) is False]
+        made = _made(jobs, results)
+        blocked = [job for job in left if made.get(job.after) is False]
         if not children and len(left) == len(blocked):
             return True
         for job in left:
@@ -93,6 +93,20 @@ def run_jobs(
                 child.wait()
             return False
         time.sleep(_WAIT)
+
+
+def _made(jobs: Sequence[Job], results: Mapping[Key, Result]) -> dict[str, bool]:
+    """Of each start that has ended, or never will, whether there is something to go on from.
+
+    Starts come before those that go on from them.
+    """
+    made: dict[str, bool] = {}
+    for job in jobs:
+        if job.is_start and job.key in results:
+            made[job.folder] = not results[job.key].error
+        elif job.is_start and made.get(job.after) is False:
+            made[job.folder] = False
+    return made
 
 
 def begun(job: Job, folder: Path) -> subprocess.Popen[bytes]:

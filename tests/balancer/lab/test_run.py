@@ -70,6 +70,18 @@ def test_a_run_that_fails_is_a_result_and_the_others_go_on(whole: Path, tmp_path
     assert [result.arm for result in read_results(tmp_path) if not result.error and result.task] == ["ratio"]
 
 
+def test_what_waits_for_a_start_that_failed_is_not_begun_and_the_command_ends(tmp_path: Path) -> None:
+    text = TOY.replace("train = {steps = 8}", "train = {steps = 8, micro_batches = 5}").replace(
+        "[tasks.scratch]", '[starts.further]\nstart = "begun"\n\n[tasks.scratch]\nstart = "further"\narms = ["ratio"]'
+    )
+    (tmp_path / "toy.toml").write_text(text)
+    process = begun(tmp_path / "toy.toml", tmp_path)
+    said, wrong = process.communicate(timeout=120)
+    assert (process.returncode, wrong) == (1, "")
+    assert "1 of 5 failed, and 4 were not begun, since their start failed" in said
+    assert [result.arm for result in read_results(tmp_path)] == ["begun"]
+
+
 def test_a_line_that_a_kill_cut_short_is_no_result_and_the_next_one_stands_alone(whole: Path, tmp_path: Path) -> None:
     kept = [*read_results(whole / "out")]
     append(tmp_path, kept[0])
