@@ -148,7 +148,9 @@ class Zi2ziSettings(Settings):
     )
     charset: str = Field(
         "big5-1",
-        description="Characters to train on: " + ", ".join(CHARSETS) + ", or the path of a UTF-8 file that holds them.",
+        description="Characters to train on: "
+        + ", ".join(CHARSETS)
+        + ", several joined by +, or the path of a UTF-8 file that holds them.",
     )
     pairs: Annotated[Path, AfterValidator(absolute)] | None = Field(
         None,

@@ -20,15 +20,16 @@ _BIG5_TRAILS: Final = (*range(0x40, 0x7F), *range(0xA1, 0xFF))
 
 
 def load_charset(name: str) -> tuple[str, ...]:
-    """Characters of a charset named in `CHARSETS`, or of the UTF-8 text file at that path.
+    """Characters of a charset named in `CHARSETS`, of several joined by +, or of the UTF-8 text file at that path.
 
     A file's whitespace is ignored; its order is kept and repeated characters are dropped.
 
     Raises:
         DataError: neither a name nor a file; a file that cannot be read, is not UTF-8, or is empty.
     """
-    if name in CHARSETS:
-        return CHARSETS[name]()
+    parts = name.split("+")
+    if all(part in CHARSETS for part in parts):
+        return tuple(dict.fromkeys(character for part in parts for character in CHARSETS[part]()))
     try:
         text = read_input(Path(name)).decode("utf-8-sig")
     except FileNotFoundError:

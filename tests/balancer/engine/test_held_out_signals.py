@@ -1,4 +1,4 @@
-"""What a look at held-out items finds is a signal: read at the step's end, in our loop and in a script, and recorded."""
+"""What a look at held-out items finds is a signal, read as a step ends: in our loop, in a script, in the record."""
 
 from __future__ import annotations
 

@@ -81,3 +81,12 @@ def test_the_split_and_the_choice_never_change() -> None:
     demo = load_charset("demo")
     assert "".join(c for c in demo if is_held_out(ord(c), 0.1)) == "口丙劣同合弛牟臣妓肝身京忽染凌匙距魂翰衡檀"
     assert "".join(choose(demo, 8)) == "凹禾弛旨泡咳秘筑"
+
+
+def test_charsets_are_joined_in_order_and_a_character_of_both_comes_once() -> None:
+    both = load_charset("demo+jis-1")
+    assert both[:256] == load_charset("demo")
+    assert len(both) == len({*both}) == len({*load_charset("demo"), *load_charset("jis-1")})
+    assert len(load_charset("gb2312-1+gb2312-2")) == 6763
+    with pytest.raises(DataError, match="charset 'demo\\+jis': no such file"):
+        load_charset("demo+jis")
