@@ -81,8 +81,8 @@ def take(folders: Iterable[Path], plan: Plan, path: Path) -> int:
         "figures": {name: spec._asdict() for name, spec in figures.items()},
     }
     lines = [first, *(kept(known[job.key]) for job in plan.jobs if job.task and job.key in known)]
-    text = "".join(json.dumps(line, ensure_ascii=False, allow_nan=False) + "\n" for line in lines)
-    write_atomically(path, text.encode())
+    encode = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode
+    write_atomically(path, "".join(f"{encode(line)}\n" for line in lines).encode())
     return len(lines) - 1
 
 
@@ -116,9 +116,10 @@ def main() -> int:
     parser.add_argument("--write", action="store_true", help="write what quotes the results anew")
     parser.add_argument("--check", action="store_true", help="end with 1 where it is not what --write makes")
     given = parser.parse_args()
+    folders = [folder.resolve() for folder in given.take]
     os.chdir(ROOT)
-    if given.take:
-        count = take(given.take, read_plan(PLAN), RESULTS)
+    if folders:
+        count = take(folders, read_plan(PLAN), RESULTS)
         print(f"{RESULTS}: {count} results")
     if not (given.write or given.check):
         return 0

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import statistics
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, NamedTuple
@@ -28,8 +29,9 @@ TEXTS: Final[Mapping[str, Mapping[str, str]]] = {
         "many": "no gain seen in {count} comparisons of up to {pairs} pairs, behind fixed λ in {behind}",
         "of": "; in {beyond} of {count} comparisons, behind in {behind}",
         "remedy": "On {task}, “{arm}” beside “{reference}”: {figures}; {verdict}",
-        "null": "It is what all else is held against. Run again with other seeds on {task}: {figures}",
-        "null_missing": "It is what all else is held against; not run again with other seeds yet",
+        "control": "What all else is held against",
+        "null": "Run again with other seeds on {task}: {figures}",
+        "null_missing": "Not run again with other seeds yet",
         "not": "Not measured by this repository",
         "closer": "closer to the target in {names}",
         "farther": "farther from it in {names}",
@@ -49,8 +51,9 @@ TEXTS: Final[Mapping[str, Mapping[str, str]]] = {
         "many": "{count} 次比較（最多 {pairs} 對）都看不到改善，{behind} 次不如固定的 λ",
         "of": "；{count} 次比較中有 {beyond} 次，不如固定 λ 的有 {behind} 次",
         "remedy": "在 {task} 上，「{arm}」與「{reference}」相比：{figures}；{verdict}",
-        "null": "其他做法都與它相比。在 {task} 上換種子再跑一次：{figures}",
-        "null_missing": "其他做法都與它相比；尚未換種子再跑一次",
+        "control": "其他做法都與它相比",
+        "null": "在 {task} 上換種子再跑一次：{figures}",
+        "null_missing": "尚未換種子再跑一次",
         "not": "本儲存庫沒有測量",
         "closer": "{names} 較接近目標",
         "farther": "{names} 離目標較遠",
@@ -110,8 +113,8 @@ class Evidence:
 
     @property
     def fullest(self) -> Task:
-        """The task of which there are most runs, the first of those."""
-        return max(self.tasks, key=lambda task: sum(len(arm.runs) for arm in task.arms))
+        """The task whose arms have run most often, by their median; the first of those."""
+        return max(self.tasks, key=lambda task: statistics.median(len(arm.runs) for arm in task.arms))
 
 
 def verdict(place: Place, language: str) -> str:
@@ -154,12 +157,13 @@ def remedy(evidence: Evidence, name: str, language: str) -> str:
         return str(evidence.arms["told"][name][language])
     places = evidence.places(evidence.arms["remedies"].get(name, ()))
     run = [place for place in places if place.arm.runs]
+    said = [sentence(texts["control"], language)] if places and places[0].arm.is_null else []
     if not run:
-        null = places and places[0].arm.is_null
-        return sentence(texts["null_missing" if null else "missing" if places else "not"], language)
+        key = "null_missing" if said else "missing" if places else "not"
+        return texts["between"].join([*said, sentence(texts[key], language)])
     there = [place.task.name for place in run]
     chosen = [task for task in (evidence.arms["first_task"], evidence.fullest.name) if task in there] or there[:1]
-    said = [sentence(_compared(place, language), language) for place in run if place.task.name in chosen]
+    said += [sentence(_compared(place, language), language) for place in run if place.task.name in chosen]
     return texts["between"].join(said)
 
 

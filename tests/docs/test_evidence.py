@@ -123,7 +123,7 @@ def test_a_remedy_is_told_by_its_arm_and_one_without_an_arm_has_no_figure(made: 
     evidence = made((3.0, 2.0))
     assert remedy(evidence, "d_lr_ratio", "en").startswith("On scratch, “ratio” beside “lambda 1”: class error −1")
     assert remedy(evidence, "d_lr_ratio", "en").endswith("no gain seen, behind fixed λ.")
-    assert remedy(evidence, "lambda_one", "en").startswith("It is what all else is held against. Run again")
+    assert remedy(evidence, "lambda_one", "en").startswith("What all else is held against. Run again")
     assert remedy(evidence, "smaller_d", "en") == "Not measured by this repository."
     assert remedy(evidence, "ema", "en") == "Told."
 
