@@ -33,7 +33,7 @@ def list_plugins(as_json: JsonOption = False) -> None:
         if one.sentence:
             say(f"    {one.sentence}")
         if one.evidence:
-            say(f"    measured: {one.evidence}")
+            say(f"    evidence: {one.evidence}")
         say(f"    at {'—' if one.hooks is None else ', '.join(one.hooks) or 'no hook'}")
     for lost in broken:
         say(f"{'?':<18} {lost.distribution} {lost.version} ({lost.why})")

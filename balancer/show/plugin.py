@@ -82,7 +82,7 @@ def print_plugin(described: dict[str, Any]) -> None:
         if names:
             say(f"{key + ':':7} {', '.join(names)}")
     if described["evidence"]:
-        say(f"measured: {described['evidence']}")
+        say(f"evidence: {described['evidence']}")
     say()
     say("settings:" if described["settings"] else "settings: none")
     for row in described["settings"]:

@@ -38,7 +38,7 @@ def test_list_names_every_plugin_with_its_distribution_and_the_recipes(cli: Cli)
     assert (result.status, result.err) == (0, "")
     rows = [line.split() for line in result.out.partition("\n\n")[0].splitlines() if not line.startswith(" ")]
     assert rows == [[name, "balancer", "0.1.0"] for name in BUILT_IN]
-    measured = f"    measured: {EVIDENCE['dynamic_lambda']}\n"
+    measured = f"    evidence: {EVIDENCE['dynamic_lambda']}\n"
     assert f"    {SENTENCE}\n{measured}    at on_run_start, after_d_step\n" in result.out
     assert f"recipes (for --config): {', '.join(RECIPES)}" in result.out
 
