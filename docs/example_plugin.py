@@ -27,7 +27,7 @@ class ProportionalLambda(Plugin):
     class Config(PluginConfig):
         """Settings of proportional_lambda."""
 
-        set_point: float = Field(0.25, gt=0, le=0.7, description="d_adv to aim at (middle of the healthy 0.1–0.4)")
+        set_point: float = Field(0.25, gt=0, le=0.7, description="d_adv to aim at (middle of the document's 0.1–0.4)")
         gain: float = Field(1.0, ge=0, le=10, description="change of the factor for a d_adv of 0 (our choice)")
         low: float = Field(0.5, gt=0, le=1, description="smallest factor (our choice)")
         high: float = Field(2.0, ge=1, le=10, description="largest factor; strokes are invented beyond some point")

@@ -17,7 +17,7 @@ app = typer.Typer(no_args_is_help=True, help="List, show, check, test and begin 
 
 @app.command("list")
 def list_plugins(as_json: JsonOption = False) -> None:
-    """Installed plugins, each with a sentence, its hooks and its homepage, and recipes; nothing is imported."""
+    """Installed plugins: sentence, what was measured, hooks, homepage of each, and recipes; nothing is imported."""
     from balancer.contract.registry import recipes
     from balancer.kit.listing import listed
 
@@ -32,6 +32,8 @@ def list_plugins(as_json: JsonOption = False) -> None:
         say(f"{printable(one.name):<18} {one.distribution} {one.version}{remark}{home}")
         if one.sentence:
             say(f"    {one.sentence}")
+        if one.evidence:
+            say(f"    evidence: {one.evidence}")
         say(f"    at {'—' if one.hooks is None else ', '.join(one.hooks) or 'no hook'}")
     for lost in broken:
         say(f"{'?':<18} {lost.distribution} {lost.version} ({lost.why})")

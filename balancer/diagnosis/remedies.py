@@ -16,8 +16,9 @@ class Remedy:
     """One change to a run: plugins to add or leave out, and settings.
 
     `number` is the source document's (docs/source-document.md), None for what it does not name; a setting of None
-    depends on the run; `needs` names signals without which the remedy means nothing. `worse` are those that measured
-    worse than doing nothing: they never come first. `elsewhere` are those of the field that are no setting here.
+    depends on the run; `needs` names signals without which the remedy means nothing. `doubtful` are those by which G
+    hears less of D, or which hide D's state: they never come first, since nothing measured here speaks for them.
+    `elsewhere` are those of the field that are no setting here.
     """
 
     name: str
@@ -26,7 +27,7 @@ class Remedy:
     without: tuple[str, ...] = ()
     settings: Mapping[str, Any] = field(default_factory=dict)
     needs: tuple[str, ...] = ()
-    worse: bool = False
+    doubtful: bool = False
     elsewhere: bool = False
     flag_only: bool = False
 
@@ -41,14 +42,14 @@ REMEDIES: Final[Mapping[str, Remedy]] = {
             ("d_lr_ratio",),
             ("dynamic_lambda", "lambda_schedule"),
             {"train.lambda_adv": 0.3},
-            worse=True,
+            doubtful=True,
         ),
-        Remedy("lower_lambda", 1, (), ("dynamic_lambda", "lambda_schedule"), {"train.lambda_adv": 0.2}, worse=True),
-        Remedy("schedule", 2, ("lambda_schedule",), ("dynamic_lambda",), worse=True),
+        Remedy("lower_lambda", 1, (), ("dynamic_lambda", "lambda_schedule"), {"train.lambda_adv": 0.2}, doubtful=True),
+        Remedy("schedule", 2, ("lambda_schedule",), ("dynamic_lambda",), doubtful=True),
         Remedy("dynamic_lambda", 4, ("dynamic_lambda",)),
         Remedy("d_lr_ratio", 7, ("d_lr_ratio",)),
         Remedy("d_skip", 8, ("d_skip",)),
-        Remedy("label_smoothing", 9, ("label_smoothing",), worse=True),
+        Remedy("label_smoothing", 9, ("label_smoothing",), doubtful=True),
         Remedy("freeze_head", 10, ("freeze_head",), needs=("category",)),
         # Not in the document: where measurements point instead, and the control that every law is held against.
         Remedy("lambda_one", None, (), ("dynamic_lambda", "lambda_schedule"), {"train.lambda_adv": 1.0}),
@@ -133,8 +134,8 @@ def chosen(names: Sequence[str], case: Case) -> list[Remedy]:
     found = (REMEDIES[name] for name in names if name not in senseless)
     left = [r for r in found if not in_force(r, case) and all(signal in case.history for signal in r.needs)]
     left = [r for r in left if not r.flag_only or flag(r, case)]
-    # None that measured worse than doing nothing comes first; what the log's own code has a flag for comes before.
-    return sorted(left, key=lambda remedy: (remedy.worse, flag(remedy, case) == ""))
+    # None by which G hears less of D comes first; what the log's own code has a flag for comes before.
+    return sorted(left, key=lambda remedy: (remedy.doubtful, flag(remedy, case) == ""))
 
 
 def flag(remedy: Remedy, case: Case) -> str:

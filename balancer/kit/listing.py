@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from balancer.contract.moments import HOOK_NAMES
+from balancer.contract.plugin_evidence import evidence_beside
 from balancer.contract.registry import PLUGINS, Broken, Entry, installed
 
 LONGEST: Final = 200  # characters of a sentence that are shown
@@ -35,6 +36,8 @@ class Listed:
     sentence: str
     hooks: tuple[str, ...] | None
     homepage: str
+    # What was measured of it, as whoever brings it says.
+    evidence: str
     # What is wrong with it, if anything.
     remark: str
 
@@ -71,8 +74,17 @@ def _listed(entry: Entry, told: Callable[[str], tuple[str, str]], parsed: Parse)
         printable(sentence),
         hooks,
         printable(homepage),
+        evidence_beside(_place(entry.value), entry.name),
         entry.remark,
     )
+
+
+def _place(value: str) -> Path | None:
+    """The source file of the module that an entry point names, or None."""
+    try:
+        return _file_of(value.partition(":")[0].strip())
+    except (OSError, ValueError, ImportError, AttributeError):
+        return None
 
 
 def printable(text: str) -> str:

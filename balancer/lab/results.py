@@ -29,6 +29,8 @@ class Result:
     """What one run came to.
 
     Attributes:
+        run: the name of its folder; `plugins` and `tables`: its settings. Results that are kept small lack the three:
+            the digest tells of which settings they are.
         figures: of each group (in zi2zi a style) the model's figures by name.
         signals: of some signals and knobs by name the median over the last quarter of the run.
         seconds: of computing (CPU time), or None where the run was broken off and resumed.
@@ -40,9 +42,9 @@ class Result:
     start_seed: int | None
     seed: int
     digest: str
-    run: str
-    plugins: Sequence[str]
-    tables: Mapping[str, Mapping[str, Any]]
+    run: str = ""
+    plugins: Sequence[str] = ()
+    tables: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     steps: int = 0
     seconds: float | None = None
     figures: Figures = field(default_factory=dict)

@@ -33,7 +33,7 @@ class Table(NamedTuple):
 
 def arms_table(task: Task, names: Sequence[str]) -> Table:
     """Some figures by name, the distance from the curve, what D's loss was, and seconds."""
-    head = ["runs", *names, *([FROM_CURVE] if task.curve else []), "d_adv", IN_BAND, "CPU s"]
+    head = ["runs", *names, *([FROM_CURVE] if task.curve else []), "d_adv", f"{IN_BAND} (the document's band)", "CPU s"]
     rows = [(arm, [_runs(arm, task), *_figures(arm, names), *_curve(arm, task), *_rest(arm)]) for arm in task.arms]
     return Table(head, rows)
 

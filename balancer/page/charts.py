@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 
 from balancer.contract.knobs import STANDARD_KNOBS
-from balancer.contract.levels import CHANCE
+from balancer.contract.levels import CHANCE, HEALTHY_D_ADV
 from balancer.diagnosis.units import g_terms
 from balancer.page.paths import POINTS, SIZE, Line, PlottedCurve, extremes, smoothed, thinned
 from balancer.page.scales import Scale, Tick, Zone, number, scale_for, ticks, zone
@@ -202,7 +202,8 @@ class Charts:
         zones = [zone(y, CHANCE, CHANCE, self.words("page.chance"))]
         if self.healthy is not None:
             low, high = self.healthy
-            zones.insert(0, zone(y, low, high, self.words("page.healthy", low=low, high=high)))
+            key = "page.healthy_document" if self.healthy == HEALTHY_D_ADV else "page.healthy"
+            zones.insert(0, zone(y, low, high, self.words(key, low=low, high=high)))
         return [part for part in zones if part is not None]
 
     def _marks(self) -> Iterator[tuple[float, str]]:

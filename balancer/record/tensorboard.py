@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
+from balancer.contract.levels import HEALTHY_D_ADV
 from balancer.contract.signals import GRADIENT_SIGNALS, Key, StepRow
 from balancer.record import files
 from balancer.record.damage import Damage
@@ -31,12 +32,14 @@ _OWN: Final = re.compile(r"events\.out\.tfevents\.(\d{16})\..+", re.ASCII)
 
 
 def layout(healthy: Band) -> Layout:
-    """TensorBoard's page of charts; with a band around `d_adv` where its healthy range is known."""
+    """TensorBoard's page of charts; with a band around `d_adv` where a range of it is called healthy."""
     balance: dict[str, tuple[str, list[str]]] = {
         "D's adversarial loss": ("Multiline", ["signal/d_adv", "signal/critic_gap"])
     }
     if healthy is not None:
-        balance = {"D's adversarial loss and its healthy band": ("Margin", ["signal/d_adv", *BAND])}
+        whose = "the source document's" if healthy == HEALTHY_D_ADV else "its loss's"
+        title = f"D's adversarial loss, and {whose} band {healthy[0]:g}–{healthy[1]:g}"
+        balance = {title: ("Margin", ["signal/d_adv", *BAND])}
     return {
         "Balance": {
             **balance,

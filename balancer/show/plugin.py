@@ -9,6 +9,7 @@ from balancer.contract.boundary import calling
 from balancer.contract.declared import brought_terms
 from balancer.contract.make import made_plugin
 from balancer.contract.moments import HOOK_NAMES, hook_options
+from balancer.contract.plugin_evidence import evidence_beside
 from balancer.contract.plugin_files import is_plugin_file, load_plugin_file
 from balancer.contract.registry import card_beside, load_plugin
 from balancer.errors import ConfigError, say
@@ -56,6 +57,7 @@ def describe_plugin(name: str) -> dict[str, Any]:
         "module": module,
         **declared,
         "settings": settings,
+        "evidence": evidence_beside(path, cls.name),
         "card": card_beside(path, cls.name, f"{distribution} {version}"),
     }
 
@@ -79,6 +81,8 @@ def print_plugin(described: dict[str, Any]) -> None:
     }.items():
         if names:
             say(f"{key + ':':7} {', '.join(names)}")
+    if described["evidence"]:
+        say(f"evidence: {described['evidence']}")
     say()
     say("settings:" if described["settings"] else "settings: none")
     for row in described["settings"]:

@@ -1,4 +1,4 @@
-"""A word on the state of a run, from the bands of the source document; a symptom, not a verdict on quality."""
+"""A word on the state of a run, by the bands of the source document, which say nothing of quality."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import math
 from typing import Final
 
 from balancer.contract.adversarial import AdversarialLoss
-from balancer.contract.levels import CHANCE, SATURATED_BELOW, STARVED_ABOVE
+from balancer.contract.levels import CHANCE, HEALTHY_D_ADV, SATURATED_BELOW, STARVED_ABOVE
 from balancer.contract.losses import BUILT_IN
 from balancer.contract.signals import Key, MovingAverage, StepRow
 
@@ -17,12 +17,15 @@ class Health:
     """Follows `d_adv` and `adv`, averaged with a half-life of 20 steps, and names the state they are in.
 
     The level of `adv` that means starvation is one of BCE; with another loss `d_adv` alone is judged, and where no
-    healthy range of it is known, it is saturated, at chance or between, of which nothing is said.
+    range of it is called healthy, it is saturated, at chance or between, of which nothing is said. Where one is, the
+    word is whether `d_adv` lies below, in or above it, and whose range it is: no measurement here says that runs are
+    better within.
     """
 
     def __init__(self, loss: AdversarialLoss = BUILT_IN["bce"]) -> None:
         self._judges_adv = loss.name == "bce"
         self._healthy = loss.healthy
+        self._whose = "the document's" if loss.healthy == HEALTHY_D_ADV else "its loss's"
         self._d_adv = MovingAverage(HALF_LIFE)
         self._adv = MovingAverage(HALF_LIFE)
         self._state = ""
@@ -43,7 +46,7 @@ class Health:
         if state != self._state:
             self._state, self._since = state, step
         steps = step - self._since
-        return state if state in ("", "healthy") else f"{state} for {steps} steps"
+        return f"{state} for {steps} steps" if state else ""
 
     def _name(self) -> str:
         d_adv, adv = self._d_adv.value, self._adv.value
@@ -57,7 +60,8 @@ class Health:
         if self._healthy is None:
             return ""
         low, high = self._healthy
-        return "D strong" if d_adv < low else "healthy" if d_adv <= high else "D weak"
+        side = "below" if d_adv < low else "in" if d_adv <= high else "above"
+        return f"{side} {self._whose} band"
 
 
 # The document's condition for a lambda_adv of 0.6 at the start of a run.
@@ -106,5 +110,5 @@ class StrongStart:
             return None
         return (
             f"lambda_adv started at {self._lambda_adv:g}, and {' and '.join(why)}: the source document advises 0.2–0.3 "
-            "then; measurements on small runs favoured 1 all the same (plugins show dynamic_lambda), so compare both"
+            "then; what fixed values came to here: benchmarks/evidence"
         )

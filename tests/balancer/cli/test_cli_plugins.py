@@ -2,6 +2,7 @@
 
 import json
 import sys
+import tomllib
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -9,6 +10,7 @@ from typing import Any
 import pytest
 from support.built_in import BUILT_IN
 
+EVIDENCE = tomllib.loads((Path(__file__).parents[3] / "plugins" / "evidence.toml").read_text(encoding="utf-8"))
 RECIPES = ["document", "document_dynamic", "document_resume", "document_weak_d", "esrgan", "vocoder", "vqgan"]
 
 SENTENCE = (
@@ -36,7 +38,8 @@ def test_list_names_every_plugin_with_its_distribution_and_the_recipes(cli: Cli)
     assert (result.status, result.err) == (0, "")
     rows = [line.split() for line in result.out.partition("\n\n")[0].splitlines() if not line.startswith(" ")]
     assert rows == [[name, "balancer", "0.1.0"] for name in BUILT_IN]
-    assert f"    {SENTENCE}\n    at on_run_start, after_d_step\n" in result.out
+    measured = f"    evidence: {EVIDENCE['dynamic_lambda']}\n"
+    assert f"    {SENTENCE}\n{measured}    at on_run_start, after_d_step\n" in result.out
     assert f"recipes (for --config): {', '.join(RECIPES)}" in result.out
 
 
@@ -53,6 +56,7 @@ def test_list_as_json(cli: Cli) -> None:
         "sentence": SENTENCE,
         "hooks": ["on_run_start", "after_d_step"],
         "homepage": "",
+        "evidence": EVIDENCE["dynamic_lambda"],
     }
     assert listed["broken"] == []
 
@@ -65,6 +69,7 @@ def test_show_has_every_setting_with_its_default_and_source(cli: Cli, name: str)
     shown = json.loads(cli("plugins", "show", name, "--json").out)
     assert (shown["name"], shown["distribution"], shown["version"]) == (name, "balancer", "0.1.0")
     assert shown["writes"] or shown["brings_terms"] or "transform_d_input" in shown["hooks"], "it acts somewhere"
+    assert shown["evidence"] == EVIDENCE[name]
     assert shown["settings"]
     assert all(row["description"] for row in shown["settings"])
     text = cli("plugins", "show", name).out

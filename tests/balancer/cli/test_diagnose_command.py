@@ -51,7 +51,7 @@ def test_the_source_documents_case_is_diagnosed_from_its_log(cli: Cli) -> None:
         ("saturated", "lasting"), ("starved", ""), ("adv_share", "rises"), ("cheat_rising", ""),
         ("g_loss_rising", "adv"), ("learning_rate", "equal"), ("compromise", "share"),
     ]  # fmt: skip
-    # The document's remedies all have their numbers; none that measured worse than doing nothing comes first.
+    # The document's remedies all have their numbers; none by which G hears less of D comes first.
     remedies = {remedy["name"]: remedy["number"] for remedy in data["findings"][0]["remedies"]}
     assert next(iter(remedies)) == "raise_lambda" and {12, 7, 8, 9, 10} <= {*remedies.values()}
     remarks = {remark["rule"]: remark for remark in data["remarks"]}

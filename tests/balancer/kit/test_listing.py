@@ -79,6 +79,25 @@ def test_sentence_hooks_and_homepage_are_read_and_not_imported(listed: Callable[
     )
 
 
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        (b'soft = "no gain\\u001b[31m\\nseen"', ["    evidence: no gain\\x1b[31m seen"]),
+        (b"soft = 3", []),
+        (b"soft = ", []),
+        (b"\xff", []),
+    ],
+)
+def test_what_was_measured_stands_in_a_file_beside_the_module(
+    content: bytes, said: list[str], listed: Callable[..., dict[str, Any]], tmp_path: Path, cli: Cli
+) -> None:
+    rows = listed("soft = soft_package.laws:Soft\nbare = soft_package.laws:Bare\n")
+    assert (rows["soft"]["evidence"], rows["bare"]["evidence"]) == ("", "")
+    (tmp_path / "soft_package" / "evidence.toml").write_bytes(content)
+    of_soft = cli("plugins", "list").out.partition("\nsoft ")[2].splitlines()[1:3]
+    assert [line for line in of_soft if "evidence" in line] == said
+
+
 def test_what_cannot_be_found_is_not_said_and_stops_nobody(listed: Callable[..., dict[str, Any]], cli: Cli) -> None:
     rows = listed("gone = soft_gone.laws:Soft\nbroken = soft_package.broken:Soft\nodd = soft_package.laws:Nobody\n")
     for name in ("gone", "broken", "odd"):

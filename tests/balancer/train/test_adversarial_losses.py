@@ -123,7 +123,7 @@ def test_a_healthy_range_is_drawn_and_spoken_of_where_one_is_known(name: str, ba
     page = tmp_path / "page.html"
     report([run]).write(page)
     text = page.read_text(encoding="utf-8")
-    assert ("healthy 0.1–0.4" in text) == ("between 0.1 and 0.4" in text) == banded
+    assert ("healthy by the source document: 0.1–0.4" in text) == ("between 0.1 and 0.4" in text) == banded
     tags = EventAccumulator(str(run)).Reload().Tags()["scalars"]
     assert ("band/d_adv_low" in tags) == banded
     assert "signal/d_adv" in tags

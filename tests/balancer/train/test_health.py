@@ -20,13 +20,13 @@ def word(d_adv: float, adv: float | None = 2.0) -> str:
         (0.049, 4.1, "G starved"),
         (0.0003, 12.0, "G starved"),
         (0.0003, None, "D saturated"),
-        (0.05, 12.0, "D strong"),
-        (0.099, 2.0, "D strong"),
-        (0.1, 2.0, "healthy"),
-        (0.25, 12.0, "healthy"),
-        (0.4, 2.0, "healthy"),
-        (0.41, 2.0, "D weak"),
-        (0.69, 2.0, "D weak"),
+        (0.05, 12.0, "below the document's band"),
+        (0.099, 2.0, "below the document's band"),
+        (0.1, 2.0, "in the document's band"),
+        (0.25, 12.0, "in the document's band"),
+        (0.4, 2.0, "in the document's band"),
+        (0.41, 2.0, "above the document's band"),
+        (0.69, 2.0, "above the document's band"),
         (0.6932, 2.0, "D at chance"),
         (2.0, 2.0, "D at chance"),
     ],
@@ -42,17 +42,17 @@ def test_a_state_says_for_how_many_steps_it_has_lasted() -> None:
     assert words[300] == "D saturated for 300 steps"
 
 
-def test_a_new_state_counts_from_its_own_beginning_and_health_needs_no_count() -> None:
+def test_a_new_state_counts_from_its_own_beginning_and_so_does_the_documents_band() -> None:
     health = Health()
     for step in range(100):
         health.update(step, {("d", "d_adv"): 0.01, ("g", "adv"): 1.0})
     words = [health.update(100 + step, {("d", "d_adv"): 0.2, ("g", "adv"): 1.0}) for step in range(200)]
     assert words[0] == "D saturated for 100 steps", "one step does not change the state"
-    assert words[-1] == "healthy"
+    assert words[-1].startswith("in the document's band for ")
     states = list(dict.fromkeys(w.partition(" for ")[0] for w in words))
-    assert states == ["D saturated", "D strong", "healthy"]
-    first_strong = next(w for w in words if w.startswith("D strong"))
-    assert first_strong == "D strong for 0 steps"
+    assert states == ["D saturated", "below the document's band", "in the document's band"]
+    first_below = next(w for w in words if w.startswith("below"))
+    assert first_below == "below the document's band for 0 steps"
 
 
 def test_the_state_is_that_of_an_average() -> None:
@@ -60,8 +60,8 @@ def test_the_state_is_that_of_an_average() -> None:
     health.update(0, {("d", "d_adv"): 0.0})
     for step in range(1, int(HALF_LIFE) + 1):
         state = health.update(step, {("d", "d_adv"): 0.4})
-    assert state == "healthy", "half of the way from 0 to 0.4"
-    assert health.update(100, {("d", "d_adv"): 0.0}) == "healthy", "one outlier is no state"
+    assert state.startswith("in the document's band"), "half of the way from 0 to 0.4"
+    assert health.update(100, {("d", "d_adv"): 0.0}).startswith("in the document's band"), "one outlier is no state"
 
 
 def test_without_a_measurement_there_is_no_word_and_a_gap_leaves_the_state() -> None:

@@ -1,0 +1,141 @@
+"""The evidence: results of benchmarks/lab/fonts.toml kept small, and all that quotes them, made from them alone.
+
+    python benchmarks/evidence.py --take FOLDER   # results.jsonl of a comparison's folder into benchmarks/evidence/
+    python benchmarks/evidence.py --write         # cards, READMEs, the diagnosis' words and the plugins' lines anew
+    python benchmarks/evidence.py --check         # ends with 1 where one of them is not what --write makes
+
+`--take` adds to what is there: a run that is there already is replaced, one of settings that the file no longer has is
+dropped. Nothing is read but that file, the comparison's and arms.toml, which says what each arm stands for.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import platform
+import sys
+import tomllib
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any, Final
+
+from evidence_pages import pages
+from evidence_words import Evidence
+
+from balancer import write_atomically
+from balancer.contract.model import FigureSpec
+from balancer.contract.registry import load_model
+from balancer.lab.gathered import gathered
+from balancer.lab.plan import Plan, read_plan
+from balancer.lab.results import Result, read_results
+from balancer.lab.tables import task_table
+
+ROOT: Final = Path(__file__).parents[1]
+PLAN: Final = Path("benchmarks/lab/fonts.toml")
+RESULTS: Final = Path("benchmarks/evidence/fonts.jsonl")
+ARMS: Final = Path("benchmarks/evidence/arms.toml")
+DIGITS: Final = 5
+
+
+def kept(result: Result, digits: int = DIGITS) -> dict[str, Any]:
+    """A result without what the plan says by itself, its figures rounded to so many digits that matter."""
+
+    def rounded(value: float) -> float:
+        return float(f"{value:.{digits}g}")
+
+    line: dict[str, Any] = {key: getattr(result, key) for key in ("task", "arm", "start_seed", "seed", "digest")}
+    if result.error:
+        return {**line, "error": result.error}
+    return {
+        **line,
+        "steps": result.steps,
+        "seconds": result.seconds,
+        "figures": {
+            group: {name: rounded(value) for name, value in values.items()} for group, values in result.figures.items()
+        },
+        "signals": {name: rounded(value) for name, value in result.signals.items()},
+        "versions": dict(result.versions),
+    }
+
+
+def head(path: Path) -> dict[str, Any]:
+    """The first line of a file of evidence: where its results come from, and what its figures are at best."""
+    with path.open(encoding="utf-8") as file:
+        found: dict[str, Any] = json.loads(file.readline())
+    return found
+
+
+def take(folders: Iterable[Path], plan: Plan, path: Path) -> int:
+    """Put the results in folders of a comparison into the file; returns how many there are then."""
+    known: dict[Any, Result] = {}
+    before = head(path) if path.is_file() else {"machines": []}
+    for source in [*([path] if path.is_file() else []), *folders]:
+        for result in read_results(source):
+            if not (result.error and result.key in known):
+                known[result.key] = result
+    figures = load_model(plan.lab.model)[0].figures()
+    first = {
+        "of": str(PLAN),
+        "machines": sorted({*before["machines"], machine()}),
+        "figures": {name: spec._asdict() for name, spec in figures.items()},
+    }
+    lines = [first, *(kept(known[job.key]) for job in plan.jobs if job.task and job.key in known)]
+    encode = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode
+    write_atomically(path, "".join(f"{encode(line)}\n" for line in lines).encode())
+    return len(lines) - 1
+
+
+def machine() -> str:
+    """What kind of machine this is: its processor and the number of cores."""
+    lines = Path("/proc/cpuinfo").read_text().splitlines() if Path("/proc/cpuinfo").is_file() else []
+    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+    return f"{names[0] if names else platform.processor() or platform.machine()}, {os.cpu_count()} cores"
+
+
+def evidence(root: Path, results: Path | None = None) -> Evidence:
+    """What the file of results comes to, without the model and without torch."""
+    plan = read_plan(root / PLAN)
+    path = results or root / RESULTS
+    first = head(path)
+    specs = {name: FigureSpec(**spec) for name, spec in first["figures"].items()}
+    shown = {name: specs[name] for name in dict.fromkeys((*plan.lab.axes, *(plan.lab.shown or specs)))}
+    ended = any(result.key in {job.key for job in plan.jobs} for result in read_results(path))
+    found = gathered(plan, [path]).found.values() if ended else ()
+    tasks = tuple(
+        task_table(plan, name, [one for one in found if one.result.task == name], shown) for name in plan.tasks
+    )
+    arms: Mapping[str, Any] = tomllib.loads((root / ARMS).read_text(encoding="utf-8"))
+    return Evidence(plan, tasks, arms, tuple(first["machines"]))
+
+
+def main() -> int:
+    """Take results, write what quotes them, or check it."""
+    parser = argparse.ArgumentParser(description="what was measured, and all that quotes it")
+    parser.add_argument("--take", type=Path, nargs="+", default=[], metavar="FOLDER", help="a comparison's folder")
+    parser.add_argument("--write", action="store_true", help="write what quotes the results anew")
+    parser.add_argument("--check", action="store_true", help="end with 1 where it is not what --write makes")
+    given = parser.parse_args()
+    folders = [folder.resolve() for folder in given.take]
+    os.chdir(ROOT)
+    if folders:
+        count = take(folders, read_plan(PLAN), RESULTS)
+        print(f"{RESULTS}: {count} results")
+    if not (given.write or given.check):
+        return 0
+    stale = []
+    for path, text in pages(evidence(Path()), Path()):
+        if path.is_file() and path.read_text(encoding="utf-8") == text:
+            continue
+        stale.append(path)
+        if given.write:
+            write_atomically(path, text.encode())
+            print(f"wrote {path}")
+    if given.check:
+        for path in stale:
+            print(f"{path} is not what the evidence says: python benchmarks/evidence.py --write", file=sys.stderr)
+    return int(given.check and bool(stale))
+
+
+if __name__ == "__main__":
+    sys.exit(main())
