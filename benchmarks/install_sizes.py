@@ -20,7 +20,7 @@ def main() -> None:
     parser.add_argument("--list", action="store_true", help="name the distributions, the largest first")
     args = parser.parse_args()
     core = closure("")
-    for extra in ("", "page", "train", "zi2zi", "export", "all"):
+    for extra in ("", "page", "train", "zi2zi", "export", "sweep", "cluster", "all"):
         found = closure(extra) - (core if extra else set())
         sizes = {name: size(name) for name in found - {"balancer"}}
         print(f"{extra or 'core':<8} {len(sizes):>3} distributions {sum(sizes.values()) / 1e6:>8.1f} MB")
