@@ -132,7 +132,9 @@ class Plan:
                 # Settings that take a start's folder can be judged once that start was made.
                 known = {name: table for name, table in job.tables.items() if START not in str(table)}
                 try:
-                    make_config(known, {}, plugins=job.plugins, model=job.model)
+                    config = make_config(known, {}, plugins=job.plugins, model=job.model)
+                    if config.train.steps is None:
+                        raise ConfigError("train.steps: give the length of its runs in steps")
                 except BalancerError as error:
                     error.add_note(f"{self.path}, {job.title}")
                     raise

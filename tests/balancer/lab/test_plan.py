@@ -62,6 +62,7 @@ def test_runs_go_on_from_each_of_their_starts_and_are_others_where_the_start_is(
         ("batch_size", "batchsize", "train.batchsize"),
         ('task = "scratch"', 'start = "begun"', "goes on from itself"),
         ("[tasks.scratch]", "", "no task"),
+        ("steps = 40", "epochs = 2", "train.steps: give the length of its runs in steps"),
         ("[arms.ratio]", '[arms."ratio, half"]', "a name has no comma"),
     ],
 )
