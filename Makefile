@@ -7,7 +7,7 @@ DEMO := runs/demo
 DEMO_STEPS := 1500
 
 # Laid out for the site as they lie here, so that links between them lead on.
-PAGES := *.md docs plugins/cards benchmarks/README.md zi2zi_model/fonts/LICENSES.md
+PAGES := *.md docs plugins/cards benchmarks/README.md benchmarks/evidence/README.md zi2zi_model/fonts/LICENSES.md
 
 .PHONY: demo test faults lint check audit site docs-cli clean
 
