@@ -109,12 +109,14 @@ def _said(plugin: Plugin, source: str, view: CompositionView) -> list[str]:
 
 def _with_brought(made: Mapping[str, Plugin], host: Host) -> tuple[dict[str, KnobSpec], dict[str, SignalSpec]]:
     knobs, signals = dict(host.knobs), dict(host.signals)
-    for plugin in made.values():
+    # The order in which plugins were named leaves no trace, in records either.
+    plugins = [made[name] for name in sorted(made)]
+    for plugin in plugins:
         for knob in plugin.brings_knobs:
             if knob.name in knobs or knob.name in STANDARD_KNOBS:
                 raise CompositionError(f"plugin {plugin.name} brings the knob {knob.name}, which exists already")
             knobs[knob.name] = knob
-    for plugin in made.values():
+    for plugin in plugins:
         for signal in plugin.brings_signals:
             who = f"plugin {plugin.name} brings the signal {signal.name}"
             if signal.name in signals or standard_signal(signal.name) is not None:

@@ -89,7 +89,9 @@ class _Board:
         self._ask: Final = ask
         self._order: Final = {plugin: index for index, plugin in enumerate(composed.plugins)}
         self._lr_g: Final = row.get(("knob", "lr_g"), 1.0)
-        self._measured: Final = {name: value for (kind, name), value in row.items() if kind in ("d", "g", "plugin")}
+        self._measured: Final = {
+            name: value for (kind, name), value in row.items() if kind in ("d", "g", "plugin", "val")
+        }
 
     def state(self, spec: KnobSpec) -> KnobState:
         """One knob."""

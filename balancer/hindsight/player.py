@@ -92,7 +92,8 @@ class Player:
         late = {name for name in GRADIENT_SIGNALS if name.startswith("g_")}
         self._sums = {name for name in played if name == "g_loss" or name.endswith("_share") or name in late}
         self._d_phase = {name for name in played if composition.signals[name].phase == "d"}
-        self._terms = played - self._sums - self._d_phase
+        self._held_out = {name for name in played if composition.signals[name].phase == "val"}
+        self._terms = played - self._sums - self._d_phase - self._held_out
         # What comes in every step in which D is updated: not gradients, nor terms of plugins, which may be lazy.
         lazy = {f"d_{term}" for phase, term in composition.terms if phase == "d"}
         self._wanted = (self._d_phase & own) - {*GRADIENT_SIGNALS} - lazy
@@ -130,6 +131,7 @@ class Player:
         else:
             self._play_d(row)
             self._play_g(row)
+        balance.signals.put({name: row[name] for name in self._held_out if name in row}, "val")
         step = balance.step
         balance.end_step()
         self._result.add_step(step, epoch, {knob: balance.board.held(knob) for knob in balance.board.specs})

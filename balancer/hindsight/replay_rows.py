@@ -129,7 +129,8 @@ def with_signals(host: Host, names: Collection[str], phases: Mapping[str, Phase]
     known = dict(host.signals)
     for name in names:
         if name not in known and name not in NO_SIGNALS:
-            phase = phases.get(name, "d" if name.startswith("d_") else "g")
+            by_name: Phase = "val" if name.startswith("val/") else "d" if name.startswith("d_") else "g"
+            phase = phases.get(name, by_name)
             known[name] = SignalSpec(name, phase, "a signal that is replayed")
     return replace(host, signals=known)
 

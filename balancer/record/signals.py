@@ -108,7 +108,7 @@ class SignalRows:
         self.path: Final = self.folder / self._columns.file
         self.columns: Final = [column(key) for key in self.keys]
         self.phases: Final[dict[str, Phase]] = {
-            name: kind for kind, name in self.keys if kind == "d" or kind == "g" or kind == "plugin"
+            name: kind for kind, name in self.keys if kind == "d" or kind == "g" or kind == "plugin" or kind == "val"
         }
         try:
             with files.open_to_read(self.folder, self.path.name) as file:
@@ -196,7 +196,7 @@ class SignalRows:
         chosen = [
             (name, place)
             for place, (kind, name) in enumerate(self.keys)
-            if kind == "clock" or (kind in ("d", "g", "plugin", "base") and (names is None or name in names))
+            if kind == "clock" or (kind in ("d", "g", "plugin", "val", "base") and (names is None or name in names))
         ]
         for table in self.tables():
             for row in table.tolist():

@@ -24,6 +24,8 @@ OURS = {"balancer", "balancer_plugins", "zi2zi_model"}
 DISTRIBUTION = {"PIL": "pillow", "fontTools": "fonttools", "google": "protobuf", "tomli_w": "tomli-w"}
 # The rooms that an extra makes usable; everything else is core.
 ROOMS = {"balancer/conformance": "train", "balancer/train": "train", "balancer/page": "page", "zi2zi_model": "zi2zi"}
+# Single files that an extra makes usable.
+FILES = {"balancer/lab/tune.py": "sweep", "balancer/lab/cluster.py": "cluster"}
 # What the core imports all the same, inside functions to which the extra's things are handed.
 LENT = {"balancer": {"torch", "safetensors"}}
 
@@ -74,6 +76,7 @@ def test_the_scan_sees_what_there_is() -> None:
 def test_every_room_imports_what_its_extra_brings() -> None:
     for one in FOUND:
         room = next((extra for folder, extra in ROOMS.items() if one.file.startswith(f"{folder}/")), None)
+        room = FILES.get(one.file, room)
         brought = names() | (names(room) if room else set())
         if distribution(one.module) not in brought:
             # Inside a function it may be another extra's, which the message then names.
@@ -83,7 +86,7 @@ def test_every_room_imports_what_its_extra_brings() -> None:
 
 def test_nothing_is_required_that_nobody_imports() -> None:
     used = {distribution(one.module) for one in FOUND}
-    for extra in (None, "train", "page", "zi2zi", "export"):
+    for extra in (None, "train", "page", "zi2zi", "export", "sweep", "cluster"):
         assert names(extra) <= used, extra
 
 
@@ -93,7 +96,9 @@ def test_the_message_names_an_extra_that_brings_the_module() -> None:
         assert distribution(module) in names(extra) - names(), module
     core = names()
     known = {distribution(module) for module in EXTRA_OF}
-    assert {name for extra in ("train", "page", "zi2zi", "export") for name in names(extra)} - core <= known
+    assert {
+        name for extra in ("train", "page", "zi2zi", "export", "sweep", "cluster") for name in names(extra)
+    } - core <= known
 
 
 def test_all_is_all_and_what_developers_install_holds_it() -> None:

@@ -35,7 +35,7 @@ def test_the_file_that_it_shows_is_one_that_runs_and_names_its_figures(tmp_path:
 
 def test_a_task_that_goes_on_from_a_start_is_one_too(tmp_path: Path) -> None:
     head = '[lab]\nmodel = "zi2zi"\nseeds = [0]\nreference = "plain"\naxes = ["content cosine", "style distance"]\n'
-    (tmp_path / "zi2zi.toml").write_text(f"{head}[tasks.scratch]\n[arms.plain]\n{FILES[1]}")
+    (tmp_path / "zi2zi.toml").write_text(f"{head}[base.train]\nsteps = 60\n[tasks.scratch]\n[arms.plain]\n{FILES[1]}")
     plan = read_plan(tmp_path / "zi2zi.toml")
     plan.check()
     assert [job.start_seed for job in plan.jobs if job.task == "continue"] == [0, 0, 1, 1]

@@ -15,6 +15,7 @@ from support.point_runs import ran
 from balancer import read_signals
 from balancer.errors import CompositionError
 from balancer.record.decisions import read_decisions
+from balancer.testing import recorded, replay
 
 
 def law() -> RatioLaw:
@@ -92,6 +93,16 @@ def test_a_run_lands_near_the_set_point_and_says_why_it_moved(tmp_path: Path) ->
     ratio = columns["lambda_adv"] * columns["g_grad_adv"] / columns["g_grad_rec"]
     assert np.nanmedian(ratio[:20]) < 0.1
     assert 0.25 < np.nanmedian(ratio[40:]) < 1, "of gradients that differ tenfold from batch to batch"
+
+
+def test_a_replay_of_its_own_run_says_what_the_run_did(tmp_path: Path) -> None:
+    items = ["train.gradients_every=2", "train.probe_every=3", "autobalance.tolerance=0.001", "autobalance.patience=1"]
+    run = ran(tmp_path / "run", "autobalance", items, steps=40)
+    again = replay(
+        ["autobalance"], recorded(run), settings={"autobalance": {"tolerance": 0.001, "patience": 1}}, lambda_adv=1.0
+    )
+    assert again["lambda_adv"] == pytest.approx(list(read_signals(run)["lambda_adv"]), rel=1e-5)
+    assert any("backs off" in decision.note for decision in read_decisions(run)), "the guard acted too"
 
 
 def test_a_host_that_looks_at_nothing_held_out_is_told_what_to_do(tmp_path: Path) -> None:

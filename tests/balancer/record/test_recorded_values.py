@@ -40,7 +40,7 @@ def test_every_signal_on_offer_is_measured_and_kept(tmp_path: Path) -> None:
 
     OFFERED.clear()
     OFFERED.update(model_host("points", PointsFamily().spec(PointsFamily.Settings()), 1.0).signals)
-    trainer = toy_trainer([Probe], folder=tmp_path, gradients_every=1)
+    trainer = toy_trainer([Probe], folder=tmp_path, gradients_every=1, probe_every=1)
     trainer.step(trainer.next_batch())
     trainer.balance.end_run()
     (probe,) = trainer.balance.composition.plugins
