@@ -16,6 +16,7 @@ from balancer.errors import ConfigError, say
 if TYPE_CHECKING:
     from balancer.lab.job import Job
     from balancer.lab.plan import Plan
+    from balancer.lab.results import Figures
     from balancer.lab.run import Progress
 
 app = typer.Typer(name="lab", no_args_is_help=True, help="Compare settings over tasks and seeds.")
@@ -244,6 +245,5 @@ def chosen(plan: Plan, tasks: str | None, arms: str | None, seeds: str | None) -
     return [*plan.starts_needed(*jobs), *jobs]
 
 
-def _mean(figures: object, name: str) -> float:
-    groups = list(figures.values())  # type: ignore[attr-defined]
-    return float(sum(group[name] for group in groups) / len(groups))
+def _mean(figures: Figures, name: str) -> float:
+    return sum(group[name] for group in figures.values()) / len(figures)

@@ -20,6 +20,7 @@ from balancer.contract.notes import Note
 from balancer.errors import BalancerError, CheckpointError, one_line
 from balancer.lab.job import START, Job
 from balancer.lab.results import IN_BAND, Result, append, newest, read_results, result_of
+from balancer.lab.run import BUSY, RUNS
 from balancer.record.checkpoint import load_latest
 from balancer.record.checkpoint import steps as checkpointed
 from balancer.record.decisions import read_notes
@@ -33,8 +34,6 @@ if TYPE_CHECKING:
     from balancer.record.run_config import RunConfig
     from balancer.train.stopping import StopRequests
 
-BUSY: Final = 75
-RUNS: Final = "runs"
 # Signals and knobs whose medians a result keeps.
 KEPT_SIGNALS: Final = ("d_adv", "lambda_adv", "lr_d", "val/csim", "val/grad_ratio")
 
@@ -48,7 +47,8 @@ def main() -> int:
     except Timeout:
         return BUSY
     with lock, stop_requests(quiet=True) as stop:
-        if job.key in newest(read_results(folder)):
+        known = newest(read_results(folder)).get(job.key)
+        if known is not None and not known.error:
             return 0  # another process did it meanwhile
         try:
             result = done(job, folder, stop)

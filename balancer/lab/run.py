@@ -56,13 +56,15 @@ def run_jobs(
         raise ConfigError(f"{folder} cannot be used: {error.strerror}") from None
     known = newest(read_results(folder))
     failed = {key for key, result in known.items() if result.error}
-    told = {key for key in known if not (retry and key in failed)}
+    # Failures of before that are tried again count once they have ended again.
+    again = failed if retry else set()
+    told = {*known} - again
     children: dict[subprocess.Popen[bytes], Job] = {}
     waiting: dict[str, float] = {}
     stop.begin()
     while True:
         results = newest(read_results(folder))
-        fresh = {key: result for key, result in results.items() if not retry or key in told or not result.error}
+        fresh = {key: result for key, result in results.items() if key not in again}
         for job in jobs:
             if job.key in fresh and job.key not in told:
                 told.add(job.key)
@@ -82,6 +84,8 @@ def run_jobs(
             job = children.pop(child)
             if child.returncode == BUSY:
                 waiting[job.folder] = time.monotonic() + _BUSY_WAIT
+            elif not child.returncode:
+                again.discard(job.key)
             elif child.returncode and not stop.number:
                 raise ConfigError(
                     f"{job.title}: its process ended with status {child.returncode}; see {log_of(job, folder)}"

@@ -70,6 +70,16 @@ def test_a_run_that_fails_is_a_result_and_the_others_go_on(whole: Path, tmp_path
     assert [result.arm for result in read_results(tmp_path) if not result.error and result.task] == ["ratio"]
 
 
+def test_what_failed_is_left_alone_and_tried_once_more_where_asked(tmp_path: Path) -> None:
+    text = TOY.replace("train = {lambda_adv = 3.0}", "train = {micro_batches = 5}").replace('"lambda 1"', '"ratio"', 1)
+    (tmp_path / "toy.toml").write_text(text)
+    for options, lines in (([], 1), ([], 1), (["--retry"], 2)):
+        process = begun(tmp_path / "toy.toml", tmp_path, "--arms", "lambda 3", *options)
+        said, wrong = process.communicate(timeout=120)
+        assert (process.returncode, wrong) == (1, "") and "1 of 1 failed (--retry tries them again)" in said
+        assert len((tmp_path / RESULTS).read_text().splitlines()) == lines
+
+
 def test_what_waits_for_a_start_that_failed_is_not_begun_and_the_command_ends(tmp_path: Path) -> None:
     text = TOY.replace("train = {steps = 8}", "train = {steps = 8, micro_batches = 5}").replace(
         "[tasks.scratch]", '[starts.further]\nstart = "begun"\n\n[tasks.scratch]\nstart = "further"\narms = ["ratio"]'
