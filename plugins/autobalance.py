@@ -11,6 +11,8 @@ from pydantic import Field
 
 from balancer import Plugin, PluginConfig, StepContext, hookimpl
 
+from .gradient_balance import approach
+
 
 @dataclass
 class RatioLaw:
@@ -35,8 +37,8 @@ class RatioLaw:
         else:
             self.average += (1 - self.smoothing) * (measured - self.average)
         aim = math.log(set_point) + self.average - math.log(without)
-        step = min(max(aim - math.log(factor), -math.log1p(self.slew)), math.log1p(self.slew))
-        return min(max(factor * math.exp(step), 1 / self.bound), self.bound)
+        furthest = math.log(self.bound)
+        return approach(factor, math.exp(min(max(aim, -furthest), furthest)), self.slew, 1 / self.bound, self.bound)
 
 
 @dataclass

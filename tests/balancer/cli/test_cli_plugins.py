@@ -22,8 +22,7 @@ Cli = Callable[..., Any]
 
 def refusal(result: Any) -> str:
     """The one line on stderr of a command that was refused."""
-    assert result.status == 2
-    assert result.out == ""
+    assert (result.status, result.out) == (2, "")
     assert "Traceback" not in result.err
     (line,) = result.err.splitlines()
     assert line.startswith("balancer: ")
