@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
+import statistics
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from pydantic import Field
@@ -19,24 +20,21 @@ class RatioLaw:
     """Moves lambda_adv's factor towards the set point of a ratio of gradients, by at most a share of itself each time.
 
     The ratio is ‖λ·∇adv‖ / ‖∇others‖ at G's images. It is proportional to λ while G stands still, so that
-    λ · set point / ratio is where it would be met at once. Nothing is integrated: at a bound nothing winds up.
+    λ · set point / ratio is where it would be met at once. Of the last `window` such places the median counts, so that
+    the first measurement of an untrained D is forgotten. Nothing is integrated: at a bound nothing winds up.
     """
 
     slew: float
     bound: float
-    smoothing: float
-    average: float | None = None  # of ln(‖∇others‖ / ‖∇adv‖)
+    window: int
+    recent: list[float] = field(default_factory=list)  # ln(‖∇others‖ / ‖∇adv‖), the newest last
 
     def next_factor(self, factor: float, without: float, adv: float, others: float, set_point: float) -> float:
         """The factor after a measurement, `without` being lambda_adv but for it; unchanged where there is no ratio."""
         if not (math.isfinite(adv) and math.isfinite(others) and adv > 0 and others > 0 and without > 0):
             return factor
-        measured = math.log(others) - math.log(adv)
-        if self.average is None:
-            self.average = measured
-        else:
-            self.average += (1 - self.smoothing) * (measured - self.average)
-        aim = math.log(set_point) + self.average - math.log(without)
+        self.recent = [*self.recent, math.log(others) - math.log(adv)][-self.window :]
+        aim = math.log(set_point) + statistics.median(self.recent) - math.log(without)
         furthest = math.log(self.bound)
         return approach(factor, math.exp(min(max(aim, -furthest), furthest)), self.slew, 1 / self.bound, self.bound)
 
@@ -45,7 +43,8 @@ class RatioLaw:
 class StructureGuard:
     """The share of the set point that structure allows: lowered while its error is above the best so far.
 
-    A look is bad where the error exceeds its best by `tolerance`, and good where it is within half of that.
+    A look is bad where the error exceeds its best by `tolerance`, and good where it is within half of that. `patience`
+    bad ones in a row lower it, as many good ones raise it again.
     """
 
     tolerance: float
@@ -74,8 +73,8 @@ class StructureGuard:
         if self.bad >= self.patience and self.share > self.lowest:
             self.share, self.bad = max(self.share * self.lowered_to, self.lowest), 0
             return f"{above}: backs off, set point × {before:.2f} → × {self.share:.2f}"
-        if self.good >= 2 * self.patience and self.share < 1:
-            self.share, self.good = min(self.share / self.lowered_to**0.5, 1.0), 0
+        if self.good >= self.patience and self.share < 1:
+            self.share, self.good = min(self.share / self.lowered_to, 1.0), 0
             return f"structure holds ({error:.3g}): set point × {before:.2f} → × {self.share:.2f}"
         return ""
 
@@ -91,16 +90,16 @@ class Autobalance(Plugin):
         """Settings of autobalance."""
 
         set_point: float = Field(
-            0.9, gt=0, le=100, description="‖lambda_adv·∇adv‖ / ‖∇other terms‖ at G's images to hold (our choice)"
+            1.2, gt=0, le=100, description="‖lambda_adv·∇adv‖ / ‖∇other terms‖ at G's images to hold (our choice)"
         )
-        slew: float = Field(0.15, gt=0, le=10, description="largest relative change of lambda_adv in a measurement")
+        slew: float = Field(0.5, gt=0, le=10, description="largest relative change of lambda_adv in a measurement")
         bound: float = Field(100.0, gt=1, le=1e6, description="largest factor on lambda_adv; its inverse the smallest")
-        smoothing: float = Field(0.8, ge=0, lt=1, description="what an average of the ratio keeps in a measurement")
+        window: int = Field(5, ge=1, le=1000, description="measurements of whose ratios the median counts")
         guard: bool = Field(
             True, description="back off where the structure of held-out items goes (val/structure_error)"
         )
         tolerance: float = Field(
-            0.04, gt=0, le=1, description="how far the error of structure may lie above its best so far, as a share"
+            0.1, gt=0, le=1, description="how far the error of structure may lie above its best so far, as a share"
         )
         patience: int = Field(2, ge=1, le=1000, description="looks in a row at held-out items before a change")
 
@@ -108,7 +107,7 @@ class Autobalance(Plugin):
         super().__init__(config)
         if not config.guard:
             self.reads = tuple(name for name in self.reads if name != "val/structure_error")
-        self.law = RatioLaw(config.slew, config.bound, config.smoothing)
+        self.law = RatioLaw(config.slew, config.bound, config.window)
         self.guard = StructureGuard(config.tolerance, config.patience, lowered_to=0.7, lowest=0.1)
         self.said = ""
 
@@ -139,12 +138,12 @@ class Autobalance(Plugin):
     def state_dict(self) -> dict[str, Any]:
         guard = self.guard
         return {
-            "average": self.law.average, "best": guard.best, "share": guard.share, "bad": guard.bad, "good": guard.good,
+            "recent": self.law.recent, "best": guard.best, "share": guard.share, "bad": guard.bad, "good": guard.good,
             "said": self.said,
         }  # fmt: skip
 
     def load_state_dict(self, state: Mapping[str, Any], version: int) -> None:
-        self.law.average = state["average"]
+        self.law.recent = [*state["recent"]]
         for name in ("best", "share", "bad", "good"):
             setattr(self.guard, name, state[name])
         self.said = state["said"]

@@ -19,7 +19,7 @@ from balancer.testing import recorded, replay
 
 
 def law() -> RatioLaw:
-    return RatioLaw(slew=0.15, bound=100.0, smoothing=0.8)
+    return RatioLaw(slew=0.5, bound=100.0, window=5)
 
 
 @pytest.mark.parametrize("base", [0.1, 1.0, 10.0])
@@ -39,14 +39,20 @@ def test_lambda_moves_by_its_slew_at_most_and_stays_in_its_bounds_and_comes_back
     made, factor = law(), 1.0
     for _ in range(100):
         following = made.next_factor(factor, 1.0, 1e-6, 1.0, 1.0)
-        assert following / factor <= 1.15 + 1e-9
+        assert following / factor <= 1.5 + 1e-9
         factor = following
     assert factor == 100.0
     steps = 0
-    while factor == 100.0:  # nothing has wound up but the average, which follows within some measurements
+    while factor == 100.0:  # nothing has wound up but the median, which follows within its window
         factor = made.next_factor(factor, 1.0, 1.0, 1.0, 1.0)
         steps += 1
-    assert steps < 12
+    assert steps == 3
+
+
+def test_two_wild_measurements_of_five_are_left_out() -> None:
+    made = law()
+    factors = [made.next_factor(1.0, 1.0, adv, 1.0, 1.2) for adv in (1.0, 1.0, 1.0, 1e-9, 1e9)]
+    assert factors == pytest.approx([1.2] * 5)
 
 
 @given(st.lists(st.tuples(st.floats(), st.floats()), max_size=50))
@@ -70,7 +76,7 @@ def test_structure_that_goes_lowers_the_set_point_and_structure_that_holds_gives
     for _ in range(40):
         made.look(0.36)
     assert made.share == 0.1
-    for _ in range(80):
+    for _ in range(14):
         made.look(0.3)
     assert made.share == 1.0
 
@@ -85,14 +91,14 @@ def test_structure_that_gets_better_by_itself_is_left_alone_and_noise_within_the
 
 
 def test_a_run_lands_near_the_set_point_and_says_why_it_moved(tmp_path: Path) -> None:
-    items = ["autobalance.set_point=0.5", "train.lambda_adv=0.02", "train.gradients_every=4", "train.probe_every=10"]
+    items = ["autobalance.set_point=0.5", "autobalance.guard=false", "train.lambda_adv=0.02", "train.gradients_every=4"]
     run = ran(tmp_path / "run", "autobalance", items, steps=400)
     moves = [*read_decisions(run)]
     assert all(move.knob == "lambda_adv" and "set point" in move.note for move in moves)
     columns = read_signals(run)
     ratio = columns["lambda_adv"] * columns["g_grad_adv"] / columns["g_grad_rec"]
     assert np.nanmedian(ratio[:20]) < 0.1
-    assert 0.25 < np.nanmedian(ratio[40:]) < 1, "of gradients that differ tenfold from batch to batch"
+    assert 0.4 < np.nanmedian(ratio[40:]) < 0.8, "of gradients that differ tenfold from batch to batch"
 
 
 def test_a_replay_of_its_own_run_says_what_the_run_did(tmp_path: Path) -> None:
