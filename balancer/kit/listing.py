@@ -7,6 +7,7 @@ the methods marked with `@hookimpl` in the class, and in bases of it in the same
 from __future__ import annotations
 
 import ast
+import re
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 from functools import cache
@@ -19,6 +20,7 @@ from balancer.contract.moments import HOOK_NAMES
 from balancer.contract.plugin_evidence import evidence_beside
 from balancer.contract.registry import PLUGINS, Broken, Entry, installed
 
+ABBREVIATED: Final = (" et al", " e.g", " i.e", " cf", " vs", " eq")
 LONGEST: Final = 200  # characters of a sentence that are shown
 LARGEST: Final = 2**20  # bytes of a source file that is read
 
@@ -106,9 +108,13 @@ def _metadata(distribution: str) -> tuple[str, str]:
 
 
 def _first_sentence(text: str) -> str:
+    """Up to the first full stop, but for those within brackets and of abbreviations."""
     paragraph = " ".join(text.strip().split("\n\n")[0].split())
-    sentence, stop, _ = paragraph.partition(". ")
-    return sentence + stop.strip()
+    for stop in re.finditer(r"\.(?= )", paragraph):
+        before = paragraph[: stop.start()]
+        if before.count("(") <= before.count(")") and not before.endswith(ABBREVIATED):
+            return before + "."
+    return paragraph
 
 
 def _class_of(value: str, parsed: Parse) -> tuple[ast.ClassDef, ast.Module] | None:

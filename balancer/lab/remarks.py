@@ -35,15 +35,23 @@ def remarks(task: Task) -> Iterator[str]:
 
 
 def _pairs(task: Task) -> Iterator[str]:
-    starts = list(dict.fromkeys(start for start, _ in task.pairs if start is not None))
-    seeds = list(dict.fromkeys(seed for _, seed in task.pairs))
+    ended = [pair for pair in task.pairs if pair in task.arm(task.reference).runs]
+    starts = list(dict.fromkeys(start for start, _ in ended if start is not None))
+    seeds = list(dict.fromkeys(seed for _, seed in ended))
+    if not ended:
+        yield f"The reference, “{task.reference}”, has no run yet, so nothing is set against it."
+        return
     what = f"{_numbers('seed', seeds)}" + (f" from {_numbers('start', starts)}" if starts else "")
-    yield f"{_counted(len(task.pairs), 'pair')} of runs with the reference, “{task.reference}”: {what}."
+    of = "" if len(ended) == len(task.pairs) else f" of {len(task.pairs)} planned"
+    yield f"The reference, “{task.reference}”, has {_counted(len(ended), 'run')}{of}: {what}."
     if len(starts) > 1:
         yield "Pairs of one start count as independent of each other, so intervals speak of these starts and no others."
     most = max((len(arm.runs) for arm in task.arms), default=0)
     if most < 2:
-        yield "One pair shows nothing of what seeds differ by, so there are no intervals: give [lab] more seeds."
+        yield (
+            "One pair shows nothing of what seeds differ by, so no difference and no distance has an interval, and "
+            "none says which is better: run more seeds."
+        )
     elif most < BOOTSTRAP_FROM:
         yield f"Intervals are Student's t, which hold at few pairs; the bootstrap begins at {BOOTSTRAP_FROM}."
     else:
@@ -120,10 +128,9 @@ def _incomplete(task: Task) -> Iterator[str]:
     for arm in task.arms:
         for (start, seed), why in arm.failed.items():
             yield f"“{arm.name}” failed with seed {seed}{'' if start is None else f' from start {start}'}: {why}"
-    missing = {arm.name: len(task.pairs) - len(arm.runs) - len(arm.failed) for arm in task.arms}
-    if any(missing.values()):
-        texts = [f"{name} {len(task.pairs) - count} of {len(task.pairs)}" for name, count in missing.items() if count]
-        yield f"Not all runs have ended yet: {', '.join(texts)}."
+    missing = [len(task.pairs) - len(arm.runs) - len(arm.failed) for arm in task.arms]
+    if any(missing):
+        yield f"Not all runs have ended yet: {sum(missing):,} of {len(task.arms) * len(task.pairs):,} are missing."
 
 
 def _unlike(task: Task) -> Iterator[str]:

@@ -17,7 +17,7 @@ from balancer.lab.plan import Plan
 from balancer.lab.plane import plane, svg_path
 from balancer.lab.remarks import general, remarks
 from balancer.lab.tables import ALL, Arm, Pair, Task, tables
-from balancer.lab.text_tables import arms_table, group_table, short_table
+from balancer.lab.text_tables import Cell, arms_table, group_table, short_table
 from balancer.page.page import HERE as PAGE
 from balancer.page.page import template
 from balancer.page.sheets import last_sheet
@@ -25,6 +25,10 @@ from balancer.page.view import Sheet
 
 HERE: Final = Path(__file__).parent
 POLICY: Final = "default-src 'none'; img-src data:; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'"
+SHORT_LEGEND: Final = (
+    "Beside a figure: by how much it is closer to its best (+) than the reference's, as a mean over pairs; closer and "
+    "farther where the 95 % interval leaves 0 out, ? where there is none. From the curve: below 0 is beyond it."
+)
 # Pixels of the plane: where there is room, and on a phone.
 WIDE: Final = (900.0, 560.0)
 NARROW: Final = (340.0, 480.0)
@@ -61,18 +65,20 @@ class LabReport:
         return markdown(self.tasks, self.notes)
 
     def lines(self) -> Iterator[str]:
-        """The axes and the distance from the curve, for a terminal: means, without their intervals."""
+        """The axes and the distance from the curve, for a terminal: means, without their intervals, and remarks."""
         for task in self.tasks:
             table = short_table(task)
             rows = [["", *table.head]]
             for arm, cells in table.rows:
-                rows.append([arm.name, *(" ".join(filter(None, (cell.text, cell.below, cell.tone))) for cell in cells)])
+                rows.append([arm.name, *map(_on_terminal, cells)])
             yield f"{task.name}, against {task.reference}:"
             widths = [max(cell_len(row[column]) for row in rows) for column in range(len(rows[0]))]
             for row in rows:
                 padded = [text + " " * (width - cell_len(text)) for text, width in zip(row, widths, strict=True)]
                 yield f"  {'  '.join(padded)}".rstrip()
+            yield from (f"  - {remark}" for remark in remarks(task))
             yield ""
+        yield SHORT_LEGEND
 
 
 def lab_report(plan: Plan, sources: Iterable[Path]) -> LabReport:
@@ -120,6 +126,11 @@ class _Part:
     @cached_property
     def sheets(self) -> tuple[Pair | None, list[tuple[Arm, Sheet]]]:
         return task_sheets(self.task)
+
+
+def _on_terminal(cell: Cell) -> str:
+    below = " ".join(filter(None, (cell.below, cell.tone)))
+    return f"{cell.text} ({below})" if below else cell.text
 
 
 def _part(task: Task, number: int) -> _Part:

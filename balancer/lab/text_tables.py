@@ -39,7 +39,7 @@ def arms_table(task: Task, names: Sequence[str]) -> Table:
 
 
 def short_table(task: Task) -> Table:
-    """The two axes and the distance from the curve, as means without intervals."""
+    """The two axes and the distance from the curve, as means without intervals; `?` where there is no interval."""
     axes = [*dict.fromkeys(task.axes)]
     rows = []
     for arm in task.arms:
@@ -49,7 +49,7 @@ def short_table(task: Task) -> Table:
         if task.curve is not None:
             away = arm.from_curve
             on_curve = arm.name in task.curve_arms
-            cells.append(Cell(ON_IT if on_curve else NOTHING if away is None else signed(away.mean) + _side(away)))
+            cells.append(Cell(ON_IT if on_curve else NOTHING if away is None else _unsure(away) + _side(away)))
         rows.append((arm, cells))
     return Table(["runs", *axes, *([FROM_CURVE] if task.curve else [])], rows)
 
@@ -93,7 +93,11 @@ def _figure(figure: Figure | None) -> Cell:
 
 
 def _short(text: str, found: Estimate | None) -> Cell:
-    return Cell(text) if found is None else Cell(text, signed(found.mean), _tone(found.sign))
+    return Cell(text) if found is None else Cell(text, _unsure(found), _tone(found.sign))
+
+
+def _unsure(found: Estimate) -> str:
+    return signed(found.mean) + ("" if found.bounded else "?")
 
 
 def _curve(arm: Arm, task: Task) -> list[Cell]:

@@ -33,6 +33,10 @@ class Soft(Base, Plugin):
 
 
 class Bare(Plugin): ...
+
+
+class Sourced(Plugin):
+    """Softer (soft GAN: Doe et al. 2018, sec. 3), as of Roe et al. 2019. And more."""
 '''
 
 
@@ -63,7 +67,8 @@ def listed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, cli: Cli) -> Callabl
 
 def test_sentence_hooks_and_homepage_are_read_and_not_imported(listed: Callable[..., dict[str, Any]], cli: Cli) -> None:
     rows = listed(
-        "soft = soft_package.laws:Soft\nhanded = soft_package:Soft\nbare = soft_package.laws:Bare\n",
+        "soft = soft_package.laws:Soft\nhanded = soft_package:Soft\nbare = soft_package.laws:Bare\n"
+        "sourced = soft_package.laws:Sourced\n",
         "Summary: All that is soft.",
         "Project-URL: Homepage, https://example.org/soft",
     )
@@ -72,6 +77,7 @@ def test_sentence_hooks_and_homepage_are_read_and_not_imported(listed: Callable[
         assert rows[name]["hooks"] == ["on_epoch", "on_step_end"]
         assert rows[name]["homepage"] == "https://example.org/soft"
     assert (rows["bare"]["sentence"], rows["bare"]["hooks"]) == ("All that is soft.", [])
+    assert rows["sourced"]["sentence"] == "Softer (soft GAN: Doe et al. 2018, sec. 3), as of Roe et al. 2019."
     text = cli("plugins", "list").out
     assert (
         "soft               soft 1.0  https://example.org/soft\n    Starts softly.\n    at on_epoch, on_step_end\n"

@@ -15,7 +15,7 @@ from balancer.lab.job import Job
 from balancer.lab.plan import NULL, Plan, read_plan
 from balancer.lab.remarks import general, remarks
 from balancer.lab.results import RESULTS, append
-from balancer.lab.tables import ALL, Task, tables
+from balancer.lab.tables import ALL, Task, tables, task_table
 
 # Three fixed values on a straight line, an arm behind it and one beyond, and the reference over again.
 AT = {"lambda 0": (1.0, 3.0), "lambda 1": (2.0, 2.0), "lambda 3": (3.0, 1.0), "ratio": (3.0, 2.0), NULL: (1.5, 2.0)}
@@ -102,7 +102,7 @@ def test_what_failed_and_what_is_missing_is_named_and_pairs_without_it_count_now
     task = task_of(plan, tmp_path)
     text = said(task)
     assert "“ratio” failed with seed 1: not finite at step 7" in text
-    assert "Not all runs have ended yet: lambda 3 2 of 3, ratio 2 of 3." in text
+    assert "Not all runs have ended yet: 2 of 15 are missing." in text
     ratio = task.arm("ratio")
     assert list(ratio.runs) == [(None, 2)] and len(ratio.figures[ALL]["class error"].differences) == 1
     assert ratio.from_curve is None  # seed 2 has no whole curve
@@ -177,7 +177,7 @@ def test_several_starts_make_pairs_of_their_own_and_their_limits_are_said(tmp_pa
     written(plan, tmp_path, lambda job: places(job, AT))
     task = task_of(plan, tmp_path)
     assert task.pairs == tuple((start, seed) for seed in (0, 1, 2) for start in (5, 6))
-    assert "6 pairs of runs" in said(task) and "seeds 0, 1, 2 from starts 5, 6" in said(task)
+    assert "has 6 runs: seeds 0, 1, 2 from starts 5, 6." in said(task)
     assert "intervals speak of these starts and no others" in said(task)
 
 
@@ -190,6 +190,17 @@ def test_versions_and_lengths_that_differ_are_said(tmp_path: Path) -> None:
     text = said(task_of(plan, tmp_path))
     assert "several versions of torch: 2.10.0 in 10, 2.11.0 in 5" in text
     assert "30 steps in 5, 40 steps in 10" in text
+
+
+def test_seeds_are_counted_as_they_ran_and_not_as_they_were_planned(tmp_path: Path) -> None:
+    plan = plan_of(tmp_path)
+    for job in plan.jobs:
+        if not job.is_start and (job.arm, job.seed) in (("lambda 1", 0), ("lambda 1", 2), ("ratio", 2)):
+            append(tmp_path, result(job, places(job, AT)))
+    task = task_of(plan, tmp_path)
+    assert "“lambda 1”, has 2 runs of 3 planned: seeds 0, 2." in said(task)
+    alone = task_table(plan, task.name, [], task.specs)
+    assert "“lambda 1”, has no run yet" in said(alone)
 
 
 def test_one_pair_has_figures_and_no_intervals(tmp_path: Path) -> None:
