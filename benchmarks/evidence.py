@@ -1,11 +1,12 @@
-"""The evidence: results of benchmarks/lab/fonts.toml kept small, and all that quotes them, made from them alone.
+"""The evidence: results of benchmarks/lab/fonts.toml and confirm.toml kept small, and what quotes them, made from them.
 
     python benchmarks/evidence.py --take FOLDER   # results.jsonl of a comparison's folder into benchmarks/evidence/
     python benchmarks/evidence.py --write         # cards, READMEs, the diagnosis' words and the plugins' lines anew
     python benchmarks/evidence.py --check         # ends with 1 where one of them is not what --write makes
 
-`--take` adds to what is there: a run that is there already is replaced, one of settings that the file no longer has is
-dropped. Nothing is read but that file, the comparison's and arms.toml, which says what each arm stands for.
+`--take` adds to what is there, each run to the file of its comparison: one that is there already is replaced, one of
+settings that no comparison has any more is dropped. Nothing is read but those files, the comparisons' and arms.toml,
+which says what each arm stands for.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ import platform
 import sys
 import tomllib
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final
 
@@ -29,11 +31,13 @@ from balancer.contract.registry import load_model
 from balancer.lab.gathered import gathered
 from balancer.lab.plan import Plan, read_plan
 from balancer.lab.results import Result, read_results
-from balancer.lab.tables import task_table
+from balancer.lab.tables import Task, task_table
 
 ROOT: Final = Path(__file__).parents[1]
+# The comparison by which settings were chosen, and the same on fonts that were not there then.
 PLAN: Final = Path("benchmarks/lab/fonts.toml")
-RESULTS: Final = Path("benchmarks/evidence/fonts.jsonl")
+CONFIRM: Final = Path("benchmarks/lab/confirm.toml")
+RESULTS: Final = Path("benchmarks/evidence")
 ARMS: Final = Path("benchmarks/evidence/arms.toml")
 DIGITS: Final = 5
 
@@ -67,20 +71,23 @@ def head(path: Path) -> dict[str, Any]:
 
 
 def take(folders: Iterable[Path], plan: Plan, path: Path) -> int:
-    """Put the results in folders of a comparison into the file; returns how many there are then."""
+    """Put the results of a plan's runs in these folders into its file; returns how many there are then."""
     known: dict[Any, Result] = {}
     before = head(path) if path.is_file() else {"machines": []}
     for source in [*([path] if path.is_file() else []), *folders]:
         for result in read_results(source):
             if not (result.error and result.key in known):
                 known[result.key] = result
+    wanted = [job for job in plan.jobs if job.task and job.key in known]
+    if not wanted:
+        return 0
     figures = load_model(plan.lab.model)[0].figures()
     first = {
-        "of": str(PLAN),
+        "of": plan.path.name,
         "machines": sorted({*before["machines"], machine()}),
         "figures": {name: spec._asdict() for name, spec in figures.items()},
     }
-    lines = [first, *(kept(known[job.key]) for job in plan.jobs if job.task and job.key in known)]
+    lines = [first, *(kept(known[job.key]) for job in wanted)]
     encode = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode
     write_atomically(path, "".join(f"{encode(line)}\n" for line in lines).encode())
     return len(lines) - 1
@@ -93,20 +100,31 @@ def machine() -> str:
     return f"{names[0] if names else platform.processor() or platform.machine()}, {os.cpu_count()} cores"
 
 
-def evidence(root: Path, results: Path | None = None) -> Evidence:
-    """What the file of results comes to, without the model and without torch."""
-    plan = read_plan(root / PLAN)
-    path = results or root / RESULTS
-    first = head(path)
-    specs = {name: FigureSpec(**spec) for name, spec in first["figures"].items()}
-    shown = {name: specs[name] for name in dict.fromkeys((*plan.lab.axes, *(plan.lab.shown or specs)))}
-    ended = any(result.key in {job.key for job in plan.jobs} for result in read_results(path))
-    found = gathered(plan, [path]).found.values() if ended else ()
-    tasks = tuple(
-        task_table(plan, name, [one for one in found if one.result.task == name], shown) for name in plan.tasks
-    )
+def results_of(plan: Path) -> Path:
+    """The file that a comparison's results are kept in."""
+    return RESULTS / f"{plan.stem}.jsonl"
+
+
+def evidence(root: Path) -> Evidence:
+    """What the files of results come to, without the model and without torch."""
+    plans = {"": read_plan(root / PLAN), f"{CONFIRM.stem}/": read_plan(root / CONFIRM)}
+    tasks: list[Task] = []
+    machines: dict[str, None] = {}
+    for prefix, plan in plans.items():
+        path = root / results_of(plan.path)
+        if not path.is_file():
+            continue
+        first = head(path)
+        machines |= dict.fromkeys(first["machines"])
+        specs = {name: FigureSpec(**spec) for name, spec in first["figures"].items()}
+        shown = {name: specs[name] for name in dict.fromkeys((*plan.lab.axes, *(plan.lab.shown or specs)))}
+        ended = any(result.key in {job.key for job in plan.jobs} for result in read_results(path))
+        found = gathered(plan, [path]).found.values() if ended else ()
+        for name in plan.tasks:
+            table = task_table(plan, name, [one for one in found if one.result.task == name], shown)
+            tasks.append(replace(table, name=prefix + name))
     arms: Mapping[str, Any] = tomllib.loads((root / ARMS).read_text(encoding="utf-8"))
-    return Evidence(plan, tasks, arms, tuple(first["machines"]))
+    return Evidence(plans[""], tuple(tasks), arms, tuple(machines))
 
 
 def main() -> int:
@@ -119,8 +137,8 @@ def main() -> int:
     folders = [folder.resolve() for folder in given.take]
     os.chdir(ROOT)
     if folders:
-        count = take(folders, read_plan(PLAN), RESULTS)
-        print(f"{RESULTS}: {count} results")
+        for plan in (PLAN, CONFIRM):
+            print(f"{results_of(plan)}: {take(folders, read_plan(plan), results_of(plan))} results")
     if not (given.write or given.check):
         return 0
     stale = []

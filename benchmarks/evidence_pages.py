@@ -6,18 +6,17 @@ import os
 import re
 import subprocess
 import sys
-import textwrap
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Final
 
 import tomli_w
-from evidence_words import FURTHER, LANGUAGES, MOST_ROWS, Evidence, phrase, remedy, rows, sentence, shown_arms
+from evidence_readme import found, row, three_lines
+from evidence_words import FURTHER, LANGUAGES, Evidence, phrase, remedy, rows, sentence, shown_arms
 
 from balancer.diagnosis.remedies import REMEDIES
 from balancer.lab.markdown import markdown
 from balancer.lab.plan import NULL
-from balancer.lab.tables import Task
 
 COMMAND: Final = "python benchmarks/evidence.py --write"
 CARDS: Final = Path("plugins/cards")
@@ -42,7 +41,8 @@ def pages(evidence: Evidence, root: Path) -> Iterator[tuple[Path, str]]:
     output = diagnosed(root)
     for language in LANGUAGES:
         path = root / READMES[language]
-        text = between(path.read_text(encoding="utf-8"), "found", found(evidence, language))
+        text = between(path.read_text(encoding="utf-8"), "three lines", three_lines(evidence, language))
+        text = between(text, "found", found(evidence, language))
         text = between(text, "plugins", plugin_rows(evidence, text, language))
         yield path, with_output(text, output)
         path = root / DIAGNOSE[language]
@@ -78,15 +78,15 @@ def card(evidence: Evidence, plugin: str) -> str:
         reference = evidence.plan.lab.reference
         lines += [
             "",
-            f"“{reference}” as it is; of the others how much closer to the target than it, with 95 % intervals from",
-            "two pairs on, bold where they leave 0 out. From the curve: below 0 is what no fixed `lambda_adv` comes",
-            f"to. “{NULL}” differs by its seeds alone.",
+            f"Beside each figure how much closer to the target than “{reference}” it is, with a 95 % interval over",
+            "pairs; a word where that leaves 0 out, ? where there is none. From the curve: below 0 is what no fixed",
+            f"`lambda_adv` comes to. “{NULL}” differs by its seeds alone.",
             "",
-            _row(["task", "arm", "pairs", *figures, "from the curve", "CPU s"]),
+            row(["task", "arm", "pairs", *figures, "from the curve", "CPU s"]),
             "|" + "---|" * (len(figures) + 5),
         ]
         for task in run:
-            lines += [_row([task.name, *cells]) for cells in rows(task, shown_arms(task, named), figures)]
+            lines += [row([task.name, *cells]) for cells in rows(task, shown_arms(task, named), figures)]
     lines += ["", f"zi2zi at 64 px, `benchmarks/lab/fonts.toml`; made by `{COMMAND}`."]
     return "\n".join(lines) + "\n"
 
@@ -114,85 +114,9 @@ def plugin_rows(evidence: Evidence, text: str, language: str) -> str:
         cells = [cell.strip() for cell in line.strip("| ").split(" | ")]
         name = cells[0].strip("`")
         if line.startswith("| `"):
-            line = _row([*cells[:-1], phrase(evidence.with_plugin(name), language)])
+            line = row([*cells[:-1], phrase(evidence.with_plugin(name), language)])
         lines.append(line)
     return "\n".join(lines) + "\n"
-
-
-# {chance}: of 40 intervals that show nothing, one lies beyond.
-FOUND: Final[Mapping[str, Mapping[str, str]]] = {
-    "en": {
-        "head": "setting | pairs | from the curve | CPU s",
-        "lead": "Of `{reference}` its figures, of the others how much closer to the target than it they are, on the "
-        "task `{task}`: 95 % intervals from 2 pairs of runs on, bold where they leave 0 out. From the curve: below 0 "
-        "is what no fixed `lambda_adv` comes to. `{null}` differs by its seeds alone. All settings, tasks and "
-        "commands: [benchmarks/evidence](benchmarks/evidence/README.md).",
-        "nothing": "**Nothing was measured here yet.**",
-        "once": "**One run of a setting says nothing of gain**, since seeds differ too. So far nothing is known to "
-        "help.",
-        "none": "**No setting was seen to gain**: of {count} intervals of the distance from the curve none lies "
-        "beyond it, {behind} behind it.",
-        "gain": "**Beyond every fixed `lambda_adv`**: {arms}; {beyond} of {count} intervals of the distance from the "
-        "curve, where about {chance} would by chance. Behind it: {behind}.",
-        "comma": ", ",
-        "missing": "Not run yet: {tasks}; on `{task}` {settings} of {of} settings.",
-    },
-    "zh-TW": {
-        "head": "設定 | 對數 | 與曲線的距離 | CPU 秒",
-        "lead": "`{reference}` 列出它本身的數據，其他設定列出比它更接近目標多少，任務是 `{task}`："
-        "從 2 對執行起附 95 % 區間，不含 0 的以粗體表示。與曲線的距離小於 0，表示任何固定的 `lambda_adv` 都達不到。"
-        "`{null}` 與對照只差隨機種子。所有設定、任務與指令：[benchmarks/evidence](benchmarks/evidence/README.md)。",
-        "nothing": "**這裡還沒有測量。**",
-        "once": "**每個設定只跑一次，看不出有沒有改善**，因為種子不同也會有差別。目前還不知道什麼有幫助。",
-        "none": "**沒有看到任何設定帶來改善**：{count} 個與曲線距離的區間裡，沒有一個超越曲線，{behind} 個不如曲線。",
-        "gain": "**超越任何固定的 `lambda_adv`**：{arms}；{count} 個與曲線距離的區間裡有 {beyond} 個，"
-        "單憑運氣約有 {chance} 個。不如曲線的有 {behind} 個。",
-        "comma": "、",
-        "missing": "尚未執行：{tasks}；在 `{task}` 上還有 {settings} 個設定（共 {of} 個）。",
-    },
-}
-
-
-def found(evidence: Evidence, language: str) -> str:
-    """What was found, for a README: a sentence, a table of the task with most runs, and what is missing."""
-    texts, task, judged = FOUND[language], evidence.fullest, evidence.judged
-    with_interval = [place for place in judged if place.away is not None]
-    beyond = [place for place in with_interval if place.standing == "beyond"]
-    beyond.sort(key=lambda place: place.away.high if place.away else 0.0)
-    figures = {
-        "count": len(with_interval), "beyond": len(beyond),
-        "behind": sum(place.standing == "behind" for place in judged),
-        "chance": f"{0.025 * len(with_interval):.1f}",
-        "arms": texts["comma"].join(f"`{place.arm.name}` ({place.task.name})" for place in beyond[:MOST_ROWS]),
-    }  # fmt: skip
-    if not any(place.arm.runs for place in judged):
-        verdict = texts["nothing"]
-    else:
-        verdict = texts["gain" if beyond else "none" if with_interval else "once"].format(**figures)
-    here = [place.arm.name for place in beyond if place.task is task][:MOST_ROWS]
-    named = shown_arms(task, [*task.curve_arms, *[name for name in evidence.plan.curve if name in _run(task)], *here])
-    setting, pairs, away, seconds = texts["head"].split(" | ")
-    lead = texts["lead"].format(reference=task.reference, task=task.name, null=NULL)
-    lines = [verdict, "", _row([setting, pairs, *evidence.plan.lab.axes, *FURTHER, away, seconds])]
-    lines.append("|" + "---|" * (len(evidence.plan.lab.axes) + len(FURTHER) + 4))
-    lines += [_row(cells) for cells in rows(task, named, [*evidence.plan.lab.axes, *FURTHER])]
-    tasks = [one.name for one in evidence.tasks if not _run(one)]
-    missing = len([arm for arm in task.arms if not arm.runs])
-    lines += ["", lead]
-    if tasks or missing:
-        listed = texts["comma"].join(f"`{name}`" for name in tasks) or "–"
-        lines.append(texts["missing"].format(tasks=listed, task=task.name, settings=missing, of=len(task.arms)))
-    if language == "en":
-        lines = [line if line.startswith("|") else textwrap.fill(line, 120, break_on_hyphens=False) for line in lines]
-    return "\n".join(lines) + "\n"
-
-
-def _run(task: Task) -> list[str]:
-    return [arm.name for arm in task.arms if arm.runs]
-
-
-def _row(cells: Sequence[str]) -> str:
-    return f"| {' | '.join(cells)} |"
 
 
 def diagnosed(root: Path) -> str:

@@ -9,15 +9,16 @@ from typing import Any, Final, NamedTuple
 
 from balancer.lab.intervals import Estimate
 from balancer.lab.plan import NULL, Plan
-from balancer.lab.tables import ALL, Arm, Task
+from balancer.lab.tables import ALL, Arm, Figure, Task
 from balancer.lab.text_tables import NOTHING, ON_IT, interval, signed
 from balancer.page.scales import number
 
 FURTHER: Final = ("L1", "style distance")
 MOST_ROWS: Final = 6  # of settings beyond the curve, in a README
+MOST_HELP: Final = 3  # settings that its first lines name
 LANGUAGES: Final = ("en", "zh-TW")
 # {gain}: how far beyond the curve, with its interval. A pair is a seed and a starting point.
-TEXTS: Final[Mapping[str, Mapping[str, str]]] = {
+TEXTS: Final[Mapping[str, Mapping[str, Any]]] = {
     "en": {
         "missing": "not measured here yet",
         "once": "one run of a setting says nothing of gain",
@@ -39,6 +40,8 @@ TEXTS: Final[Mapping[str, Mapping[str, str]]] = {
         "comma": ", ",
         "stop": ".",
         "between": " ",
+        "near": "Of the value nearest to it that was measured:",
+        "tone": {"closer": "closer", "farther": "farther", "beyond": "beyond", "behind": "behind"},
     },
     "zh-TW": {
         "missing": "這裡尚未測量",
@@ -61,6 +64,8 @@ TEXTS: Final[Mapping[str, Mapping[str, str]]] = {
         "comma": "、",
         "stop": "。",
         "between": "",
+        "near": "實測過最接近的數值：",
+        "tone": {"closer": "較近", "farther": "較遠", "beyond": "超越", "behind": "不如"},
     },
 }
 
@@ -145,6 +150,27 @@ def gain(away: Estimate) -> str:
     return f"{mean} [{low}, {high}]"
 
 
+def grouped(places: Sequence[Place]) -> dict[str, list[Place]]:
+    """By the name of the arm."""
+    found: dict[str, list[Place]] = {}
+    for place in places:
+        found.setdefault(place.arm.name, []).append(place)
+    return found
+
+
+def differences(place: Place) -> str:
+    """How much closer to the target than the reference's the figures of both axes are, as a mean over pairs."""
+    figures = place.arm.figures.get(ALL, {})
+    told = {name: figures[name].closer for name in place.task.axes if name in figures}
+    return ", ".join(f"{name} {signed(found.mean)}" for name, found in told.items() if found is not None)
+
+
+def cost(place: Place) -> str:
+    """Its seconds of computing as a multiple of the reference's."""
+    own, reference = place.arm.seconds, place.task.arm(place.task.reference).seconds
+    return NOTHING if not own or not reference else f"{own / reference:.2f}"
+
+
 def sentence(text: str, language: str = "en") -> str:
     """A phrase as a sentence."""
     return text[0].upper() + text[1:] + TEXTS[language]["stop"]
@@ -161,6 +187,7 @@ def remedy(evidence: Evidence, name: str, language: str) -> str:
     if not run:
         key = "null_missing" if said else "missing" if places else "not"
         return texts["between"].join([*said, sentence(texts[key], language)])
+    said += [texts["near"]] if name in evidence.arms["near"] else []
     there = [place.task.name for place in run]
     chosen = [task for task in (evidence.arms["first_task"], evidence.fullest.name) if task in there] or there[:1]
     said += [sentence(_compared(place, language), language) for place in run if place.task.name in chosen]
@@ -184,25 +211,34 @@ def _compared(place: Place, language: str) -> str:
     return texts["remedy"].format(arm=arm.name, task=task.name, reference=task.reference, figures=told, verdict=said)
 
 
-def rows(task: Task, names: Sequence[str], figures: Sequence[str]) -> Iterator[list[str]]:
-    """Of the reference its figures, of other arms how much closer to the target they are; distance, seconds."""
+def rows(task: Task, names: Sequence[str], figures: Sequence[str], language: str = "en") -> Iterator[list[str]]:
+    """Of each arm its figures, and how much closer to the target than the reference's they are; distance, seconds."""
     for arm in task.arms:
         if arm.name not in names:
             continue
         own = arm.figures.get(ALL, {})
-        found = [own.get(name) for name in figures]
-        if arm.name == task.reference:
-            cells = [NOTHING if one is None else number(one.mean) for one in found]
-        else:
-            cells = [NOTHING if one is None else _bold(one.closer) for one in found]
-        away = ON_IT if arm.name in task.curve_arms else _bold(arm.from_curve)
+        cells = [_beside(own.get(name), language) for name in figures]
+        away = ON_IT if arm.name in task.curve_arms else _told(arm.from_curve, "beyond", "behind", language)
         seconds = NOTHING if arm.seconds is None else f"{arm.seconds:,.0f}"
         yield [arm.name, str(len(arm.runs)), *cells, away, seconds]
 
 
-def _bold(found: Estimate | None) -> str:
-    text = interval(found) or NOTHING
-    return f"**{text}**" if found is not None and found.sign else text
+def _beside(figure: Figure | None, language: str) -> str:
+    if figure is None:
+        return NOTHING
+    if figure.closer is None:
+        return number(figure.mean)
+    return f"{number(figure.mean)} ({_told(figure.closer, 'farther', 'closer', language)})"
+
+
+def _told(found: Estimate | None, below: str, above: str, language: str) -> str:
+    """A difference with its interval; in bold with a word where that leaves 0 out, with ? where there is none."""
+    if found is None:
+        return NOTHING
+    if not found.bounded:
+        return f"{interval(found)}?"
+    word = {-1: below, 1: above, 0: ""}[found.sign]
+    return f"**{interval(found)} {TEXTS[language]['tone'][word]}**" if word else interval(found)
 
 
 def shown_arms(task: Task, names: Sequence[str]) -> list[str]:

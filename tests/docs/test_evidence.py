@@ -29,6 +29,7 @@ PLAN = TOY.replace("seeds = [0]", "seeds = [0, 1, 2]").replace(
 )
 ARMS: dict[str, Any] = {
     "controls": [],
+    "near": ["raise_lambda"],
     "first_task": "scratch",
     "remedies": {"d_lr_ratio": ["ratio"], "raise_lambda": ["lambda 3"], "lambda_one": [NULL]},
     "told": {"ema": {"en": "Told.", "zh-TW": "已說。"}},
@@ -85,23 +86,26 @@ def test_every_page_is_what_the_results_say_and_that_takes_no_torch() -> None:
 def test_a_gain_is_an_interval_beyond_the_curve_and_nothing_else(
     made: Made, at: tuple[float, float] | None, noise: float, seeds: int, said: str
 ) -> None:
-    from evidence_pages import card, found
+    from evidence_pages import card
+    from evidence_readme import found, three_lines
     from evidence_words import phrase
 
     evidence = made(at, noise, seeds)
     text = phrase(evidence.with_plugin("d_lr_ratio"))
     assert re.fullmatch(said, text)
     assert text[1:] in card(evidence, "d_lr_ratio").splitlines()[0]
-    assert ("Beyond every fixed `lambda_adv`**: `ratio` (scratch)" in found(evidence, "en")) == text.startswith(
-        "beyond"
-    )
+    lines = three_lines(evidence, "en")
+    assert ("**Helps**, beyond every fixed `lambda_adv`: `ratio` in 1 of 1" in lines) == text.startswith("beyond")
+    assert ("**Does not help**, as far as was seen: `ratio`" in lines) == text.startswith("no gain")
+    assert ("`ratio` (worse than a fixed `lambda_adv` in 1 of 1)" in lines) == ("behind" in text)
+    assert ("is not known yet" in lines) == text.startswith("one run") and len(lines.splitlines()) <= 3
     assert NULL in found(evidence, "en")
     assert (NULL in card(evidence, "d_lr_ratio")) == (at is not None)
 
 
 @pytest.mark.parametrize(("at", "seeds"), [(None, 3), ((1.5, 1.5), 1), ((1.5, 1.5), 3), ((3.0, 2.0), 3)])
 def test_both_languages_say_the_same_numbers(made: Made, at: tuple[float, float] | None, seeds: int) -> None:
-    from evidence_pages import found
+    from evidence_readme import found, three_lines
     from evidence_words import phrase, remedy
 
     evidence = made(at, 0.01, seeds)
@@ -109,6 +113,7 @@ def test_both_languages_say_the_same_numbers(made: Made, at: tuple[float, float]
         language: [
             phrase(evidence.with_plugin("d_lr_ratio"), language),
             found(evidence, language),
+            three_lines(evidence, language),
             *(remedy(evidence, name, language) for name in REMEDIES if name != "ema"),
         ]
         for language in ("en", "zh-TW")
@@ -129,12 +134,13 @@ def test_a_remedy_is_told_by_its_arm_and_one_without_an_arm_has_no_figure(made: 
 
 
 def test_a_control_is_shown_and_is_no_gain_of_the_plugin(made: Made) -> None:
-    from evidence_pages import card, found
+    from evidence_pages import card
+    from evidence_readme import three_lines
 
     evidence = replace(made((1.5, 1.5)), arms={**ARMS, "controls": ["ratio"]})
     text = card(evidence, "d_lr_ratio")
     assert text.startswith("**Not measured here yet.**\nIts control, ") and "| scratch | ratio | 3 |" in text
-    assert "Beyond" not in found(evidence, "en")
+    assert "Helps" not in three_lines(evidence, "en")
 
 
 def test_what_is_taken_is_small_adds_to_what_is_there_and_is_read_as_results(made: Made, tmp_path: Path) -> None:
@@ -162,6 +168,9 @@ def test_all_that_arms_toml_names_is_there(made: Made) -> None:
     there = evidence.evidence(ROOT)
     names = {*there.plan.arms, NULL}
     assert {*there.arms["controls"]} <= names and there.arms["first_task"] in there.plan.tasks
+    other = read_plan(ROOT / evidence.CONFIRM)
+    assert other.arms == {name: there.plan.arms[name] for name in other.arms}, "an arm on other fonts is the same arm"
+    assert {*there.arms["near"]} <= {*there.arms["remedies"]}
     assert {name for arms in there.arms["remedies"].values() for name in arms} <= names
     assert {*there.arms["remedies"], *there.arms["told"]} <= {*REMEDIES}
     assert all(there.with_plugin(name) for name in BUILT_IN), "each plugin has an arm"
