@@ -12,7 +12,7 @@ from typing import Final
 
 import tomli_w
 from evidence_readme import found, row, three_lines
-from evidence_words import FURTHER, LANGUAGES, Evidence, phrase, remedy, rows, sentence, shown_arms
+from evidence_words import FURTHER, LANGUAGES, Evidence, phrase, remedy, rows, sentence, shown_arms, standings
 
 from balancer.diagnosis.remedies import REMEDIES
 from balancer.lab.markdown import markdown
@@ -30,6 +30,7 @@ def pages(evidence: Evidence, root: Path) -> Iterator[tuple[Path, str]]:
     for language in LANGUAGES:
         said = {name: {"measured": remedy(evidence, name, language)} for name in REMEDIES}
         yield root / SHOW / f"measured.{language}.toml", _toml({"remedies": said})
+    yield root / "balancer/diagnosis/measured.toml", _toml(standings(evidence, list(REMEDIES)))
     names = sorted(path.stem for path in (root / CARDS).glob("*.md"))
     yield root / "plugins/evidence.toml", _toml({name: phrase(evidence.with_plugin(name)) for name in names})
     for name in names:
@@ -50,7 +51,7 @@ def pages(evidence: Evidence, root: Path) -> Iterator[tuple[Path, str]]:
 
 
 def _toml(values: dict[str, object]) -> str:
-    return f"# Made by {COMMAND} from benchmarks/evidence/fonts.jsonl.\n{tomli_w.dumps(values)}"
+    return f"# Made by {COMMAND} from benchmarks/evidence/*.jsonl.\n{tomli_w.dumps(values)}"
 
 
 def between(text: str, name: str, content: str) -> str:

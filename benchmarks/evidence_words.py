@@ -176,6 +176,34 @@ def sentence(text: str, language: str = "en") -> str:
     return text[0].upper() + text[1:] + TEXTS[language]["stop"]
 
 
+def standings(evidence: Evidence, names: Sequence[str]) -> dict[str, object]:
+    """The remedies that were measured to come closer to the target than the reference, and those that lead away.
+
+    Closer: beyond the curve, or closer in one of the two axes and farther in none; farther: the other way round. It is
+    judged by the tasks that `remedy` speaks of; one that says neither, or both, is in no list.
+    """
+    found: dict[str, list[str]] = {"closer": [], "farther": []}
+    for name in names:
+        signs: set[int] = set()
+        for place in chosen_places(evidence, name):
+            figures = place.arm.figures[ALL]
+            own = {figures[axis].closer.sign for axis in place.task.axes if figures[axis].closer is not None}
+            curve = -place.away.sign if place.away is not None and place.arm.place is None else 0
+            signs |= {curve} if curve else own
+        signs -= {0}
+        if len(signs) == 1:
+            found["closer" if signs == {1} else "farther"].append(name)
+    return {**found}
+
+
+def chosen_places(evidence: Evidence, name: str) -> list[Place]:
+    """Where a remedy was measured, on two tasks at most: the first task and the one with most runs."""
+    run = [place for place in evidence.places(evidence.arms["remedies"].get(name, ())) if place.arm.runs]
+    there = [place.task.name for place in run]
+    tasks = [task for task in (evidence.arms["first_task"], evidence.fullest.name) if task in there] or there[:1]
+    return [place for place in run if place.task.name in tasks]
+
+
 def remedy(evidence: Evidence, name: str, language: str) -> str:
     """What was measured of a remedy of the diagnosis, on two tasks at most."""
     texts = TEXTS[language]
@@ -188,9 +216,7 @@ def remedy(evidence: Evidence, name: str, language: str) -> str:
         key = "null_missing" if said else "missing" if places else "not"
         return texts["between"].join([*said, sentence(texts[key], language)])
     said += [texts["near"]] if name in evidence.arms["near"] else []
-    there = [place.task.name for place in run]
-    chosen = [task for task in (evidence.arms["first_task"], evidence.fullest.name) if task in there] or there[:1]
-    said += [sentence(_compared(place, language), language) for place in run if place.task.name in chosen]
+    said += [sentence(_compared(place, language), language) for place in chosen_places(evidence, name)]
     return texts["between"].join(said)
 
 

@@ -21,7 +21,8 @@ if TYPE_CHECKING:
 
 # What weakens D, and what G answers it with: the source document's and the field's.
 WEAKEN_D: Final = (
-    *("raise_lambda", "d_lr_ratio", "d_skip", "freeze_head", "combination", "label_smoothing"),
+    *("raise_lambda", "matching_aware", "two_g_updates", "autobalance"),
+    *("d_lr_ratio", "d_skip", "freeze_head", "combination", "label_smoothing"),
     *("r1", "augment", "spectral_norm", "smaller_d"),
     *FLAGGED,
 )

@@ -38,7 +38,7 @@ def _starved(case: Case) -> Iterator[Finding]:
         lasting,
         85,
         "",
-        ("raise_lambda", "dynamic_lambda", "lower_lambda"),
+        ("raise_lambda", "matching_aware", "two_g_updates", "autobalance", "dynamic_lambda", "lower_lambda"),
     )
 
 

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import shlex
+import tomllib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cache
+from pathlib import Path
 from typing import Any, Final
 
 from balancer.diagnosis.finding import Case
@@ -16,9 +19,8 @@ class Remedy:
     """One change to a run: plugins to add or leave out, and settings.
 
     `number` is the source document's (docs/source-document.md), None for what it does not name; a setting of None
-    depends on the run; `needs` names signals without which the remedy means nothing. `doubtful` are those by which G
-    hears less of D, or which hide D's state: they never come first, since nothing measured here speaks for them.
-    `elsewhere` are those of the field that are no setting here.
+    depends on the run; `needs` names signals without which the remedy means nothing. `elsewhere` are those of the field
+    that are no setting here.
     """
 
     name: str
@@ -27,7 +29,6 @@ class Remedy:
     without: tuple[str, ...] = ()
     settings: Mapping[str, Any] = field(default_factory=dict)
     needs: tuple[str, ...] = ()
-    doubtful: bool = False
     elsewhere: bool = False
     flag_only: bool = False
 
@@ -36,24 +37,20 @@ FLAGGED: Final = ("later_d", "another_loss", "history", "noise", "freeze_d", "la
 REMEDIES: Final[Mapping[str, Remedy]] = {
     remedy.name: remedy
     for remedy in (
-        Remedy(
-            "combination",
-            12,
-            ("d_lr_ratio",),
-            ("dynamic_lambda", "lambda_schedule"),
-            {"train.lambda_adv": 0.3},
-            doubtful=True,
-        ),
-        Remedy("lower_lambda", 1, (), ("dynamic_lambda", "lambda_schedule"), {"train.lambda_adv": 0.2}, doubtful=True),
-        Remedy("schedule", 2, ("lambda_schedule",), ("dynamic_lambda",), doubtful=True),
+        Remedy("combination", 12, ("d_lr_ratio",), ("dynamic_lambda", "lambda_schedule"), {"train.lambda_adv": 0.3}),
+        Remedy("lower_lambda", 1, (), ("dynamic_lambda", "lambda_schedule"), {"train.lambda_adv": 0.2}),
+        Remedy("schedule", 2, ("lambda_schedule",), ("dynamic_lambda",)),
         Remedy("dynamic_lambda", 4, ("dynamic_lambda",)),
         Remedy("d_lr_ratio", 7, ("d_lr_ratio",)),
         Remedy("d_skip", 8, ("d_skip",)),
-        Remedy("label_smoothing", 9, ("label_smoothing",), doubtful=True),
+        Remedy("label_smoothing", 9, ("label_smoothing",)),
         Remedy("freeze_head", 10, ("freeze_head",), needs=("category",)),
         # Not in the document: where measurements point instead, and the control that every law is held against.
         Remedy("lambda_one", None, (), ("dynamic_lambda", "lambda_schedule"), {"train.lambda_adv": 1.0}),
         Remedy("raise_lambda", None, (), ("dynamic_lambda", "lambda_schedule"), {"train.lambda_adv": 2.0}),
+        Remedy("matching_aware", None, ("matching_aware",)),
+        Remedy("two_g_updates", None, settings={"train.g_updates": 2}),
+        Remedy("autobalance", None, ("autobalance",), ("dynamic_lambda", "lambda_schedule", "gradient_balance")),
         Remedy("no_smoothing", None, (), ("label_smoothing",)),
         Remedy("free_d", None, (), ("d_lr_ratio", "d_skip", "label_smoothing", "freeze_head")),
         Remedy("slower", None, (), (), {"train.lr": None}),
@@ -66,7 +63,9 @@ REMEDIES: Final[Mapping[str, Remedy]] = {
 }
 
 # Those that weigh G's adversarial term against its others.
-WEIGHTS: Final = frozenset({"combination", "lower_lambda", "schedule", "dynamic_lambda", "lambda_one", "raise_lambda"})
+WEIGHTS: Final = frozenset({
+    *("combination", "lower_lambda", "schedule", "dynamic_lambda", "lambda_one", "raise_lambda", "autobalance"),
+})  # fmt: skip
 IMPORTED: Final = "runs/imported"  # where the command that imports a foreign log's networks puts them
 # Plugins whose knobs move with the run, so that a replay shows more than one number.
 ANSWERING: Final = frozenset({"dynamic_lambda", "lambda_schedule"})
@@ -130,12 +129,23 @@ def chosen(names: Sequence[str], case: Case) -> list[Remedy]:
     loss = case.units.loss
     senseless = {*(() if loss.labels else ("label_smoothing",)), *(() if loss.has_levels else ("dynamic_lambda",))}
     if not any(term != "adv" for term in g_terms(case.history)):
-        senseless |= WEIGHTS  # the one term of G's loss, as of an unconditional GAN: its weight balances nothing
+        # The one term of G's loss, as of an unconditional GAN: its weight balances nothing, and there is no condition.
+        senseless |= WEIGHTS | {"matching_aware"}
     found = (REMEDIES[name] for name in names if name not in senseless)
     left = [r for r in found if not in_force(r, case) and all(signal in case.history for signal in r.needs)]
     left = [r for r in left if not r.flag_only or flag(r, case)]
-    # None by which G hears less of D comes first; what the log's own code has a flag for comes before.
-    return sorted(left, key=lambda remedy: (remedy.doubtful, flag(remedy, case) == ""))
+    return sorted(left, key=lambda remedy: (_place(remedy.name), flag(remedy, case) == ""))
+
+
+def _place(name: str) -> int:
+    """First what was measured to come closer to the target, last what was measured to lead away from it."""
+    measured = _measured()
+    return 0 if name in measured["closer"] else 2 if name in measured["farther"] else 1
+
+
+@cache
+def _measured() -> dict[str, list[str]]:
+    return tomllib.loads((Path(__file__).parent / "measured.toml").read_text(encoding="utf-8"))
 
 
 def flag(remedy: Remedy, case: Case) -> str:
