@@ -1,6 +1,6 @@
 """Makes the embedded demo fonts: subsets of free fonts, small, unhinted, renamed, with their licence inside.
 
-Run it where Debian's packages fonts-droid-fallback and fonts-motoya-l-maruberi are installed:
+Run it where Debian's packages fonts-droid-fallback, fonts-motoya-l-maruberi and fonts-cns11643-kai are installed:
 
     python benchmarks/make_demo_fonts.py [--fonts /usr/share/fonts/truetype] [--out zi2zi_model/fonts]
 """
@@ -8,15 +8,21 @@ Run it where Debian's packages fonts-droid-fallback and fonts-motoya-l-maruberi 
 from __future__ import annotations
 
 import argparse
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from fontTools.subset import Options, Subsetter
 from fontTools.ttLib import TTFont
 
-from zi2zi_model.data.charsets import load_charset
+from zi2zi_model.data.charsets import choose, load_charset
 
 APACHE = ("Licensed under the Apache License, Version 2.0", "https://www.apache.org/licenses/LICENSE-2.0")
+OPEN_DATA = (
+    "Open Government Data License, version 1.0 (Taiwan), compatible with CC BY 4.0",
+    "https://data.gov.tw/license",
+)
+SIMPLE = slice(120, 1300)  # of Big5 level 1, which is in the order of strokes: those with 4 to 9
+SIMPLE_COUNT = 640
 
 COPYRIGHT, FAMILY, STYLE, UNIQUE_ID, FULL_NAME, VERSION, POSTSCRIPT, DESCRIPTION, LICENCE, LICENCE_URL = (
     0, 1, 2, 3, 4, 5, 6, 10, 13, 14,
@@ -32,6 +38,7 @@ class DemoFont:
     family: str  # a name of our own: "Droid" is a trademark
     copyright: str
     licence: tuple[str, str]
+    characters: tuple[str, ...] = load_charset("demo")
 
 
 DEMO_FONTS = (
@@ -50,6 +57,19 @@ DEMO_FONTS = (
         APACHE,
     ),
 )
+# What `make demo` draws: simple characters, whose structure a G of minutes can learn.
+KAI = choose(load_charset("big5-1")[SIMPLE], SIMPLE_COUNT)
+KAI_FONTS = (
+    replace(DEMO_FONTS[0], name="kai_source.ttf", family="Balancer Kai Demo Source", characters=KAI),
+    DemoFont(
+        "kai_target.ttf",
+        "cns11643/TW-Kai-98_1.ttf",
+        "Balancer Kai Demo Target",
+        "Copyright 2015 National Development Council, Taiwan: TW-Kai",
+        OPEN_DATA,
+        KAI,
+    ),
+)
 
 
 def make(font: DemoFont, fonts: Path, out: Path) -> Path:
@@ -61,12 +81,12 @@ def make(font: DemoFont, fonts: Path, out: Path) -> Path:
         glyph_names=False,
         legacy_cmap=False,
         recalc_timestamp=False,
-        drop_tables=["GSUB", "GPOS", "GDEF", "BASE", "mort", "vhea", "vmtx", "gasp", "DSIG"],
+        drop_tables=["GSUB", "GPOS", "GDEF", "BASE", "mort", "vhea", "vmtx", "gasp", "DSIG", "FFTM"],
     )
     # The time inside stays the original's, so that the same fonts give the same bytes.
     original = TTFont(fonts / font.origin, recalcTimestamp=False)
     subsetter = Subsetter(options)
-    subsetter.populate(text="".join(load_charset("demo")))
+    subsetter.populate(text="".join(font.characters))
     subsetter.subset(original)
     names = original["name"]
     names.names = []
@@ -96,7 +116,8 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=Path("zi2zi_model/fonts"), help="where the subsets go")
     arguments = parser.parse_args()
     arguments.out.mkdir(parents=True, exist_ok=True)
-    for font in DEMO_FONTS:
+    (arguments.out / "kai.txt").write_text("".join(KAI) + "\n", encoding="utf-8")
+    for font in (*DEMO_FONTS, *KAI_FONTS):
         path = make(font, arguments.fonts, arguments.out)
         print(f"{path}: {path.stat().st_size:,} bytes")
 

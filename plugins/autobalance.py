@@ -12,12 +12,10 @@ from pydantic import Field
 
 from balancer import Plugin, PluginConfig, StepContext, hookimpl
 
-from .gradient_balance import approach
-
 
 @dataclass
 class RatioLaw:
-    """Moves lambda_adv's factor towards the set point of a ratio of gradients, by at most a share of itself each time.
+    """Moves lambda_adv's factor to where a ratio of gradients meets its set point: down at once, up by a share at most.
 
     The ratio is ‖λ·∇adv‖ / ‖∇others‖ at G's images. It is proportional to λ while G stands still, so that
     λ · set point / ratio is where it would be met at once. Of the last `window` such places the median counts, so that
@@ -36,7 +34,8 @@ class RatioLaw:
         self.recent = [*self.recent, math.log(others) - math.log(adv)][-self.window :]
         aim = math.log(set_point) + statistics.median(self.recent) - math.log(without)
         furthest = math.log(self.bound)
-        return approach(factor, math.exp(min(max(aim, -furthest), furthest)), self.slew, 1 / self.bound, self.bound)
+        aimed = max(math.exp(min(max(aim, -furthest), furthest)), 1 / self.bound)
+        return min(aimed, factor * (1 + self.slew), self.bound)
 
 
 @dataclass
@@ -90,9 +89,11 @@ class Autobalance(Plugin):
         """Settings of autobalance."""
 
         set_point: float = Field(
-            1.2, gt=0, le=100, description="‖lambda_adv·∇adv‖ / ‖∇other terms‖ at G's images to hold (our choice)"
+            0.9, gt=0, le=100, description="‖lambda_adv·∇adv‖ / ‖∇other terms‖ at G's images to hold (our choice)"
         )
-        slew: float = Field(0.5, gt=0, le=10, description="largest relative change of lambda_adv in a measurement")
+        slew: float = Field(
+            0.5, gt=0, le=10, description="largest relative rise of lambda_adv in a measurement; it falls at once"
+        )
         bound: float = Field(100.0, gt=1, le=1e6, description="largest factor on lambda_adv; its inverse the smallest")
         window: int = Field(5, ge=1, le=1000, description="measurements of whose ratios the median counts")
         guard: bool = Field(
