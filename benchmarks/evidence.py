@@ -37,6 +37,8 @@ ROOT: Final = Path(__file__).parents[1]
 # The comparison by which settings were chosen, and the same on fonts that were not there then.
 PLAN: Final = Path("benchmarks/lab/fonts.toml")
 CONFIRM: Final = Path("benchmarks/lab/confirm.toml")
+# What the demo shows once, with several seeds.
+DEMO: Final = Path("benchmarks/lab/demo.toml")
 RESULTS: Final = Path("benchmarks/evidence")
 ARMS: Final = Path("benchmarks/evidence/arms.toml")
 DIGITS: Final = 5
@@ -107,11 +109,10 @@ def results_of(plan: Path) -> Path:
 
 def evidence(root: Path) -> Evidence:
     """What the files of results come to, without the model and without torch."""
-    plans = {"": read_plan(root / PLAN), f"{CONFIRM.stem}/": read_plan(root / CONFIRM)}
     tasks: list[Task] = []
     machines: dict[str, None] = {}
-    for prefix, plan in plans.items():
-        path = root / results_of(plan.path)
+    for plan_path, prefix in ((PLAN, ""), (CONFIRM, f"{CONFIRM.stem}/"), (DEMO, f"{DEMO.stem}/")):
+        plan, path = read_plan(root / plan_path), root / results_of(plan_path)
         if not path.is_file():
             continue
         first = head(path)
@@ -123,8 +124,11 @@ def evidence(root: Path) -> Evidence:
         for name in plan.tasks:
             table = task_table(plan, name, [one for one in found if one.result.task == name], shown)
             tasks.append(replace(table, name=prefix + name))
+    demo = next((task for task in tasks if task.name.startswith(f"{DEMO.stem}/")), None)
     arms: Mapping[str, Any] = tomllib.loads((root / ARMS).read_text(encoding="utf-8"))
-    return Evidence(plans[""], tuple(tasks), arms, tuple(machines))
+    return Evidence(
+        read_plan(root / PLAN), tuple(task for task in tasks if task is not demo), arms, tuple(machines), demo
+    )
 
 
 def main() -> int:
@@ -137,7 +141,7 @@ def main() -> int:
     folders = [folder.resolve() for folder in given.take]
     os.chdir(ROOT)
     if folders:
-        for plan in (PLAN, CONFIRM):
+        for plan in (PLAN, CONFIRM, DEMO):
             print(f"{results_of(plan)}: {take(folders, read_plan(plan), results_of(plan))} results")
     if not (given.write or given.check):
         return 0

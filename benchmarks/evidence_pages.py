@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Final
 
 import tomli_w
-from evidence_readme import found, row, three_lines
+from evidence_readme import demo, found, row, three_lines
 from evidence_words import FURTHER, LANGUAGES, Evidence, phrase, remedy, rows, sentence, shown_arms, standings
 
 from balancer.diagnosis.remedies import REMEDIES
@@ -44,6 +44,7 @@ def pages(evidence: Evidence, root: Path) -> Iterator[tuple[Path, str]]:
         path = root / READMES[language]
         text = between(path.read_text(encoding="utf-8"), "three lines", three_lines(evidence, language))
         text = between(text, "found", found(evidence, language))
+        text = between(text, "demo", demo(evidence, language))
         text = between(text, "plugins", plugin_rows(evidence, text, language))
         yield path, with_output(text, output)
         path = root / DIAGNOSE[language]
@@ -104,7 +105,8 @@ def tables(evidence: Evidence) -> str:
     lines = [f"Machine: {'; '.join(evidence.machines) or 'none yet'}. Versions: {', '.join(versions) or 'none yet'}."]
     if missing:
         lines.append(f"Not run yet: {', '.join(missing)}.")
-    return "\n".join(lines) + "\n\n" + markdown(run, ()) + "\n"
+    demo = [] if evidence.demo is None else [evidence.demo]
+    return "\n".join(lines) + "\n\n" + markdown([*run, *demo], ()) + "\n"
 
 
 def plugin_rows(evidence: Evidence, text: str, language: str) -> str:

@@ -42,6 +42,9 @@ FOUND: Final[Mapping[str, Mapping[str, str]]] = {
         "sure": "- **How sure**: {count} intervals, of which about {chance} would lie beyond by chance and {beyond} "
         "do; {once} settings have run once, which says nothing, {missing} not at all.",
         "comma": ", ",
+        "demo": "Over {pairs} seeds (above 0 is closer to the target than `{reference}`; 95 % intervals; "
+        "`benchmarks/lab/demo.toml`):",
+        "no_demo": "Not run with several seeds yet.",
     },
     "zh-TW": {
         "head": "設定 | 對數 | 與曲線的距離 | CPU 秒",
@@ -60,6 +63,9 @@ FOUND: Final[Mapping[str, Mapping[str, str]]] = {
         "sure": "- **有多確定**：共 {count} 個區間，單憑運氣約有 {chance} 個超越曲線，實際有 {beyond} 個；"
         "{once} 個設定只跑過一次，看不出什麼，{missing} 個還沒跑。",
         "comma": "、",
+        "demo": "跨 {pairs} 個隨機種子（大於 0 表示比 `{reference}` 更接近目標；95 % 區間；"
+        "`benchmarks/lab/demo.toml`）：",
+        "no_demo": "還沒有用多個隨機種子跑過。",
     },
 }
 
@@ -102,6 +108,21 @@ def three_lines(evidence: Evidence, language: str) -> str:
         ),
     ]
     return "\n".join(line for line in lines if others or line != lines[1]) + "\n"
+
+
+def demo(evidence: Evidence, language: str) -> str:
+    """What the demo's runs come to over seeds, for a README."""
+    texts, task = FOUND[language], evidence.demo
+    if task is None or not _run(task):
+        return texts["no_demo"] + "\n"
+    setting, _, _, seconds = texts["head"].split(" | ")
+    figures = [*task.axes, "edge sharpness"]
+    lines = [row([setting, *figures, seconds]), "|" + "---|" * (len(figures) + 2)]
+    for cells in rows(task, [arm.name for arm in task.arms], figures, language):
+        name, _, *shown, _, cpu = cells
+        lines.append(row([name, *shown, cpu]))
+    lead = texts["demo"].format(pairs=len(task.arm(task.reference).runs), reference=task.reference)
+    return "\n".join([_wrapped(lead, language), "", *lines]) + "\n"
 
 
 def found(evidence: Evidence, language: str) -> str:

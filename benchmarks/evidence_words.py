@@ -94,12 +94,16 @@ class Place(NamedTuple):
 
 @dataclass(frozen=True)
 class Evidence:
-    """All results of a plan; `tasks` are all of its tasks, those without results too. `arms` is arms.toml."""
+    """All results; `tasks` are all of the plan's and of its twin's, those without results too. `arms` is arms.toml.
+
+    `demo` is what the demo shows, with several seeds; its arms are its own.
+    """
 
     plan: Plan
     tasks: tuple[Task, ...]
     arms: Mapping[str, Any]
     machines: tuple[str, ...]
+    demo: Task | None = None
 
     def places(self, names: Sequence[str]) -> list[Place]:
         """These arms on all tasks that try them."""

@@ -64,6 +64,7 @@ class ArmSettings(Settings):
 
     plugins: tuple[str, ...] = Field((), description="its plugins")
     curve: float | None = Field(None, description="its place on the curve of fixed values")
+    length: float = Field(1.0, gt=0, description="steps of its runs as a multiple of the task's, to compare at equal cost")
     about: str = Field("", description="a sentence for the report")
 
 
@@ -168,6 +169,8 @@ class Plan:
     def _run(self, task: str, arm: str, start: Job | None, seed: int, position: int) -> Job:
         settings, tables = self.arms[arm]
         made = merged(self.base, self.tasks[task][1], tables)
+        if settings.length != 1 and "steps" in made.get("train", {}):
+            made["train"]["steps"] = max(1, round(made["train"]["steps"] * settings.length))
         return Job.made(self.lab.model, task, arm, start, seed, settings.plugins, made, position)
 
 
@@ -197,7 +200,7 @@ def read_plan(path: Path) -> Plan:
     return plan
 
 
-def merged(*parts: Tables) -> Tables:
+def merged(*parts: Tables) -> dict[str, dict[str, Any]]:
     """Tables put over each other, the last uppermost."""
     result: dict[str, dict[str, Any]] = {}
     for tables in parts:

@@ -25,6 +25,7 @@ CHARTED_SIGNALS: Final = 24  # small charts at most
 LEAST_LABEL: Final = 0.09  # a share that is nowhere larger has its name in the legend only
 # In the order in which people look at them; further ones follow.
 ORDER: Final = (
+    *("val/csim", "val/l1", "val/r_v"),
     *("critic_gap", "d_loss", "d_loss_real", "d_loss_fake", "g_loss", "adv", "l1", "const", "category", "d_category"),
     *("adv_effective", "d_acc", "d_acc_real", "d_acc_fake", "d_logit_real", "d_logit_fake"),
 )

@@ -33,19 +33,20 @@ def shown(*beginning: str) -> list[list[str]]:
     return [words for words in COMMANDS if tuple(words[: len(beginning)]) == beginning]
 
 
-(_without_make,) = [block for block in blocks(ENGLISH, "sh") if "venv" in block]
+(_without_make,) = [block for block in blocks(ENGLISH, "sh") if "python3 -m venv" in block]
 SET_UP = [shlex.split(line) for line in _without_make.splitlines() if not line.startswith("balancer ")]
 WITHOUT_MAKE = [shlex.split(line) for line in _without_make.splitlines() if line.startswith("balancer ")]
 (OWN_FONTS,) = [words for words in shown("balancer", "train") if "model.source=Regular.ttf" in words]
-(RECIPE,) = shown("balancer", "train", "--config")
+(RECIPE,) = [words for words in shown("balancer", "train", "--config") if words not in WITHOUT_MAKE]
 
 
 def shortened(words: list[str]) -> list[str]:
     """The same command for 2 steps, or for 1 epoch."""
     short = list(words)
-    (at,) = [index for index, word in enumerate(words) if word in {"--steps", "--epochs"}]
-    short[at + 1] = {"--steps": "2", "--epochs": "1"}[words[at]]
-    return short
+    given = [index for index, word in enumerate(words) if word in {"--steps", "--epochs"}]
+    for at in given:
+        short[at + 1] = {"--steps": "2", "--epochs": "1"}[words[at]]
+    return short if given else [*short, "--steps", "2"]
 
 
 def run(cli: Cli, words: list[str]) -> str:
@@ -78,7 +79,7 @@ def test_no_command_is_left_out() -> None:
     assert sorted(tested) == sorted(COMMANDS)
     assert all(shown(*form) for form in forms)
     trained = [words for words in shown("balancer", "train") if "--resume" not in words]
-    assert trained == [*WITHOUT_MAKE[:2], OWN_FONTS, RECIPE]
+    assert trained == [*WITHOUT_MAKE[:3], OWN_FONTS, RECIPE]
 
 
 @pytest.mark.parametrize("words", shown("make"), ids=" ".join)
@@ -89,7 +90,7 @@ def test_make_has_the_target(words: list[str]) -> None:
 
 def test_without_make_it_is_what_make_does() -> None:
     def bare(words: list[str]) -> list[str]:
-        return [re.sub(r"^(\.venv/bin|runs/\w+)(?=/)", "", word).lstrip("/") for word in words]
+        return [re.sub(r"(^|=)(\.venv/bin|runs/\w+)/", r"\1", word) for word in words]
 
     demo = [bare(words) for words in recipe("demo") if words[0] == ".venv/bin/balancer"]
     assert [bare(words) for words in WITHOUT_MAKE] == demo
@@ -100,19 +101,31 @@ def test_without_make_it_is_what_make_does() -> None:
     assert sorted(install[2:]) == sorted(word for word in installed[4:] if word != "--quiet")
 
 
-def test_the_demo_trains_both_runs_and_compares_them(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, cli: Cli) -> None:
+def small(words: list[str]) -> list[str]:
+    """A command of the demo for 2 steps on some of its characters."""
+    return [*shortened(words), "--set", "model.max_characters=60", "--set", "train.probe_every=1"]
+
+
+def test_the_demo_goes_on_twice_from_one_start_and_compares(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, cli: Cli
+) -> None:
     monkeypatch.chdir(tmp_path)
-    plugins, baseline, compare = WITHOUT_MAKE
-    for words in (plugins, baseline):
+    for part in ("docs", "zi2zi_model"):
+        (tmp_path / part).symlink_to(ROOT / part)
+    *trained, compare, report = WITHOUT_MAKE
+    assert len(trained) == 3
+    for words in trained:
         out = words[words.index("--out") + 1]
-        assert run(cli, shortened(words)) == f"done: 2 steps; see it with: tensorboard --logdir {out}\n"
+        assert run(cli, small(words)) == f"done: 2 steps; see it with: tensorboard --logdir {out}\n"
         assert (tmp_path / out / "signals.bin").is_file()
     printed = run(cli, compare).splitlines()
     assert (tmp_path / compare[-1]).read_bytes().startswith(b"\x89PNG")
+    run(cli, report)
+    assert "val/csim" in (tmp_path / report[-1]).read_text(encoding="utf-8")
     # The output that is shown has the same lines; its figures are those of a whole run.
     (output,) = blocks(ENGLISH, "")
     expected = output.splitlines()
-    assert printed[0].split(" after ")[0] == expected[0].split(" after ")[0]
+    assert printed[0].split(" after ")[0].split()[1:] == expected[0].split(" after ")[0].split()[1:]
     assert printed[1] == expected[1]
     measures = [line for line in expected[2:] if "(" in line]
     assert [line[:18] + line[line.index("(") :] for line in printed[2 : 2 + len(measures)]] == [
@@ -123,16 +136,16 @@ def test_the_demo_trains_both_runs_and_compares_them(tmp_path: Path, monkeypatch
 def test_a_log_and_the_demos_runs_are_looked_into(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, cli: Cli) -> None:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("COLUMNS", "80")
-    (tmp_path / "docs").symlink_to(ROOT / "docs")
-    for words in WITHOUT_MAKE[:2]:
-        out = words[words.index("--out") + 1].replace("runs/mine", "runs/demo")
-        run(cli, [*shortened(words), "--out", out, "--steps", "12"])
+    for part in ("docs", "zi2zi_model"):
+        (tmp_path / part).symlink_to(ROOT / part)
+    for words in WITHOUT_MAKE[:3]:
+        run(cli, [*[word.replace("runs/mine", "runs/demo") for word in small(words)], "--steps", "12"])
     diagnosis, *further = shown("balancer", "diagnose")
     (excerpt,) = blocks(ENGLISH, "text")
     assert excerpt.rstrip() in run(cli, diagnosis)
     looks = [words for name in ("report", "explain", "replay", "watch") for words in shown("balancer", name)]
-    short = {"1200": "10", "600": "0"}
-    for words in (*further, *looks):
+    short = {"400": "10", "600": "0"}
+    for words in (*further, *(words for words in looks if words not in WITHOUT_MAKE)):
         assert run(cli, [short.get(word, word) for word in words])
     assert (tmp_path / "report.html").is_file()
 

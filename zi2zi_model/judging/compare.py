@@ -172,9 +172,6 @@ def _figures(run: TrainedRun, styles: Sequence[HeldOut]) -> dict[str, float]:
 
 
 def _labels(one: Side, two: Side) -> list[str]:
-    labels = ["with plugins" if side.first.plugins else "baseline" for side in (one, two)]
-    if labels[0] != labels[1]:
-        return labels
     names = [side.folder.resolve().name for side in (one, two)]
     return names if names[0] != names[1] else [str(side.folder) for side in (one, two)]
 

@@ -37,6 +37,14 @@ def test_settings_lie_over_each_other_and_each_change_of_them_is_another_run(tmp
     assert [arm for arm in first if first[arm].digest != then[arm].digest] == ["ratio"]
 
 
+def test_an_arm_may_run_for_longer_than_the_others(tmp_path: Path) -> None:
+    first = {job.arm: job for job in plan(tmp_path, TOY).jobs}
+    longer = {job.arm: job for job in plan(tmp_path, TOY.replace("[arms.ratio]", "[arms.ratio]\nlength = 1.6")).jobs}
+    steps = {arm: job.tables["train"]["steps"] for arm, job in longer.items() if not job.is_start}
+    assert steps == {"lambda 1": 40, "lambda 3": 40, "ratio": 64, NULL: 40}
+    assert [arm for arm in first if first[arm].digest != longer[arm].digest] == ["ratio"]
+
+
 def test_runs_go_on_from_each_of_their_starts_and_are_others_where_the_start_is(tmp_path: Path) -> None:
     text = TOY.replace("[tasks.scratch]", '[tasks.scratch]\n\n[tasks.onward]\nstart = "begun"').replace(
         "train = {steps = 8}", "train = {steps = 8}\nseeds = [0, 1]"
