@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Final
 
 import tomli_w
+from evidence_landing import landing
 from evidence_readme import demo, found, row, three_lines
 from evidence_words import FURTHER, LANGUAGES, Evidence, phrase, remedy, rows, sentence, shown_arms, standings
 
@@ -89,6 +90,8 @@ def card(evidence: Evidence, plugin: str) -> str:
         ]
         for task in run:
             lines += [row([task.name, *cells]) for cells in rows(task, shown_arms(task, named), figures)]
+    if plugin == evidence.arms["landing"]["plugin"]:
+        lines += landing(evidence)
     lines += ["", f"zi2zi at 64 px, `benchmarks/lab/fonts.toml`; made by `{COMMAND}`."]
     return "\n".join(lines) + "\n"
 

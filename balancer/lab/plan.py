@@ -64,7 +64,9 @@ class ArmSettings(Settings):
 
     plugins: tuple[str, ...] = Field((), description="its plugins")
     curve: float | None = Field(None, description="its place on the curve of fixed values")
-    length: float = Field(1.0, gt=0, description="steps of its runs as a multiple of the task's, to compare at equal cost")
+    length: float = Field(
+        1.0, gt=0, description="steps of its runs as a multiple of the task's, to compare at equal cost"
+    )
     about: str = Field("", description="a sentence for the report")
 
 

@@ -30,6 +30,7 @@ PLAN = TOY.replace("seeds = [0]", "seeds = [0, 1, 2]").replace(
 ARMS: dict[str, Any] = {
     "controls": [],
     "near": ["raise_lambda"],
+    "landing": {"plugin": "another", "arms": ["ratio"], "wrong": ["lambda 0"]},
     "first_task": "scratch",
     "remedies": {"d_lr_ratio": ["ratio"], "raise_lambda": ["lambda 3"], "lambda_one": [NULL]},
     "told": {"ema": {"en": "Told.", "zh-TW": "已說。"}},
@@ -131,6 +132,15 @@ def test_a_remedy_is_told_by_its_arm_and_one_without_an_arm_has_no_figure(made: 
     assert remedy(evidence, "lambda_one", "en").startswith("What all else is held against. Run again")
     assert remedy(evidence, "smaller_d", "en") == "Not measured by this repository."
     assert remedy(evidence, "ema", "en") == "Told."
+
+
+def test_a_landing_is_held_against_the_best_fixed_value_that_keeps_content(made: Made) -> None:
+    from evidence_landing import landing
+
+    assert not [*landing(made(None))]
+    # Of the fixed values lambda 0 has the least of the first axis, and no other comes near it.
+    (row,) = [line for line in landing(made((1.015, 3.3))) if line.startswith("| scratch")]
+    assert row == "| scratch | 3 | lambda 0: 3 | +10% (−0.015) | +0% (+0.000) |"
 
 
 def test_a_control_is_shown_and_is_no_gain_of_the_plugin(made: Made) -> None:
