@@ -14,7 +14,6 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import platform
 import sys
 import tomllib
 from collections.abc import Iterable, Mapping
@@ -30,7 +29,7 @@ from balancer.contract.model import FigureSpec
 from balancer.contract.registry import load_model
 from balancer.lab.gathered import gathered
 from balancer.lab.plan import Plan, read_plan
-from balancer.lab.results import Result, read_results
+from balancer.lab.results import Result, read_results, this_machine
 from balancer.lab.tables import Task, task_table
 
 ROOT: Final = Path(__file__).parents[1]
@@ -83,23 +82,18 @@ def take(folders: Iterable[Path], plan: Plan, path: Path) -> int:
     wanted = [job for job in plan.jobs if job.task and job.key in known]
     if not wanted:
         return 0
+    # Results from before a machine was recorded are taken for this one's.
+    machines = {known[job.key].machine or this_machine() for job in wanted if known[job.key].run}
     figures = load_model(plan.lab.model)[0].figures()
     first = {
         "of": plan.path.name,
-        "machines": sorted({*before["machines"], machine()}),
+        "machines": sorted({*before["machines"], *machines}),
         "figures": {name: spec._asdict() for name, spec in figures.items()},
     }
     lines = [first, *(kept(known[job.key]) for job in wanted)]
     encode = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode
     write_atomically(path, "".join(f"{encode(line)}\n" for line in lines).encode())
     return len(lines) - 1
-
-
-def machine() -> str:
-    """What kind of machine this is: its processor and the number of cores."""
-    lines = Path("/proc/cpuinfo").read_text().splitlines() if Path("/proc/cpuinfo").is_file() else []
-    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
-    return f"{names[0] if names else platform.processor() or platform.machine()}, {os.cpu_count()} cores"
 
 
 def results_of(plan: Path) -> Path:

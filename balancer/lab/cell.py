@@ -19,7 +19,7 @@ from filelock import FileLock, Timeout
 from balancer.contract.notes import Note
 from balancer.errors import BalancerError, CheckpointError, one_line
 from balancer.lab.job import START, Job
-from balancer.lab.results import IN_BAND, Result, append, newest, read_results, result_of
+from balancer.lab.results import IN_BAND, Result, append, newest, read_results, result_of, this_machine
 from balancer.lab.run import BUSY, RUNS
 from balancer.record.checkpoint import load_latest
 from balancer.record.checkpoint import steps as checkpointed
@@ -85,6 +85,7 @@ def done(job: Job, folder: Path, stop: StopRequests) -> Result | None:
         figures={group: dict(values) for group, values in figures.items()},
         signals=_medians(run),
         versions=dict(config.versions),
+        machine=this_machine(),
     )
 
 

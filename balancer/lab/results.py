@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import platform
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -34,6 +35,7 @@ class Result:
         figures: of each group (in zi2zi a style) the model's figures by name.
         signals: of some signals and knobs by name the median over the last quarter of the run.
         seconds: of computing (CPU time), or None where the run was broken off and resumed.
+        machine: its processor and number of cores, or "" of results from before it was recorded.
         error: why there are no figures, in a line.
     """
 
@@ -50,12 +52,21 @@ class Result:
     figures: Figures = field(default_factory=dict)
     signals: Mapping[str, float] = field(default_factory=dict)
     versions: Mapping[str, str] = field(default_factory=dict)
+    machine: str = ""
     error: str = ""
 
     @property
     def key(self) -> Key:
         """As the job's."""
         return self.task, self.arm, self.start_seed, self.seed, self.digest
+
+
+def this_machine() -> str:
+    """Its processor and number of cores, as results say it."""
+    cpus = Path("/proc/cpuinfo")
+    lines = cpus.read_text(encoding="utf-8", errors="replace").splitlines() if cpus.is_file() else []
+    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+    return f"{names[0] if names else platform.processor() or platform.machine()}, {os.cpu_count()} cores"
 
 
 _AS_WRITTEN: Final = TypeAdapter(Result)
