@@ -89,7 +89,7 @@ class Autobalance(Plugin):
         """Settings of autobalance."""
 
         set_point: float = Field(
-            1.1, gt=0, le=100, description="‖lambda_adv·∇adv‖ / ‖∇other terms‖ at G's images to hold (our choice)"
+            0.8, gt=0, le=100, description="‖lambda_adv·∇adv‖ / ‖∇other terms‖ at G's images to hold (our choice)"
         )
         slew: float = Field(
             0.5, gt=0, le=10, description="largest relative rise of lambda_adv in a measurement; it falls at once"
