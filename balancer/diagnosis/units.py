@@ -26,7 +26,7 @@ Basis = Literal["told", "format", "measured", "assumed"]
 PIXEL_TERMS: Final = frozenset({"l1", "l2", "rec", "mel", "pixel", "nll"})
 # Names in a history that are not a term of G's loss.
 NO_TERMS: Final = {"epoch", "g_loss", "lr", "real_label", "fake_label", "adv_effective"}
-NO_TERMS_BEGIN: Final = ("d_", "critic_gap", "lambda_", "lr_")
+NO_TERMS_BEGIN: Final = ("d_", "critic_gap", "lambda_", "lr_", "val/")
 
 
 @dataclass(frozen=True)

@@ -210,7 +210,7 @@ def _put_epochs(length: EpochLength, steps: Floats, epochs: Floats) -> None:
 def _signal(key: Key) -> str | None:
     """The signal that a value is to the diagnosis; None for what plugins bring, which is not a term of G's loss."""
     kind, name = key
-    if kind in ("g", "derived") or name in ("epoch", "real_label", "fake_label"):
+    if kind in ("g", "derived", "val") or name in ("epoch", "real_label", "fake_label"):
         return name
     return name if kind in ("d", "knob") and name.startswith(("d_", "critic_gap", "lambda_", "lr_")) else None
 
