@@ -11,7 +11,7 @@ from typing import Final
 import torch
 
 from balancer.errors import ConfigError, DataError
-from zi2zi_model.data.charsets import load_charset
+from zi2zi_model.data.charsets import characters_in, load_charset
 from zi2zi_model.data.glyphs import Pixels, reframe
 from zi2zi_model.data.picture_files import png, write
 from zi2zi_model.data.pictures import file_name
@@ -47,13 +47,13 @@ class Drawn:
 
 
 def characters_asked(text: str | None, charset: str | None) -> tuple[str, ...]:
-    """Characters of a text, of a charset, or both, each once, without white space.
+    """Characters of a text, of a charset, or both, each once, without those that show nothing.
 
     Raises:
         ConfigError: neither is given, or they hold none.
         DataError: see `load_charset`.
     """
-    asked = dict.fromkeys(c for c in text or "" if not c.isspace())
+    asked = dict.fromkeys(characters_in(text or ""))
     if charset is not None:
         asked |= dict.fromkeys(load_charset(charset))
     if not asked:

@@ -67,6 +67,7 @@ def evaluate_run(
     data = run.data
     styles = {}
     bands: list[list[Pixels]] = []
+    headings = {}
     for held in held_out(data):
         if row is not None and run.rows[held.style] != row:
             continue
@@ -91,6 +92,7 @@ def evaluate_run(
             "source as it is": held.targets.measure(held.source).figures,
             "glyphs": glyphs,
         }
+        headings[len(bands)] = f"style {run.rows[held.style]}: {data.styles[held.style]}"
         for first in range(0, min(len(order), COLUMNS * BANDS), COLUMNS):
             chosen = order[first : first + COLUMNS]
             bands += [list(pictures[chosen]) for pictures in (held.source, output, target)]
@@ -100,7 +102,9 @@ def evaluate_run(
         )
     labels = ["source", "output", "target"] * (len(bands) // 3)
     path = out or folder / "evaluation.png"
-    write(path, png(contact_sheet(bands, labels, zoom=max(1, 64 // data.size))), follow=out is not None)
+    letters = dict(zip(data.characters, data.source, strict=True))
+    sheet = contact_sheet(bands, labels, headings=headings, letters=letters, zoom=max(1, 64 // data.size))
+    write(path, png(sheet), follow=out is not None)
     return {"run": run.name, "step": run.step, "average": run.averaged, "styles": styles, "sheet": str(path)}
 
 
