@@ -50,9 +50,8 @@ def contact_sheet(
     label_width = max((round(font.getlength(label)) + _MARGIN for label in labels or ()), default=0)
     left = _MARGIN + label_width
     columns = max(len(row) for row in rows)
-    lines = [
-        _heading(headings[number], letters or {}) if number in (headings or {}) else None for number in range(len(rows))
-    ]
+    texts = [(headings or {}).get(number) for number in range(len(rows))]
+    lines = [None if text is None else _heading(text, letters or {}) for text in texts]
     high = len(rows) * step - _GAP + sum(_HEADING for line in lines if line) + 2 * _MARGIN
     wide = max([left + columns * step - _GAP, *(_MARGIN + line.width for line in lines if line)]) + _MARGIN
     sheet = Image.new("L", (wide, high), 255)
