@@ -50,8 +50,8 @@ class MatchingAware(Plugin):
             return {self.config.mode: ctx.condition.new_zeros((), dtype=torch.float32)}
         images, condition = ctx.real[rows], others[rows]
         if self.config.mode == "control":
-            of_fakes = ctx.condition if ctx.fake_condition is None else ctx.fake_condition
-            images, condition = ctx.fake[rows], of_fakes[rows]
+            assert ctx.fake_condition is not None
+            images, condition = ctx.fake[rows], ctx.fake_condition[rows]
         judged = ctx.discriminate(*ctx.transform_d_input(images, condition))
         # An item without a mismatch counts nothing: so it makes no difference how a batch is cut into parts.
         share = len(rows) / len(ctx.condition)

@@ -84,6 +84,10 @@ def infer(
         bool, typer.Option("--skip-existing", help="Leave characters alone whose files are there.")
     ] = False,
     sheets: Annotated[bool, typer.Option("--sheets/--no-sheets", help="Contact sheets of all that is drawn.")] = True,
+    binary: Annotated[bool, typer.Option("--binary", help="Pictures of black and white alone, as the ports'.")] = False,
+    decimal_names: Annotated[
+        bool, typer.Option("--decimal-names", help="Files named by decimal code points, as the ports': 27704.png.")
+    ] = False,
     device: DeviceOption = "cpu",
     as_json: JsonOption = False,
 ) -> None:
@@ -104,6 +108,8 @@ def infer(
         svg=svg,
         skip_existing=skip_existing,
         sheets=sheets,
+        binary=binary,
+        decimal_names=decimal_names,
         device=device,
     )
     _say(drawn.remarks)

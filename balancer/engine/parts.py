@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from balancer.engine.gradients import TermGradients
 from balancer.engine.measured import logit_signals, tensors_of
 from balancer.engine.mechanism import Mechanism
-from balancer.engine.sights import d_looks, require_shown
+from balancer.engine.sights import beside_fakes, d_looks, require_shown
 from balancer.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -77,7 +77,8 @@ class Parts(Mechanism):
         self._require_shown("d_loss_terms", tensors)
         if not self._calls.due("d_loss_terms"):
             return {}
-        ctx = self.context(**tensors, **d_looks(self.loss, self.board, self.transform_d_input))
+        shown = beside_fakes(self.step, "d_loss_terms", tensors)
+        ctx = self.context(**shown, **d_looks(self.loss, self.board, self.transform_d_input))
         return self._measure.terms("d_loss_terms", "d", ctx)
 
     def measure_d(
@@ -131,8 +132,10 @@ class Parts(Mechanism):
     def g_loss_terms(self, **tensors: Any) -> dict[str, Tensor]:
         """Further terms that plugins add to G's loss; `tensors` fill the step context's fields."""
         self._require_shown("g_loss_terms", tensors)
-        due = self._calls.due("g_loss_terms")
-        return self._measure.terms("g_loss_terms", "g", self.context(**tensors)) if due else {}
+        if not self._calls.due("g_loss_terms"):
+            return {}
+        ctx = self.context(**beside_fakes(self.step, "g_loss_terms", tensors))
+        return self._measure.terms("g_loss_terms", "g", ctx)
 
     def measure_g(self, **terms: Tensor | float) -> None:
         """Take G's unweighted terms where `before_g_backward` came too early for them, before G's optimizer steps."""

@@ -38,6 +38,25 @@ def require_shown(composition: Composition, step: int, call: str, shown: Mapping
             )
 
 
+def beside_fakes(step: int, call: str, shown: Mapping[str, Any]) -> Mapping[str, Any]:
+    """What a host showed, with `fake_condition`: what D sees beside G's images, one for each, where a host names none.
+
+    Raises:
+        ConfigError: there is not one for each, as where G draws a batch more than once and the host names the batch's.
+    """
+    fake, beside = shown.get("fake"), shown.get("fake_condition")
+    if beside is None:
+        beside = shown.get("condition")
+    if fake is None or beside is None:
+        return shown
+    if len(fake) != len(beside):
+        raise ConfigError(
+            f"step {step}: {call} shows {len(fake)} of G's images beside {len(beside)} conditions: pass "
+            "fake_condition=, what D sees beside each of them (a model: the condition of its GOutput)"
+        )
+    return {**shown, "fake_condition": beside}
+
+
 def d_looks(loss: AdversarialLoss, board: KnobBoard, transform: Callable[..., Any]) -> dict[str, Any]:
     """What plugins may ask in D's part: what D is to see instead of further images, and D's loss on further logits."""
 

@@ -23,6 +23,7 @@ from balancer.errors import BalancerError, CheckpointError
 from balancer.record import files
 from balancer.record.encoding import decode, encode
 from balancer.record.handles import Misplaced
+from balancer.record.tensor_file import TensorFile
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -60,14 +61,14 @@ def save(root: Path, step: int, state: Mapping[str, Any], *, keep: int) -> Path:
         raise ValueError(f"a checkpoint needs step >= 0 and keep >= 1, not step={step} and keep={keep}")
     if (where := _spoiled(state)) is not None:
         raise CheckpointError(f"{where} holds NaN after {step} steps: no checkpoint is written; earlier ones stay")
-    data = _serialize(step, state)
+    content = _content(step, state)
     target = root / f"step_{step:08d}"
     try:
         run, top = _place(root)
         files.make_run(run)
         files.make_folder(run, top)
         _clear_interrupted(root)
-        _publish(data, root, target.name)
+        _publish(step, content, root, target.name)
     except OSError as error:
         with contextlib.suppress(OSError):
             _clear_interrupted(root)
@@ -207,18 +208,16 @@ def _spoiled(state: Mapping[str, Any]) -> str | None:
     return None
 
 
-def _serialize(step: int, state: Mapping[str, Any]) -> dict[str, bytes]:
+def _content(step: int, state: Mapping[str, Any]) -> dict[str, files.Pieces]:
+    """Files of a state, in pieces: tensors are copied, where they have to be, when their turn comes."""
     from safetensors import SafetensorError
-    from safetensors.torch import save as save_tensors
 
     tensors: dict[str, Tensor] = {}
     try:
-        tree = json.dumps(encode(state, "state", tensors, set()), ensure_ascii=False, allow_nan=False).encode()
-        content = {_STATE: tree, _TENSORS: save_tensors(tensors)}
+        tree = json.dumps(encode(state, "state", tensors), ensure_ascii=False, allow_nan=False).encode()
+        return {_STATE: [tree], _TENSORS: TensorFile(tensors).pieces()}
     except (SafetensorError, ValueError, KeyError, RecursionError) as error:
         raise CheckpointError(f"the state of step {step} cannot be stored ({error}); store plain values.") from error
-    body = {"format": _FORMAT, "step": step, "files": {name: _fingerprint(data) for name, data in content.items()}}
-    return {**content, _MANIFEST: _seal(body)}
 
 
 def _seal(body: dict[str, Any]) -> bytes:
@@ -250,12 +249,12 @@ def _place(root: Path) -> tuple[Path, str]:
     return root.parent, root.name
 
 
-def _publish(content: dict[str, bytes], root: Path, name: str) -> None:
+def _publish(step: int, content: Mapping[str, files.Pieces], root: Path, name: str) -> None:
     run, top = _place(root)
     saving, target, old = f"{top}/.saving_{name}", f"{top}/{name}", f"{top}/{name}.old"
     files.make_folder(run, saving)
-    for part, data in content.items():
-        files.replace(run, f"{saving}/{part}", data)
+    written = {part: files.write_pieces(run, f"{saving}/{part}", pieces) for part, pieces in content.items()}
+    files.replace(run, f"{saving}/{_MANIFEST}", _seal({"format": _FORMAT, "step": step, "files": written}))
     if files.exists(run, target, folder=True):
         if files.exists(run, old, folder=True):
             _delete(root, f"{name}.old")

@@ -20,7 +20,7 @@ def require_storable(value: Any, path: str) -> None:
         CheckpointError: names what cannot be stored, and its type.
     """
     try:
-        json.dumps(encode(value, path, None, set()), ensure_ascii=False, allow_nan=False).encode()
+        json.dumps(encode(value, path, None), ensure_ascii=False, allow_nan=False).encode()
     except RecursionError:
         raise CheckpointError(f"{path} cannot be stored: it holds itself, or is nested too deeply.") from None
     except (ValueError, KeyError) as error:
@@ -30,7 +30,7 @@ def require_storable(value: Any, path: str) -> None:
         raise CheckpointError(f"{path} cannot be stored: {error}.") from None
 
 
-def encode(value: Any, path: str, tensors: dict[str, Tensor] | None, storages: set[int]) -> Any:
+def encode(value: Any, path: str, tensors: dict[str, Tensor] | None) -> Any:
     """JSON for a value: itself, an array for a list, and an object with one key, its kind, for anything else.
 
     Tensors go into `tensors`, if given.
@@ -40,13 +40,13 @@ def encode(value: Any, path: str, tensors: dict[str, Tensor] | None, storages: s
     if isinstance(value, float):
         return value if math.isfinite(value) else {"float": str(float(value))}
     if isinstance(value, list | tuple):
-        items = [encode(item, f"{path}/{index}", tensors, storages) for index, item in enumerate(value)]
+        items = [encode(item, f"{path}/{index}", tensors) for index, item in enumerate(value)]
         return {"tuple": items} if isinstance(value, tuple) else items
     if isinstance(value, Mapping):
         for key in value:
             if isinstance(key, bool) or not isinstance(key, int | str):
                 raise CheckpointError(f"{path} cannot be stored: its key {key!r} is neither str nor int; rename it.")
-        return {"dict": [[key, encode(item, f"{path}/{key}", tensors, storages)] for key, item in value.items()]}
+        return {"dict": [[key, encode(item, f"{path}/{key}", tensors)] for key, item in value.items()]}
     import torch
 
     if not isinstance(value, torch.Tensor) or value.layout != torch.strided or value.is_meta or value.is_quantized:
@@ -56,12 +56,8 @@ def encode(value: Any, path: str, tensors: dict[str, Tensor] | None, storages: s
 
         save_tensors({"": torch.empty(0, dtype=value.dtype)})
         return None
-    # A conjugate or negative view would be stored as the bytes beneath it; safetensors refuses shared memory.
-    tensor = value.detach().cpu().resolve_conj().resolve_neg().contiguous()
-    storage = tensor.untyped_storage().data_ptr()
     name = f"{len(tensors)}/{path}"  # numbered, since keys may hold a slash, and 1 and "1" differ
-    tensors[name] = tensor.clone() if storage in storages else tensor
-    storages.add(storage)
+    tensors[name] = value
     return {"tensor": name}
 
 

@@ -9,11 +9,12 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import hashlib
 import os
 import re
 import shutil
 import stat
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import IO, Final
 
@@ -31,6 +32,9 @@ from balancer.record.handles import (
     refuse_other,
     sync_handle,
 )
+
+# What makes up a file, one part after another.
+Pieces = Iterable[bytes | memoryview]
 
 # Of a file on its way, which a kill leaves; the last two are from before 0.2.
 _TEMPORARY: Final = re.compile(r"\..+\.[0-9a-f]{16}\.tmp|\..+\.tmp|cut\.\d+\.tmp")
@@ -85,6 +89,17 @@ def replace(run: Path, name: str, data: bytes) -> None:
     """Put `data` into a file of a run: see `rewritten`."""
     with rewritten(run, name) as file:
         file.write(data)
+
+
+def write_pieces(run: Path, name: str, pieces: Pieces) -> dict[str, str | int]:
+    """Put a content that comes in pieces into a file of a run: see `rewritten`. Its `sha256` in hex, and its `size`."""
+    digest, size = hashlib.sha256(), 0
+    with rewritten(run, name) as file:
+        for piece in pieces:
+            digest.update(piece)
+            size += len(piece)
+            file.write(piece)
+    return {"sha256": digest.hexdigest(), "size": size}
 
 
 @contextlib.contextmanager

@@ -60,9 +60,14 @@ def print_dry_run(run: RunConfig, estimate: dict[str, Any]) -> None:
     for remark in estimate["remarks"]:
         say(remark)
     say(f"length: {estimate['steps']:,} steps, {estimate['steps per epoch']:,} an epoch")
-    memory = estimate["memory bytes"]
-    rows = ", ".join(f"{size / 2**20:,.0f} MiB {name}" for name, size in memory.items())
-    say(f"memory, estimated: {sum(memory.values()) / 2**20:,.0f} MiB ({rows}), besides data and libraries")
+    rows = ", ".join(f"{size / 2**20:,.0f} MiB {name}" for name, size in estimate["memory bytes"].items())
+    peak, of = estimate["peak memory bytes"] / 2**20, estimate["memory of"]
+    say(f"memory, estimated: {peak:,.0f} MiB of {of} at its peak; of that {rows}")
+    size, kept = estimate["checkpoint bytes"] / 2**20, estimate["checkpoints kept"]
+    say(
+        f"disk, estimated: {size:,.0f} MiB a checkpoint, {kept} are kept: {size * kept:,.0f} MiB, and one more while "
+        f"one is saved: {size * (kept + 1):,.0f} MiB; besides logs and sheets"
+    )
     say(f"time, estimated: {estimate['seconds per step']:.3g} s a step, {_duration(estimate['seconds'])} in all")
 
 

@@ -61,7 +61,7 @@ def hostile_states(state: dict[str, Any], step: int) -> Iterator[tuple[str, Any]
 def seal(folder: Path, state: Any, step: Any) -> None:
     """Put a state into a checkpoint's place, with the manifest that belongs to it."""
     tensors: dict[str, torch.Tensor] = {}
-    tree = json.dumps(encode(state, "state", tensors, set())).encode()
+    tree = json.dumps(encode(state, "state", tensors)).encode()
     files = {"state.json": tree, "tensors.safetensors": save_tensors(tensors)}
     prints = {name: checkpoint._fingerprint(data) for name, data in files.items()}
     files["manifest.json"] = checkpoint._seal({"format": 2, "step": step, "files": prints})

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Callable, Iterable, Mapping
 from difflib import get_close_matches
 from functools import cache
@@ -15,6 +16,13 @@ from balancer.errors import DataError
 DEMO_SIZE: Final = 256
 _DEMO_MUST_HOLD: Final = "永和"  # 永 shows the eight basic strokes; 和 is written alike in all three standards
 
+# Default_Ignorable_Code_Point of Unicode 16 (DerivedCoreProperties.txt): byte-order marks, variation selectors, joiners
+# and the like, which choose how the character before them looks, or nothing; and control characters.
+_INVISIBLE: Final = re.compile(
+    "[\x00-\x1f\x7f-\x9f\u00ad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180b-\u180f\u200b-\u200f\u202a-\u202e\u2060-\u206f"
+    "\u3164\ufe00-\ufe0f\ufeff\uffa0\ufff0-\ufff8\U0001bca0-\U0001bca3\U0001d173-\U0001d17a\U000e0000-\U000e0fff]"
+)
+
 _EUC_TRAILS: Final = range(0xA1, 0xFF)
 _BIG5_TRAILS: Final = (*range(0x40, 0x7F), *range(0xA1, 0xFF))
 
@@ -22,7 +30,7 @@ _BIG5_TRAILS: Final = (*range(0x40, 0x7F), *range(0xA1, 0xFF))
 def load_charset(name: str) -> tuple[str, ...]:
     """Characters of a charset named in `CHARSETS`, of several joined by +, or of the UTF-8 text file at that path.
 
-    A file's whitespace is ignored; its order is kept and repeated characters are dropped.
+    Of a file those count that `characters_in` finds, in its order.
 
     Raises:
         DataError: neither a name nor a file; a file that cannot be read, is not UTF-8, or is empty.
@@ -41,10 +49,15 @@ def load_charset(name: str) -> tuple[str, ...]:
         raise DataError(f"charset {name}: not UTF-8 at byte {error.start}; save it as UTF-8 text") from error
     except OSError as error:
         raise DataError(f"charset {name[:255]}: cannot be read: {error.strerror}") from error
-    characters = tuple(dict.fromkeys(c for c in text if not c.isspace()))
+    characters = characters_in(text)
     if not characters:
         raise DataError(f"charset {name}: the file holds no characters; write the ones to use into it")
     return characters
+
+
+def characters_in(text: str) -> tuple[str, ...]:
+    """Characters of a text that a font may draw, each once: no white space, and none that shows nothing by itself."""
+    return tuple(dict.fromkeys(c for c in text if not c.isspace() and not _INVISIBLE.match(c)))
 
 
 def is_held_out(key: int, share: float) -> bool:

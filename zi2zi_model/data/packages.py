@@ -16,7 +16,8 @@ MOST_BYTES: Final = 4 * 2**30
 MOST_PICTURE_BYTES: Final = 64 * 2**20
 _MOST_STEPS: Final = 5_000_000  # opcodes in one pickle; an example takes about seven, an empty list 56 bytes of memory
 _MOST_INTEGER: Final = 8  # bytes; longer ones could all share one hash, and a dict of those takes hours
-_MOST_TEXT: Final = 1000  # bytes of a class's name or a dict's key
+_MOST_NAME: Final = 1000  # bytes of a class's name
+_MOST_TEXT: Final = 2 * MOST_PICTURE_BYTES  # as which Python 3 writes bytes in protocols before 3, each as a character
 
 # Opcodes by what they build; a number is how many bytes their value, or their length, takes.
 _INTEGERS: Final = {pickle.BININT: 4, pickle.BININT1: 1, pickle.BININT2: 2}
@@ -35,6 +36,7 @@ _NAMES: Final = {opcode.code.encode("latin-1"): opcode.name for opcode in pickle
 
 _CUT: Final = "cut short; get the file again"
 _NONSENSE: Final = "not a pickled example"
+_ENCODE: Final = object()  # stands for `_codecs.encode`, whose one use here is known: see `_reduced`
 _NO_EXAMPLE: Final = "not a label (a whole number from 0 on) and the bytes of a picture"
 
 
@@ -52,7 +54,8 @@ class _Refused(Exception):
 def read_package(path: Path, *, max_bytes: int = MOST_BYTES) -> Iterator[Example]:
     """Examples of a package, one after the other: pickles of (label, picture), or one pickled list or dict of them.
 
-    A dict maps labels to pictures or to lists of pictures, or anything to examples. Packages of Python 2 are read too.
+    A dict maps labels to pictures or to lists of pictures, or anything to examples. Packages of any protocol and of
+    Python 2 are read.
     A file that was cut exactly between two pickles looks whole.
 
     Raises:
@@ -176,10 +179,14 @@ def _load(data: mmap.mmap) -> Any:
             put(_whole(data))
         elif code == pickle.GET:
             get(_whole(data))
+        elif code == pickle.UNICODE:
+            stack.append(_line(data, 3 * _MOST_TEXT).decode("raw-unicode-escape", errors="replace"))
         elif code in (pickle.GLOBAL, pickle.INST):
-            raise _wanted(*(_line(data, _MOST_TEXT).decode(errors="replace") for _ in range(2)))
+            stack.append(_known(*(_line(data, _MOST_NAME).decode(errors="replace") for _ in range(2))))
         elif code == pickle.STACK_GLOBAL:
-            raise _wanted(*pop(2))
+            stack.append(_known(*pop(2)))
+        elif code == pickle.REDUCE:
+            stack.append(_reduced(*pop(2)))
         elif name := _NAMES.get(code):
             raise _Refused(f"uses {name}, which an example has no need of; it is not read")
         else:
@@ -234,14 +241,20 @@ def _dict(items: list[Any]) -> dict[Any, Any]:
     return dict(zip(keys, values, strict=True))
 
 
-def _wanted(module: Any, name: Any) -> _Refused:
+def _known(module: Any, name: Any) -> object:
+    """What stands for a class or function that a pickle asks for: one is known, and it is not loaded either."""
     what = f"{module}.{name}" if isinstance(module, str) and isinstance(name, str) else "a class or function"
-    if what == "_codecs.encode":
-        return _Refused(
-            "Python 3 wrote it in a protocol before 3, which takes code to read; if you trust it, load it with Python "
-            "and write it again: pickle.dump(example, file, protocol=4)"
-        )
-    return _Refused(f"asks for {ascii(what[:100])[1:-1]}, which is never loaded; only labels and picture bytes are")
+    if what != "_codecs.encode":
+        raise _Refused(f"asks for {ascii(what[:100])[1:-1]}, which is never loaded; only labels and picture bytes are")
+    return _ENCODE
+
+
+def _reduced(function: Any, arguments: Any) -> bytes:
+    """Bytes as Python 3 writes them in protocols before 3: a text whose characters they are, to be encoded so."""
+    match arguments:
+        case (str() as text, "latin1") if function is _ENCODE and (not text or max(text) <= "\xff"):
+            return text.encode("latin-1")
+    raise _Refused(_NONSENSE)
 
 
 def _examples(value: Any) -> Iterator[Example]:

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import re
-import unicodedata
 import warnings
 from collections.abc import Iterable
 from io import BytesIO
@@ -17,10 +15,10 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 from balancer import read_input
 from balancer.errors import DataError
 from zi2zi_model.data.glyphs import Pixels, Typeface, ink_extent, is_blank, reframe
+from zi2zi_model.data.picture_names import LIKE, are_decimal, character_named
 from zi2zi_model.data.placement import EM_BOX, InkBox, Placement
 
 SUFFIXES: Final = (".png", ".jpg", ".jpeg")
-_CODE: Final = re.compile(r"(?:u\+|uni|u|0x)?([0-9a-f]{4,6})(?:[ _-].*)?", re.IGNORECASE | re.DOTALL)
 MOST_PICTURE_BYTES: Final = 256 * 2**20
 _MOST_SIDE: Final = 4096
 _PALEST_INK: Final = 191  # what `ink_extent` still takes for ink: as dark an edge is not paper
@@ -52,11 +50,11 @@ class Pictures(Typeface):
         except OSError as error:
             raise DataError(f"folder {folder}: cannot be read: {error.strerror}") from error
         self._files: dict[str, Path] = {}
+        decimal = are_decimal([path.stem for path in files])
         for path in files:
-            character = character_named(path.stem)
+            character = character_named(path.stem, decimal=decimal)
             if character is None:
-                like = "永.png, U+6C38.png, uni6C38.png or 6C38.png"
-                raise DataError(f"picture {path}: its name tells no character; name it like {like}")
+                raise DataError(f"picture {path}: its name tells no character; name it like {LIKE}")
             if character in self._files:
                 both = f"{self._files[character].name} and {path.name}"
                 raise DataError(f"folder {folder}: {both} are both {character}; remove one")
@@ -151,30 +149,3 @@ def read_grey(file: BytesIO, where: str) -> Pixels:
         raise DataError(f"{where}: not a PNG or JPEG file") from error
     except _ON_DAMAGED as error:
         raise DataError(f"{where}: cannot be read: {getattr(error, 'strerror', None) or error}") from error
-
-
-def character_named(stem: str) -> str | None:
-    """The character that a file's stem names: itself or its code point, perhaps with more after a space, _ or -.
-
-    A control character is not one: `0001` is a number. Nor is a byte that is not text in the file system's encoding.
-    """
-    character = _named(stem)
-    return None if character is None or unicodedata.category(character) in {"Cc", "Cs"} else character
-
-
-def _named(stem: str) -> str | None:
-    first, rest = stem[:1], stem[1:]
-    if rest and len(composed := unicodedata.normalize("NFC", stem)) == 1:  # macOS may write が as か and a mark
-        return composed
-    if first and not rest:
-        return first
-    if first and not first.isascii() and re.match(r"[ _-]", rest):
-        return first
-    if (code := _CODE.fullmatch(stem)) and (number := int(code[1], 16)) <= 0x10FFFF:
-        return chr(number)
-    return None
-
-
-def file_name(character: str) -> str:
-    """A stem that names a character: itself, or its code point where a file system may refuse or fold it."""
-    return character if character.isalpha() and not character.isascii() else f"U+{ord(character):04X}"

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import math
+from collections.abc import Mapping, Sequence
 from typing import Final
 
 import numpy as np
@@ -17,16 +18,25 @@ _MARGIN: Final = 8
 _GAP: Final = 4
 _LABEL_PIXELS: Final = 15
 _LABEL_INK: Final = 70
+_HEADING_SIDE: Final = 18  # of a glyph in a heading
+_HEADING: Final = _HEADING_SIDE + 2 * _GAP
 
 
 def contact_sheet(
-    rows: Sequence[Sequence[Pixels]], labels: Sequence[str] | None = None, *, zoom: int = 1
+    rows: Sequence[Sequence[Pixels]],
+    labels: Sequence[str] | None = None,
+    *,
+    headings: Mapping[int, str] | None = None,
+    letters: Mapping[str, Pixels] | None = None,
+    zoom: int = 1,
 ) -> Image.Image:
     """Rows of glyphs, one below the other, with a label in Latin letters before each row if labels are given.
 
     Args:
         rows: at least one row of at least one picture (S, S) uint8; S is the same for all, row lengths may differ.
         labels: one for each row.
+        headings: lines of text that stand above rows, by the row's number.
+        letters: pictures (T, T) of other characters in headings, by character; what is in neither shows as "?".
         zoom: whole number of times by which the glyphs are enlarged.
 
     Returns:
@@ -40,16 +50,42 @@ def contact_sheet(
     label_width = max((round(font.getlength(label)) + _MARGIN for label in labels or ()), default=0)
     left = _MARGIN + label_width
     columns = max(len(row) for row in rows)
-    sheet = Image.new("L", (left + columns * step - _GAP + _MARGIN, len(rows) * step - _GAP + 2 * _MARGIN), 255)
+    texts = [(headings or {}).get(number) for number in range(len(rows))]
+    lines = [None if text is None else _heading(text, letters or {}) for text in texts]
+    high = len(rows) * step - _GAP + sum(_HEADING for line in lines if line) + 2 * _MARGIN
+    wide = max([left + columns * step - _GAP, *(_MARGIN + line.width for line in lines if line)]) + _MARGIN
+    sheet = Image.new("L", (wide, high), 255)
     draw = ImageDraw.Draw(sheet)
+    top = _MARGIN
     for number, row in enumerate(rows):
-        top = _MARGIN + number * step
+        if (line := lines[number]) is not None:
+            sheet.paste(line, (_MARGIN, top))
+            top += _HEADING
         if labels is not None:
             draw.text((_MARGIN, top + side / 2), labels[number], fill=_LABEL_INK, font=font, anchor="lm")
         for column, pixels in enumerate(row):
             glyph = Image.fromarray(pixels).resize((side, side), Image.Resampling.LANCZOS)
             sheet.paste(glyph, (left + column * step, top))
+        top += step
     return sheet
+
+
+def _heading(text: str, letters: Mapping[str, Pixels]) -> Image.Image:
+    """A line of text: ASCII in the font of labels, which has no more, the rest from pictures."""
+    font = ImageFont.load_default(_LABEL_PIXELS)
+    parts = [letters[c] if c in letters and not c.isascii() else c if c.isascii() else "?" for c in text]
+    widths = [math.ceil(font.getlength(part)) if isinstance(part, str) else _HEADING_SIDE for part in parts]
+    line = Image.new("L", (sum(widths), _HEADING), 255)
+    draw = ImageDraw.Draw(line)
+    left = 0
+    for part, width in zip(parts, widths, strict=True):
+        if isinstance(part, str):
+            draw.text((left, _HEADING / 2), part, fill=_LABEL_INK, font=font, anchor="lm")
+        else:
+            glyph = Image.fromarray(part).resize((_HEADING_SIDE,) * 2, Image.Resampling.LANCZOS)
+            line.paste(glyph, (left, _GAP))
+        left += width
+    return line
 
 
 def evenly_spaced(items: npt.NDArray[np.int64], count: int) -> npt.NDArray[np.int64]:

@@ -8,13 +8,14 @@ from io import BytesIO
 from pathlib import Path
 from typing import Final
 
+import numpy as np
 import torch
 
 from balancer.errors import ConfigError, DataError
-from zi2zi_model.data.charsets import load_charset
+from zi2zi_model.data.charsets import characters_in, load_charset
 from zi2zi_model.data.glyphs import Pixels, reframe
 from zi2zi_model.data.picture_files import png, write
-from zi2zi_model.data.pictures import file_name
+from zi2zi_model.data.picture_names import file_name
 from zi2zi_model.data.placement import EM_BOX, Placement
 from zi2zi_model.data.sheet import COLUMNS, contact_sheet
 from zi2zi_model.drawing.inference import SourceTypeface, TrainedRun, in_batches, trained_run
@@ -23,6 +24,7 @@ from zi2zi_model.drawing.outlines import trace
 
 ROWS: Final = 16  # of a sheet
 FRAME_MILLISECONDS: Final = 120
+_DARKEST_PAPER: Final = 127  # what font2img.py of max32002/zi2zi-pytorch takes for ink, at most
 
 
 @dataclass
@@ -46,14 +48,33 @@ class Drawn:
     remarks: list[str] = field(default_factory=list)
 
 
+@dataclass(frozen=True)
+class _Files:
+    """Pictures of glyphs in a folder: of which side (that of the frame where it is None), in grey or not, how named."""
+
+    out: Path
+    side: int | None
+    binary: bool
+    decimal_names: bool
+
+    def path(self, character: str, end: str) -> Path:
+        """The file of a character, whose name ends so."""
+        return self.out / f"{file_name(character, decimal=self.decimal_names)}{end}"
+
+    def shown(self, glyph: Pixels, placement: Placement) -> Pixels:
+        """The em box of what G drew, or the frame as it is."""
+        picture = glyph if self.side is None else reframe(glyph, placement, EM_BOX, self.side)
+        return np.where(picture > _DARKEST_PAPER, 255, 0).astype(np.uint8) if self.binary else picture
+
+
 def characters_asked(text: str | None, charset: str | None) -> tuple[str, ...]:
-    """Characters of a text, of a charset, or both, each once, without white space.
+    """Characters of a text, of a charset, or both, each once, without those that show nothing.
 
     Raises:
         ConfigError: neither is given, or they hold none.
         DataError: see `load_charset`.
     """
-    asked = dict.fromkeys(c for c in text or "" if not c.isspace())
+    asked = dict.fromkeys(characters_in(text or ""))
     if charset is not None:
         asked |= dict.fromkeys(load_charset(charset))
     if not asked:
@@ -89,6 +110,8 @@ def draw_characters(
     svg: bool = False,
     skip_existing: bool = False,
     sheets: bool = True,
+    binary: bool = False,
+    decimal_names: bool = False,
     device: str = "cpu",
 ) -> Drawn:
     """Draw characters with the run in `folder` into `out/CHARACTER.png`, one by one, each file whole.
@@ -104,6 +127,8 @@ def draw_characters(
         svg: outlines too.
         skip_existing: leave characters alone whose files are there.
         sheets: contact sheets of all that is drawn.
+        binary: pictures of black and white alone, as the ports' scripts make them.
+        decimal_names: files are named by decimal code points, as the ports' are: `27704.png`.
         device: cpu or cuda.
 
     Raises:
@@ -127,17 +152,17 @@ def draw_characters(
     typeface = SourceTypeface(run, source)
     there, lacking = drawable(typeface, characters)
     drawn = Drawn(run.step, lacking=lacking, remarks=run.remarks(*rows))
-    side = None if frame else size or run.settings.image_size
+    to = _Files(out, None if frame else size or run.settings.image_size, binary, decimal_names)
     if between is not None:
-        _draw_between(run, typeface, there, rows, steps, out, side, drawn)
+        _draw_between(run, typeface, there, rows, steps, to, drawn)
         return drawn
     kinds = ("png", "svg") if svg else ("png",)
     wanted: list[str] = []
     for character in there:
-        exist = all((out / f"{file_name(character)}.{kind}").is_file() for kind in kinds)
+        exist = all(to.path(character, f".{kind}").is_file() for kind in kinds)
         (drawn.skipped if skip_existing and exist else wanted).append(character)
     pictures = []
-    for picture in _draw_each(run, typeface, wanted, rows[0], out, side, svg):
+    for picture in _draw_each(run, typeface, wanted, rows[0], to, svg):
         if sheets:
             pictures.append(picture)
     drawn.written = wanted
@@ -154,17 +179,16 @@ def _draw_each(
     source: SourceTypeface,
     characters: Sequence[str],
     row: int,
-    out: Path,
-    side: int | None,
+    to: _Files,
     svg: bool,
 ) -> Iterator[Pixels]:
     """Write each character in the style of a row, and yield its picture."""
     placement = run.placement(row) or source.placement
     for character, glyph in in_batches(run, source, characters, run.vector(row)):
-        picture = _shown(glyph, placement, side)
-        write(out / f"{file_name(character)}.png", png(picture))
+        picture = to.shown(glyph, placement)
+        write(to.path(character, ".png"), png(picture))
         if svg:
-            write(out / f"{file_name(character)}.svg", as_svg(trace(glyph, placement)).encode())
+            write(to.path(character, ".svg"), as_svg(trace(glyph, placement)).encode())
         yield picture
 
 
@@ -174,8 +198,7 @@ def _draw_between(
     characters: list[str],
     rows: Sequence[int],
     steps: int,
-    out: Path,
-    side: int | None,
+    to: _Files,
     drawn: Drawn,
 ) -> None:
     """Write characters in styles on the way from one row of the embedding to another, their vectors mixed linearly."""
@@ -185,20 +208,15 @@ def _draw_between(
         vector = torch.lerp(run.vector(rows[0]), run.vector(rows[1]), share)
         ends = zip((one.scale, *one.offset), (two.scale, *two.offset), strict=True)
         placement = Placement(*(a + share * (b - a) for a, b in ends))
-        pictures = [_shown(glyph, placement, side) for _, glyph in in_batches(run, source, characters, vector)]
+        pictures = [to.shown(glyph, placement) for _, glyph in in_batches(run, source, characters, vector)]
         for character, picture in zip(characters, pictures, strict=True):
-            write(out / f"{file_name(character)}_{step:02d}.png", png(picture))
+            write(to.path(character, f"_{step:02d}.png"), png(picture))
         frames.append(pictures[:COLUMNS])
-    write(out / "between.png", png(contact_sheet(frames, [f"{step / (steps - 1):.2f}" for step in range(steps)])))
+    write(to.out / "between.png", png(contact_sheet(frames, [f"{step / (steps - 1):.2f}" for step in range(steps)])))
     moving = [contact_sheet([frame], zoom=2) for frame in frames]
     file = BytesIO()
     there_and_back = [*moving[1:], *moving[-2:0:-1]]
     moving[0].save(file, "GIF", save_all=True, append_images=there_and_back, duration=FRAME_MILLISECONDS, loop=0)
-    write(out / "between.gif", file.getvalue())
+    write(to.out / "between.gif", file.getvalue())
     drawn.written = characters
-    drawn.files += [out / "between.png", out / "between.gif"]
-
-
-def _shown(glyph: Pixels, placement: Placement, side: int | None) -> Pixels:
-    """The em box of what G drew, at `side` pixels; the frame as it is where `side` is None."""
-    return glyph if side is None else reframe(glyph, placement, EM_BOX, side)
+    drawn.files += [to.out / "between.png", to.out / "between.gif"]

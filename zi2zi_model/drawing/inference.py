@@ -78,7 +78,9 @@ class TrainedRun:
 
     def remarks(self, *rows: int) -> list[str]:
         """A sentence for each of these rows that no style of the data trained."""
-        return [f"row {row} is not a style that this run was trained on" for row in rows if row not in self.rows]
+        start = self.settings.start
+        of = "" if start is None else f"; of those of {start.name}, evaluate says which are still drawn"
+        return [f"row {row} is not a style that this run was trained on{of}" for row in rows if row not in self.rows]
 
     def vector(self, row: int) -> Tensor:
         """The style vector (style_dim,) of a row of the embedding."""

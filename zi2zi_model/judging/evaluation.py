@@ -16,6 +16,7 @@ from zi2zi_model.data.picture_files import png, write
 from zi2zi_model.data.sheet import COLUMNS, contact_sheet, evenly_spaced
 from zi2zi_model.drawing.inference import TrainedRun, trained_run
 from zi2zi_model.judges.figures import FIGURES, Targets
+from zi2zi_model.judging.old_styles import old_style_lines, old_styles
 
 BANDS: Final = 6  # of the sheet: each a row of sources, of outputs and of targets
 LISTED: Final = 10
@@ -67,6 +68,7 @@ def evaluate_run(
     data = run.data
     styles = {}
     bands: list[list[Pixels]] = []
+    headings = {}
     for held in held_out(data):
         if row is not None and run.rows[held.style] != row:
             continue
@@ -91,6 +93,7 @@ def evaluate_run(
             "source as it is": held.targets.measure(held.source).figures,
             "glyphs": glyphs,
         }
+        headings[len(bands)] = f"style {run.rows[held.style]}: {data.styles[held.style]}"
         for first in range(0, min(len(order), COLUMNS * BANDS), COLUMNS):
             chosen = order[first : first + COLUMNS]
             bands += [list(pictures[chosen]) for pictures in (held.source, output, target)]
@@ -100,8 +103,19 @@ def evaluate_run(
         )
     labels = ["source", "output", "target"] * (len(bands) // 3)
     path = out or folder / "evaluation.png"
-    write(path, png(contact_sheet(bands, labels, zoom=max(1, 64 // data.size))), follow=out is not None)
-    return {"run": run.name, "step": run.step, "average": run.averaged, "styles": styles, "sheet": str(path)}
+    letters = dict(zip(data.characters, data.source, strict=True))
+    sheet = contact_sheet(bands, labels, headings=headings, letters=letters, zoom=max(1, 64 // data.size))
+    write(path, png(sheet), follow=out is not None)
+    old, remarks = old_styles(run, device) if row is None else ([], [])
+    return {
+        "run": run.name,
+        "step": run.step,
+        "average": run.averaged,
+        "styles": styles,
+        "sheet": str(path),
+        "old styles": old,
+        "remarks": remarks,
+    }
 
 
 def figures_of_run(folder: Path) -> dict[str, dict[str, float]]:
@@ -130,4 +144,4 @@ def evaluation_lines(result: dict[str, Any]) -> list[str]:
             for glyph in style["glyphs"][:LISTED]
         ]
         text.append(f"worst, by content cosine, wrong characters first: {', '.join(worst)}")
-    return text
+    return [*text, *old_style_lines(result["old styles"]), *result["remarks"]]

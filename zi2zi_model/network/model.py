@@ -128,7 +128,7 @@ class Zi2zi(GanModel):
         return contact_sheet([list(source), list(output), list(target)], ["source", "output", "target"])
 
     def begin(self) -> Sequence[str]:
-        return start_from(self.settings, self.generator, self.discriminator)
+        return start_from(self.settings, self.generator, self.discriminator, self.data_record()["rows"])
 
     def data_record(self) -> dict[str, Any]:
         return {**self.data.record, "rows": [label + self.settings.style_offset for label in self.data.labels]}

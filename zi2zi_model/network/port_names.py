@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Final
 
@@ -16,6 +16,10 @@ from zi2zi_model.settings import Zi2ziSettings
 _ATTENTION: Final = {"gamma": "gamma", "query": "query_conv", "key": "key_conv", "value": "value_conv"}
 _D_LAYERS: Final = {"last": "model.11", "binary": "binary", "category": "catagory"}  # spelt so in the ports
 _NAMED: Final = 6
+_READ: Final = (
+    "what is read are networks of EuphoriaYan/zi2zi-pytorch, and of max32002/zi2zi-pytorch but for those with residual "
+    "blocks or with attention on the decoder's map alone"
+)
 
 
 def block(level: int) -> str:
@@ -56,6 +60,30 @@ def d_name(key: str) -> str:
     return f"{place}.{spectral.get(rest.removeprefix('parametrizations.weight.'), rest)}"
 
 
+def has_blocks_behind_levels(names: Collection[str]) -> bool:
+    """Whether a generator is of an earlier layout of max32002/zi2zi-pytorch, with more in a level than is read."""
+    return any(f".{part}." in name for name in names for part in ("res_block3", "res_block5", "attn", "attention"))
+
+
+def unread_layout(names: Collection[str], network: str) -> str:
+    """What a file is, going by the names of its tensors, where it is no `network` of a layout that is read."""
+    if has_blocks_behind_levels(names):
+        return (
+            "a generator with attention and residual blocks behind its levels (conv2_layer_count of 9 to 11), an "
+            "earlier layout of max32002/zi2zi-pytorch, which ours has not; give a checkpoint of another layout"
+        )
+    generator = any(name.startswith(("model.submodule.", "model.down.", "model.up.")) for name in names)
+    discriminator = any(name.startswith(("binary.", "catagory.")) for name in names)
+    if generator and network == "generator" and "embedder.weight" not in names:
+        return "a generator without a style embedding (embedder.weight), a layout that ours has not; give another one"
+    if generator or discriminator:
+        found = "generator" if generator else "discriminator"
+        if found != network:
+            return f"a {found}, not a {network}; give the {network}'s file, {{step}}_net_{network[0].upper()}.pth"
+    first = ", ".join(name[:80].encode("unicode_escape").decode() for name in sorted(names)[:3])
+    return f"no {network} of a layout that is read (its tensors are {first}, …); {_READ}"
+
+
 def renamed(theirs: Weights, names: Mapping[str, str], ours: nn.Module, path: Path) -> Weights:
     """Their tensors under our names, each finite and of our shape, none missing and none left over.
 
@@ -74,10 +102,7 @@ def renamed(theirs: Weights, names: Mapping[str, str], ours: nn.Module, path: Pa
     ]
     if wrong:
         more = f" and {len(wrong) - _NAMED} more" if len(wrong) > _NAMED else ""
-        raise CheckpointError(
-            f"{path}: does not fit a zi2zi network: {'; '.join(wrong[:_NAMED])}{more}; "
-            "give an unchanged one of EuphoriaYan/zi2zi-pytorch or max32002/zi2zi-pytorch"
-        )
+        raise CheckpointError(f"{path}: does not fit a zi2zi network: {'; '.join(wrong[:_NAMED])}{more}; {_READ}")
     ours_named = {}
     for key, name in names.items():
         value = theirs[name].detach()

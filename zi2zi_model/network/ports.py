@@ -17,8 +17,16 @@ from pydantic import ValidationError
 
 from balancer.errors import CheckpointError
 from zi2zi_model.network.networks import Discriminator, Generator
-from zi2zi_model.network.port_files import Weights, read_weights
-from zi2zi_model.network.port_names import block, d_name, down_weight, g_name, renamed
+from zi2zi_model.network.port_files import Weights, has_checksums, read_weights
+from zi2zi_model.network.port_names import (
+    block,
+    d_name,
+    down_weight,
+    g_name,
+    has_blocks_behind_levels,
+    renamed,
+    unread_layout,
+)
 from zi2zi_model.settings import Zi2ziSettings
 
 _SIZE_OF_DOWNS: Final = {8: 256, 7: 384}  # where D, which knows the size, is not given
@@ -53,7 +61,11 @@ def read_port(generator: Path, discriminator: Path | None = None) -> PortWeights
     """
     g = read_weights(generator)
     settings = _g_settings(g, generator)
-    remarks: list[str] = []
+    remarks = [
+        f"{path.name} holds no checksums (torch before 1.6 wrote none): damage to its numbers would not be seen"
+        for path in (generator, discriminator)
+        if path is not None and not has_checksums(path)
+    ]
     d: Weights | None = None
     if discriminator is None:
         settings["image_size"] = _SIZE_OF_DOWNS.get(settings["downs"], 64)
@@ -81,6 +93,8 @@ def read_port(generator: Path, discriminator: Path | None = None) -> PortWeights
 
 
 def _g_settings(g: Weights, path: Path) -> dict[str, Any]:
+    if has_blocks_behind_levels(g):
+        raise CheckpointError(f"{path}: {unread_layout(g, 'generator')}")
     styles, style_dim = _shape(g, "embedder.weight", 2, "generator", path)
     # Weights are (out, in, height, width); transposed ones (in, out, height, width).
     width, channels, *_ = _shape(g, down_weight(1), 4, "generator", path)
@@ -136,10 +150,7 @@ def _d_settings(d: Weights, path: Path) -> dict[str, Any]:
 def _shape(weights: Weights, key: str, dimensions: int, network: str, path: Path) -> tuple[int, ...]:
     """Shape of a tensor that settings are read off."""
     if key not in weights:
-        raise CheckpointError(
-            f"{path}: has no {key}, so it is not a {network} of a zi2zi port; "
-            f"give its {{step}}_net_{network[0].upper()}.pth"
-        )
+        raise CheckpointError(f"{path}: has no {key}: {unread_layout(weights, network)}")
     shape = tuple(weights[key].shape)
     if len(shape) != dimensions:
         raise CheckpointError(f"{path}: {key} is {shape}, expected {dimensions} dimensions")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Final
 
 import torch
@@ -20,11 +20,13 @@ SHAPING_G: Final = (
 SHAPING: Final = (*SHAPING_G, "d_channels", "d_head", "spectral_norm")
 
 
-def start_from(settings: Zi2ziSettings, generator: Generator, discriminator: Discriminator) -> Sequence[str]:
+def start_from(
+    settings: Zi2ziSettings, generator: Generator, discriminator: Discriminator, to_train: Collection[int] = ()
+) -> Sequence[str]:
     """Load the newest weights of the run `settings.start`, of G alone where the settings say so; say what was done.
 
     A new row of the style embedding begins at the mean of the rows that were trained; a new row of D's category head
-    keeps its random beginning.
+    keeps its random beginning. `to_train` are the rows that the data trains: what styles the run has besides is said.
 
     Raises:
         ConfigError: no run there.
@@ -53,7 +55,18 @@ def start_from(settings: Zi2ziSettings, generator: Generator, discriminator: Dis
         raise CheckpointError(f"model.start {base.checkpoint}: does not fit this run's networks: {why}") from None
     added = f", with {new} new style {'row' if new == 1 else 'rows'}" if new else ""
     alone = ", G alone" if settings.start_networks == "g" else ""
-    return *base.skipped, f"starting from {settings.start.name} at step {base.step}{alone}{added}"
+    said = [*base.skipped, f"starting from {settings.start.name} at step {base.step}{alone}{added}"]
+    left = [
+        f"{row} ({name})"
+        for row, name in zip(trained, base.data.get("styles", ()), strict=False)
+        if row not in to_train
+    ]
+    if left and to_train:
+        said.append(
+            f"its styles {', '.join(left)} keep their rows and are not trained: balancer zi2zi evaluate says which of "
+            "them are still drawn as there"
+        )
+    return said
 
 
 def _unlike(settings: Zi2ziSettings, base: SavedRun) -> str:

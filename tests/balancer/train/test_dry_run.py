@@ -2,6 +2,8 @@
 
 import itertools
 import re
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
@@ -36,12 +38,12 @@ def dry(cli: Cli, *args: object) -> str:
 def memory(out: str) -> dict[str, int]:
     """Mebibytes by name."""
     (line,) = re.findall(r"^memory, estimated: .*$", out, re.MULTILINE)
-    parts = re.findall(r"([\d,]+) MiB ([a-zA-Z, ]+?)(?:, (?=\d)|\))", line)
+    parts = re.findall(r"([\d,]+) MiB ([a-zA-Z, ]+?)(?:, (?=\d)|$)", line.partition("of that ")[2])
     return {name: int(size.replace(",", "")) for size, name in parts}
 
 
 def test_it_says_what_the_run_would_be(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
-    # A clock on which each look is a second after the last one: two steps of two items take one.
+    # A clock on which each look is a second after the last one: two items take one, and so do four, which is chance.
     monkeypatch.setattr(measuring, "time", SimpleNamespace(perf_counter=itertools.count().__next__))
     out = dry(
         cli, *POINTS, "--plugins", "lambda_schedule,dynamic_lambda,freeze_head", "--epochs", 3,
@@ -55,7 +57,7 @@ def test_it_says_what_the_run_would_be(cli: Cli, monkeypatch: pytest.MonkeyPatch
     assert f"discriminator: {sum(p.numel() for p in model.discriminator.parameters()):,} parameters" in out
     assert "training items: 512" in out
     assert "length: 15 steps, 5 an epoch" in out
-    assert re.search(r"^memory, estimated: [\d,]+ MiB \(", out, re.MULTILINE)
+    assert re.search(r"^memory, estimated: [\d,]+ MiB of the process at its peak; of that ", out, re.MULTILINE)
     assert "time, estimated: 25 s a step, 6 min in all" in out
 
 
@@ -92,6 +94,48 @@ def test_a_plugin_that_skips_d_does_not_hide_what_a_full_step_needs(cli: Cli) ->
     plain = memory(dry(cli, *POINTS, "--plugins", "", *args))
     skipping = memory(dry(cli, *POINTS, "--plugins", "d_skip", *args))
     assert skipping == plain
+
+
+def test_the_peak_is_what_a_run_takes(tmp_path_factory: pytest.TempPathFactory) -> None:
+    """Each in a process of its own, of which what torch's libraries take is a part."""
+    out = tmp_path_factory.mktemp("runs")
+    common = [*POINTS, "--plugins", "", "--steps", "2", "--set", "train.batch_size=16000", "--set", "train.threads=1"]
+    sizes = [word for one in ("model.points=16000", "model.width=128") for word in ("--set", one)]
+    program = (
+        "import sys, resource\nfrom balancer.cli.main import main\n"
+        "try:\n    main()\nexcept SystemExit as end:\n    assert not end.code, end.code\n"
+        "print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)"
+    )
+
+    def run(*words: str) -> list[str]:
+        command = [sys.executable, "-c", program, "train", *common, *sizes, *words]
+        return subprocess.run(command, capture_output=True, text=True, check=True, cwd=out).stdout.splitlines()
+
+    (said,) = [line for line in run("--dry-run") if line.startswith("memory, estimated: ")]
+    estimated = int(said.removeprefix("memory, estimated: ").split()[0].replace(",", ""))
+    measured = int(run("--quiet", "--out", "run")[-1]) / 1024
+    assert estimated == pytest.approx(measured, rel=0.2)
+
+
+def test_a_checkpoint_is_as_large_as_it_says(cli: Cli, tmp_path_factory: pytest.TempPathFactory) -> None:
+    words = ("--set", "model.width=512", "--set", "train.keep=2", "--plugins", "dynamic_lambda", "--steps", 2)
+    (line,) = re.findall(r"^disk, estimated: .*$", dry(cli, *POINTS, *words), re.MULTILINE)
+    run = tmp_path_factory.mktemp("runs") / "run"
+    assert cli("train", *POINTS, *words, "--quiet", "--out", run).status == 0
+    size = sum(path.stat().st_size for path in run.glob("checkpoints/step_*/*")) / 2**20
+    found = [float(figure.replace(",", "")) for figure in re.findall(r"([\d,]+) MiB", line)]
+    assert found == pytest.approx([size, 2 * size, 3 * size], abs=0.7, rel=0.02)
+    assert "2 are kept" in line
+
+
+def test_micro_batches_keep_what_one_of_them_keeps(cli: Cli) -> None:
+    sizes = ("model.points=4000", "model.width=128", "train.batch_size=4000")
+    words = [word for one in sizes for word in ("--set", one)]
+    whole, part = (
+        memory(dry(cli, *POINTS, "--plugins", "", "--steps", 5, *words, "--set", f"train.micro_batches={parts}"))
+        for parts in (1, 4)
+    )
+    assert part["activations, at most"] == pytest.approx(whole["activations, at most"] / 4, rel=0.15)
 
 
 def test_without_a_length_it_is_one_epoch(cli: Cli) -> None:

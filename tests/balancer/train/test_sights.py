@@ -86,6 +86,35 @@ def test_a_host_without_them_is_told_what_to_pass() -> None:
     assert found(type("T", (), {"balance": balance}))[0]["real_features"] is maps
 
 
+@pytest.mark.parametrize("call", ["d_loss_terms", "g_loss_terms"])
+def test_beside_gs_images_a_script_shows_a_condition_each(call: str) -> None:
+    class Beside(Plugin):
+        name = "beside"
+
+        @hookimpl
+        def d_loss_terms(self, ctx: StepContext) -> None:
+            shown.append(ctx.fake_condition)
+
+        @hookimpl
+        def g_loss_terms(self, ctx: StepContext) -> None:
+            shown.append(ctx.fake_condition)
+
+    shown: list[Tensor | None] = []
+    balance = Balancer([Beside], obeys={"d_loss_terms", "g_loss_terms"})
+    balance.start_step()
+    real, fakes = torch.zeros(3, 2), torch.zeros(6, 2)
+    condition, twice = torch.arange(3.0), torch.arange(6.0)
+    report = getattr(balance, call)
+    report(real=real, fake=real, condition=condition)
+    report(real=real, fake=fakes, condition=condition, fake_condition=twice)
+    report(real=real, fake=fakes)
+    assert shown[0] is condition and shown[1] is twice and shown[2] is None
+    with pytest.raises(
+        ConfigError, match=rf"step 0: {call} shows 6 of G's images beside 3 conditions: pass fake_condi"
+    ):
+        report(real=real, fake=fakes, condition=condition)
+
+
 def test_a_model_without_maps_is_told_what_to_return() -> None:
     from balancer import ModelSpec
     from balancer.contract.compose import compose

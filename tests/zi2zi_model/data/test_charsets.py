@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from balancer.errors import DataError
-from zi2zi_model.data.charsets import CHARSETS, choose, is_held_out, load_charset
+from zi2zi_model.data.charsets import CHARSETS, characters_in, choose, is_held_out, load_charset
 
 COUNTS = {"demo": 256, "gb2312-1": 3755, "gb2312-2": 3008, "big5-1": 5401, "big5-2": 7652, "jis-1": 2965}
 
@@ -33,6 +33,23 @@ def test_file_keeps_order_and_drops_whitespace_and_repeats(tmp_path: Path) -> No
     file = tmp_path / "mine.txt"
     file.write_text("\ufeff永 和\n一\u3000永\t𠀀\n", encoding="utf-8")
     assert load_charset(str(file)) == ("永", "和", "一", "𠀀")
+
+
+@pytest.mark.parametrize(
+    "mark", ["\ufeff", "\ufe00", "\U000e0100", "\u200b", "\u200d", "\u2060", "\u00ad", "\x1a", "\x00"]
+)
+def test_what_shows_nothing_by_itself_is_no_character(tmp_path: Path, mark: str) -> None:
+    file = tmp_path / "joined.txt"
+    file.write_text(f"永{mark}和\n{mark}一", encoding="utf-8")
+    assert load_charset(str(file)) == characters_in(f"永{mark}和\n{mark}一") == ("永", "和", "一")
+    file.write_text(f"{mark}\n{mark}", encoding="utf-8")
+    with pytest.raises(DataError, match="holds no characters"):
+        load_charset(str(file))
+
+
+def test_all_that_the_named_charsets_hold_is_visible() -> None:
+    for name in CHARSETS:
+        assert characters_in("".join(load_charset(name))) == load_charset(name)
 
 
 def test_unknown_name_suggests_the_nearest() -> None:

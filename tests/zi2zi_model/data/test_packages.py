@@ -15,7 +15,7 @@ from balancer.errors import DataError
 from zi2zi_model.data.packages import read_package
 
 
-@pytest.mark.parametrize("protocol", [3, 4, 5])
+@pytest.mark.parametrize("protocol", range(6))
 def test_examples_come_out_one_by_one(tmp_path: Path, protocol: int) -> None:
     assert [*read_package(write(tmp_path / "a.obj", *EXAMPLES, protocol=protocol))] == EXAMPLES
 
@@ -45,9 +45,25 @@ def test_what_python_2_wrote_is_read(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("protocol", range(3))
-def test_old_protocols_of_python_3_need_code_and_are_refused(tmp_path: Path, protocol: int) -> None:
-    with pytest.raises(DataError, match=r"record 0 at byte 0: Python 3 wrote .* protocol=4\)"):
-        list(read_package(write(tmp_path / "a.obj", *EXAMPLES, protocol=protocol)))
+def test_every_byte_survives_the_old_protocols_of_python_3(tmp_path: Path, protocol: int) -> None:
+    example = (7, bytes(range(256)) + b"\r\n\\u0041\x1a" * 3)
+    assert [*read_package(write(tmp_path / "a.obj", example, example, protocol=protocol))] == [example, example]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "function"),
+    [
+        (b"X\x01\0\0\0aX\x05\0\0\0rot13", b"c_codecs\nencode\n"),
+        (b"X\x02\0\0\0\xc4\x80X\x06\0\0\0latin1", b"c_codecs\nencode\n"),
+        (b"X\x01\0\0\0aX\x06\0\0\0latin1", b"K\x01"),
+        (b"K\x01K\x02", b"c_codecs\nencode\n"),
+    ],
+)
+def test_nothing_else_is_encoded(tmp_path: Path, arguments: bytes, function: bytes) -> None:
+    path = tmp_path / "a.obj"
+    path.write_bytes(b"\x80\x02K\x01" + function + arguments + b"\x86R\x86.")
+    with pytest.raises(DataError, match="record 0 at byte 0: not a pickled example"):
+        list(read_package(path))
 
 
 @pytest.mark.parametrize("whole", [EXAMPLES, dict(EXAMPLES)])

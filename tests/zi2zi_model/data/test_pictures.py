@@ -19,7 +19,7 @@ from zi2zi_model.data.charsets import load_charset
 from zi2zi_model.data.font import Font
 from zi2zi_model.data.font_data import EMBEDDED_SOURCE, EMBEDDED_TARGETS, from_fonts
 from zi2zi_model.data.glyphs import draw_glyph, reframe
-from zi2zi_model.data.pictures import Pictures, character_named, file_name
+from zi2zi_model.data.pictures import Pictures
 from zi2zi_model.data.placement import EM_BOX, Placement
 
 SOME = load_charset("demo")[::3]
@@ -42,24 +42,14 @@ def png_header(width: int, height: int) -> bytes:
     return png
 
 
-@pytest.mark.parametrize(
-    ("stem", "character"),
-    [
-        ("永", "永"), ("U+6C38", "永"), ("u+6c38", "永"), ("uni6C38", "永"), ("u6c38", "永"), ("6C38", "永"),
-        ("0x6c38", "永"), ("永_001", "永"), ("永-scan", "永"), ("U+6C38_2", "永"), ("6c38 copy", "永"), ("20000", "𠀀"),
-        ("a", "a"), ("abc", None), ("永和", None), ("0_12", None), ("D800", None), ("110000", None), ("", None),
-        ("scan 永", None), ("1234567", None), ("か\u3099", "が"), ("葛\U000e0100", None), ("\uf900", "\uf900"),
-        ("0001", None), ("U+0041", "A"), ("\udcff", None), ("永 (2)", "永"), ("U+12", None), ("\x7f", None),
-    ],
-)  # fmt: skip
-def test_names_tell_characters(stem: str, character: str | None) -> None:
-    assert character_named(stem) == character
-
-
-@pytest.mark.parametrize("character", ["永", "𠀀", "a", "/", ".", "A", "é"])
-def test_the_names_we_give_are_understood(character: str) -> None:
-    assert character_named(file_name(character)) == character
-    assert "/" not in file_name(character)
+def test_a_folder_named_by_decimal_code_points_is_read(tmp_path: Path) -> None:
+    plain = Pictures(write(tmp_path / "plain"))
+    folder = write(tmp_path / "ports")
+    for path in [*folder.iterdir()]:
+        path.rename(folder / f"{ord(path.stem)}.png")
+    ports = Pictures(folder)
+    assert ports.characters == plain.characters == tuple(sorted(SOME))
+    assert ports.identity() == plain.identity()
 
 
 def test_pictures_of_a_font_are_like_the_font(tmp_path: Path) -> None:

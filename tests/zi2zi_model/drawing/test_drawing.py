@@ -17,6 +17,7 @@ from zi2zi_model.data.charsets import load_charset
 from zi2zi_model.data.font import Font
 from zi2zi_model.data.font_data import EMBEDDED_SOURCE, EMBEDDED_TARGETS
 from zi2zi_model.data.glyphs import reframe
+from zi2zi_model.data.pictures import Pictures
 from zi2zi_model.data.placement import EM_BOX
 from zi2zi_model.drawing.font_file import overlap
 from zi2zi_model.drawing.inference import SourceTypeface, trained_run
@@ -112,6 +113,24 @@ def test_files_that_exist_are_left_alone(trained: Path, tmp_path: Path, cli: Cli
     assert (tmp_path / "永.png").read_bytes() == b"mine"
     ok(cli("zi2zi", "infer", trained, "--text", "永和", "--out", tmp_path, "--skip-existing", "--svg", "--no-sheets"))
     assert (tmp_path / "永.svg").read_text().startswith("<svg")
+
+
+def test_pictures_as_the_ports_have_them(trained: Path, tmp_path: Path, cli: Cli) -> None:
+    grey, ports = tmp_path / "grey", tmp_path / "ports"
+    words = ("zi2zi", "infer", trained, "--text", "永和", "--no-sheets")
+    ok(cli(*words, "--out", grey))
+    ok(cli(*words, "--out", ports, "--binary", "--decimal-names"))
+    drawn, binary = pictures(grey), pictures(ports)
+    assert sorted(binary) == ["21644.png", "27704.png"]
+    for name in ("永", "和"):
+        picture = binary[f"{ord(name)}.png"]
+        assert {*np.unique(picture).tolist()} <= {0, 255}
+        assert np.array_equal(picture == 0, drawn[f"{name}.png"] <= 127)
+    assert Pictures(ports).characters == ("和", "永")
+    again = ok(cli(*words, "--out", ports, "--binary", "--decimal-names", "--skip-existing"))
+    assert "2 were there already" in again.out
+    ok(cli(*words, "--out", ports, "--between", "0,1", "--steps", "2", "--decimal-names"))
+    assert (ports / "27704_01.png").is_file()
 
 
 def test_without_what_traces_outlines_nothing_is_drawn(

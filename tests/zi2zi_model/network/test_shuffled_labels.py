@@ -12,6 +12,7 @@ import pytest
 import torch
 from support.zi2zi_runs import SMALL, TWO_STYLES, arguments, ok, state, zi2zi, zi2zi_trainer
 
+from balancer import Plugin, StepContext, hookimpl
 from balancer.contract.model import DOutput
 from zi2zi_model.network.losses import category_loss, l1_loss
 from zi2zi_model.network.networks import Discriminator
@@ -78,6 +79,30 @@ def test_a_d_that_does_not_know_is_at_ln_2(shuffle: bool) -> None:
     torch.nn.init.zeros_(trainer.D.binary.weight)
     trainer.step(trainer.next_batch())
     assert trainer.balance.last_row["signal/d_adv"] == pytest.approx(math.log(2), rel=1e-6)
+
+
+@pytest.mark.parametrize("parts", [1, 2])
+def test_a_third_partys_plugin_sees_a_condition_beside_each_of_gs_images(parts: int) -> None:
+    class Third(Plugin):
+        name = "third"
+
+        @hookimpl
+        def d_loss_terms(self, ctx: StepContext) -> None:
+            assert ctx.discriminate is not None
+            judged = ctx.discriminate(ctx.fake, ctx.fake_condition)  # type: ignore[arg-type]
+            seen.append((ctx.condition, ctx.fake_condition, judged))
+
+        @hookimpl
+        def g_loss_terms(self, ctx: StepContext) -> None:
+            seen.append((ctx.condition, ctx.fake_condition, ctx.fake_logits))
+
+    seen: list[Any] = []
+    trainer = zi2zi_trainer([Third], model={"shuffle_labels": True, **TWO_STYLES}, micro_batches=parts)
+    trainer.step(trainer.next_batch())
+    assert len(seen) == 2 * parts
+    for condition, beside, judged in seen:
+        assert torch.equal(beside, torch.cat([condition, condition]))
+        assert len(judged) == len(beside) == 2 * 8 // parts
 
 
 def test_without_shuffling_d_sees_two_halves() -> None:
