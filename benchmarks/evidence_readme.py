@@ -131,7 +131,15 @@ def found(evidence: Evidence, language: str) -> str:
     beyond = [place for place in evidence.judged if place.standing == "beyond" and place.task is task]
     beyond.sort(key=lambda place: place.away.high if place.away else 0.0)
     here = [place.arm.name for place in beyond][:MOST_ROWS]
-    named = shown_arms(task, [*task.curve_arms, *[name for name in evidence.plan.curve if name in _run(task)], *here])
+    named = shown_arms(
+        task,
+        [
+            *task.curve_arms,
+            *[name for name in evidence.plan.curve if name in _run(task)],
+            *here,
+            *evidence.arms["equal_cost"],
+        ],
+    )
     setting, pairs, away, seconds = texts["head"].split(" | ")
     lead = texts["lead"].format(reference=task.reference, task=task.name, null=NULL)
     lines = [row([setting, pairs, *evidence.plan.lab.axes, away, seconds])]

@@ -30,6 +30,7 @@ PLAN = TOY.replace("seeds = [0]", "seeds = [0, 1, 2]").replace(
 ARMS: dict[str, Any] = {
     "controls": [],
     "near": ["raise_lambda"],
+    "equal_cost": [],
     "landing": {"plugin": "another", "arms": ["ratio"], "wrong": ["lambda 0"]},
     "first_task": "scratch",
     "remedies": {"d_lr_ratio": ["ratio"], "raise_lambda": ["lambda 3"], "lambda_one": [NULL]},
